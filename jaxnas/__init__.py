@@ -1,0 +1,3 @@
+"""Neural architecture search for MRI in JAX."""
+
+__version__ = "0.1.0"

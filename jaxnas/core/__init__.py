@@ -1,0 +1,1 @@
+"""What every room stands on: configuration, randomness, trees, files, errors."""

@@ -1,0 +1,22 @@
+"""The three ways a run ends early, each with its exit code."""
+
+
+class UserError(ValueError):
+    """The user's input is wrong; the message is the whole story.
+
+    One sentence: which file, line or key, what was found, what is expected, what to do.
+    """
+
+    exit_code = 2
+
+
+class Diverged(RuntimeError):
+    """The loss became NaN or infinite; the last good state is on disk."""
+
+    exit_code = 3
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to stop and can be continued with the same command."""
+
+    exit_code = 130

@@ -1,0 +1,197 @@
+"""What a config may say: frozen models, every bound stated once, every default documented."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+Size = tuple[Positive, Positive]
+Patterns = tuple[str, ...]
+Stage = Literal["search", "derive", "train", "evaluate", "report"]
+STAGES: tuple[Stage, ...] = ("search", "derive", "train", "evaluate", "report")
+
+
+class Section(BaseModel):
+    """A part of a config: immutable, hashable, closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SyntheticConfig(Section):
+    """The embedded source: anatomy-like phantoms, a pure function of the seed."""
+
+    volumes: Positive = 12
+    slices: Positive = 8
+    size: Size = (128, 128)
+    coils: Positive = 1
+
+
+class SplitConfig(Section):
+    """Which volumes train, validate and test: name patterns, or fractions when none is given."""
+
+    train: Patterns | None = None
+    valid: Patterns | None = None
+    test: Patterns | None = None
+    valid_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+
+    @model_validator(mode="after")
+    def _train_and_test_together(self):
+        if (self.train is None) != (self.test is None):
+            raise ValueError("train and test patterns must be given together, or neither")
+        return self
+
+
+class DataConfig(Section):
+    """Where volumes come from and how a slice is cropped."""
+
+    source: Literal["synthetic", "fastmri", "arrays"] = "synthetic"
+    path: str | None = None
+    crop: Size | None = None
+    synthetic: SyntheticConfig = SyntheticConfig()
+    split: SplitConfig = SplitConfig()
+
+    @model_validator(mode="after")
+    def _path_where_needed(self):
+        if self.source != "synthetic" and not self.path:
+            raise ValueError(f"path is required for source {self.source!r}")
+        return self
+
+
+class AcquisitionConfig(Section):
+    """The simulated acquisition: one mask kind, accelerations drawn with equal probability."""
+
+    mask: Literal["random", "equispaced", "equispaced_fraction", "magic", "magic_fraction"] = (
+        "random"
+    )
+    accelerations: Annotated[tuple[Annotated[float, Field(ge=1.0)], ...], Field(min_length=1)] = (
+        4.0,
+        8.0,
+    )
+    center_fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.08, 0.04)
+    peak: Annotated[float, Field(gt=0.0)] = 6.0
+
+    @model_validator(mode="after")
+    def _pairs(self):
+        if len(self.accelerations) != len(self.center_fractions):
+            raise ValueError(
+                f"one centre fraction per acceleration is needed, got "
+                f"{len(self.accelerations)} accelerations and "
+                f"{len(self.center_fractions)} center_fractions"
+            )
+        return self
+
+
+class NetworkConfig(Section):
+    """The network around the searched or hand-made denoiser.
+
+    `lam` is λ of Eq. 8 (null: the noiseless limit, measured samples are kept exactly).
+    """
+
+    space: Literal["csmri_a", "csmri_b"] = "csmri_a"
+    channels: Positive = 32
+    cells: Positive = 3
+    nodes: Positive = 3
+    cascades: Positive = 3
+    lam: Annotated[float, Field(gt=0.0)] | None = None
+    learn_lam: bool = False
+    cg_iterations: Positive = 8
+    plan: Literal["branch", "stack", "dense"] = "stack"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _lam_to_learn(self):
+        if self.learn_lam and self.lam is None:
+            raise ValueError("learn_lam needs a finite starting value in lam, found null")
+        return self
+
+
+class OptimConfig(Section):
+    """An optimiser and its schedule; `drops` are the fractions of the run where `step` divides
+    the rate by ten (the paper: 0.5)."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    rate: Annotated[float, Field(gt=0.0)] = 1e-3
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    schedule: Literal["constant", "step", "cosine"] = "step"
+    drops: tuple[Fraction, ...] = (0.5,)
+    warmup: Annotated[int, Field(ge=0)] = 0
+    clip: Annotated[float, Field(gt=0.0)] | None = None
+
+
+class SearchConfig(Section):
+    """How weights and alphas move, and when the search is over."""
+
+    method: Literal["darts", "random"] = "darts"
+    order: Literal["first", "second"] = "first"
+    steps: Positive = 200
+    batch: Positive = 1
+    crop: Size | None = None
+    cascades: Positive | None = None
+    warmup: Annotated[int, Field(ge=0)] = 0
+    check_every: Positive = 10
+    patience: Annotated[int, Field(ge=0)] = 0
+    candidates: Positive = 4
+    weights: OptimConfig = OptimConfig(schedule="cosine", clip=5.0)
+    alphas: OptimConfig = OptimConfig(
+        rate=3e-3, betas=(0.5, 0.999), weight_decay=1e-3, schedule="constant"
+    )
+
+
+class TrainConfig(Section):
+    """The networks to train, all with the same budget, data order and masks."""
+
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("derived",)
+    steps: Positive | None = None
+    epochs: Positive | None = None
+    batch: Positive = 1
+    optimizer: OptimConfig = OptimConfig()
+    validate_every: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _one_budget(self):
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("give steps or epochs, not both")
+        return self
+
+
+class TvConfig(Section):
+    """Total variation: weight relative to the largest zero-filled magnitude."""
+
+    weight: Annotated[float, Field(gt=0.0)] | None = None
+    iterations: Positive = 100
+
+
+class EvaluateConfig(Section):
+    """Which untrained reconstructions stand beside the networks, and what is pictured."""
+
+    classical: tuple[Literal["zero_filled", "tv"], ...] = ("zero_filled", "tv")
+    tv: TvConfig = TvConfig()
+    batch: Positive = 4
+
+
+class Config(Section):
+    """One experiment."""
+
+    name: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
+    genotype: str | None = None
+    data: DataConfig = DataConfig()
+    acquisition: AcquisitionConfig = AcquisitionConfig()
+    network: NetworkConfig = NetworkConfig()
+    search: SearchConfig = SearchConfig()
+    train: TrainConfig = TrainConfig(steps=200)
+    evaluate: EvaluateConfig = EvaluateConfig()
+    log_every: Positive = 10
+    checkpoint_every: Positive = 100
+
+    @model_validator(mode="after")
+    def _stages_in_order(self):
+        order = [STAGES.index(stage) for stage in self.stages]
+        if order != sorted(set(order)):
+            raise ValueError(f"stages must follow the order {', '.join(STAGES)}, each once")
+        return self

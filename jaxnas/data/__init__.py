@@ -1,0 +1,1 @@
+"""Volumes on disk and in memory, as NumPy arrays; never imports jax."""

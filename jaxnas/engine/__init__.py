@@ -1,0 +1,1 @@
+"""States, the host loop, checkpoints, logs, evaluation."""

@@ -1,0 +1,1 @@
+"""Image quality, parameter and arithmetic counts."""

@@ -1,0 +1,1 @@
+"""Hand-made networks, one per file."""

@@ -1,0 +1,1 @@
+"""MRI physics on complex64 arrays of shape (..., H, W)."""

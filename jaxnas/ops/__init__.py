@@ -1,0 +1,1 @@
+"""Convolution and the candidate operations of the search spaces."""

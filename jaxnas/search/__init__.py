@@ -1,0 +1,1 @@
+"""How weights and alphas move: DARTS, random search, stopping."""

@@ -1,0 +1,1 @@
+"""What can be built: cells, denoisers, unrolled networks, genotypes."""

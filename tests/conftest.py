@@ -1,0 +1,40 @@
+"""A strict environment for every test, and the real-data folder where there is one."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("JAX_PLATFORMS", "cpu") if not os.environ.get("JAXNAS_GPU") else None
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+if jax.config.jax_platforms == "cpu":
+    jax.config.update("jax_num_cpu_devices", 4)
+
+
+@pytest.fixture
+def key():
+    """One typed key."""
+    return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real MRI, or a skip that says how to provide it."""
+    folder = Path(os.environ.get("JAXNAS_REAL_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "siat").is_dir():
+        pytest.skip(f"no real data at {folder}; set JAXNAS_REAL_DATA to run this test")
+    return folder
+
+
+def pytest_collection_modifyitems(items):
+    """Skips `gpu` tests where there is no GPU."""
+    if any(item.get_closest_marker("gpu") for item in items) and jax.default_backend() != "gpu":
+        skip = pytest.mark.skip(reason="no GPU; set JAXNAS_GPU=1 on a machine that has one")
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(skip)
