@@ -44,10 +44,17 @@ class SplitConfig(Section):
 
 
 class DataConfig(Section):
-    """Where volumes come from and how a slice is cropped."""
+    """Where volumes come from and how a slice is cropped.
+
+    `domain`, `axes` and `sens` describe plain arrays: what the numbers are, their axes in letters
+    (S slice, C coil, H, W) and the name of the coil sensitivities in the same file.
+    """
 
     source: Literal["synthetic", "fastmri", "arrays"] = "synthetic"
     path: str | None = None
+    domain: Literal["kspace", "image", "magnitude"] = "kspace"
+    axes: str | None = None
+    sens: str | None = None
     crop: Size | None = None
     synthetic: SyntheticConfig = SyntheticConfig()
     split: SplitConfig = SplitConfig()

@@ -1,0 +1,184 @@
+"""The command line. Each command imports what it needs when it is called, so --help is instant."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxnas.core.errors import Diverged, Interrupted, UserError
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Neural architecture search for MRI: search, train, compare and apply networks.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Make, check and describe data on disk.")
+app.add_typer(data_app, name="data")
+
+Target = Annotated[
+    Path, typer.Argument(metavar="CONFIG|RUN", help="A YAML config, or a run directory.")
+]
+RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run directory.")]
+Files = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Files or folders.")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value.")
+]
+Workdir = Annotated[
+    Path | None, typer.Option(help="Run directory. Default: runs/NAME-FINGERPRINT.")
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh/--resume", help="Start over, or go on where it stopped (default).")
+]
+Seed = Annotated[int | None, typer.Option(help="Override the config's seed.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, errors only.")]
+GenotypeFile = Annotated[Path | None, typer.Option("--genotype", help="A genotype JSON file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Model = Annotated[str, typer.Option(help="Which of the run's networks.")]
+
+
+def _add_stage(name: str, help_text: str) -> None:
+    """Registers a command that runs one stage of a config."""
+
+    def command(
+        target: Target,
+        overrides: Overrides = [],  # noqa: B006 (typer copies it)
+        workdir: Workdir = None,
+        fresh: Fresh = False,
+        seed: Seed = None,
+        quiet: Quiet = False,
+    ):
+        _run(name, target, overrides, workdir, fresh, seed, quiet, None)
+
+    app.command(name, help=help_text)(command)
+
+
+def _add_training(name: str, help_text: str) -> None:
+    """Registers a command that runs stages and may be given a genotype."""
+
+    def command(
+        target: Target,
+        overrides: Overrides = [],  # noqa: B006 (typer copies it)
+        workdir: Workdir = None,
+        fresh: Fresh = False,
+        seed: Seed = None,
+        quiet: Quiet = False,
+        genotype: GenotypeFile = None,
+    ):
+        _run(name, target, overrides, workdir, fresh, seed, quiet, genotype)
+
+    app.command(name, help=help_text)(command)
+
+
+def _run(name, target, overrides, workdir, fresh, seed, quiet, genotype) -> None:
+    from jaxnas.cli import stages
+
+    overrides = list(overrides)
+    if seed is not None:
+        overrides.append(f"seed={seed}")
+    if genotype is not None:
+        overrides.append(f"genotype={genotype}")
+    run = stages.open_target(target, overrides=overrides, workdir=workdir, fresh=fresh, quiet=quiet)
+    stages.run_stages(run, stages.named_stages(run, name))
+
+
+_add_training("run", "All stages of a config: search, derive, train, evaluate, report.")
+_add_stage("search", "Search an architecture and derive its genotype.")
+_add_training("train", "Train the networks of a config.")
+_add_stage("evaluate", "Evaluate the trained networks of a config or a run.")
+_add_stage("report", "Write figures and report.html of a config or a run.")
+
+
+@app.command()
+def inspect(
+    target: Target,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    genotype: GenotypeFile = None,
+    supernet: Annotated[bool, typer.Option(help="The supernet, not the derived network.")] = False,
+    json: AsJson = False,
+):
+    """Structure, parameters and MACs of the networks of a config; trains nothing."""
+    from jaxnas.cli import inspect as command
+
+    command.inspect(target, overrides=overrides, genotype=genotype, supernet=supernet, as_json=json)
+
+
+@app.command()
+def reconstruct(
+    run: RunDirectory,
+    inputs: Files,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    model: Model = "derived",
+    acceleration: Annotated[
+        float | None, typer.Option(min=1.0, help="Undersample fully sampled files first.")
+    ] = None,
+):
+    """Apply a trained run to HDF5 files; writes `reconstruction` per file."""
+    from jaxnas.cli import reconstruct as command
+
+    command.reconstruct(run, inputs, out, model=model, acceleration=acceleration)
+
+
+@app.command()
+def export(
+    run: RunDirectory,
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    model: Model = "derived",
+):
+    """Write a trained network as a jax.export artefact with a JSON side-car."""
+    from jaxnas.cli import export as command
+
+    command.export(run, out, model=model)
+
+
+@data_app.command("make")
+def data_make(
+    out: Annotated[Path, typer.Option(help="Folder for the HDF5 files.")],
+    volumes: Annotated[int, typer.Option(min=1)] = 4,
+    slices: Annotated[int, typer.Option(min=1)] = 8,
+    size: Annotated[tuple[int, int], typer.Option(help="Height and width.")] = (320, 320),
+    coils: Annotated[int, typer.Option(min=1)] = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+):
+    """Write synthetic volumes in the fastMRI HDF5 layout."""
+    from jaxnas.cli import data
+
+    data.make(out, volumes=volumes, slices=slices, size=size, coils=coils, seed=seed)
+
+
+@data_app.command("check")
+def data_check(inputs: Files):
+    """Read every file whole and name each one a run would stumble over."""
+    from jaxnas.cli import data
+
+    data.check(inputs)
+
+
+@data_app.command("info")
+def data_info(inputs: Files, json: AsJson = False):
+    """One line per volume: shape, coils, contrast, size of the target."""
+    from jaxnas.cli import data
+
+    data.info(inputs, as_json=json)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and leaves with its exit code: 0, 2, 3 or 130."""
+    sys.exit(exit_code(lambda: app(arguments, standalone_mode=True)))
+
+
+def exit_code(call: Callable[[], object]) -> int:
+    """The exit code of `call`; a known error becomes one message on stderr, no traceback."""
+    try:
+        call()
+    except (UserError, Diverged, Interrupted) as error:
+        print(f"jaxnas: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("jaxnas: interrupted", file=sys.stderr)
+        return Interrupted.exit_code
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    return 0

@@ -1,0 +1,59 @@
+"""`jaxnas reconstruct`: a trained run applied to the user's own HDF5 files."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+from rich.console import Console
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import write_atomic
+from jaxnas.data.fastmri import FastMRISource
+from jaxnas.data.files import find_files
+from jaxnas.data.views import Calibrated
+from jaxnas.data.volumes import open_volume
+from jaxnas.engine.apply import reconstruct_volume
+from jaxnas.engine.evaluate import classical_reconstructors, network_reconstructor
+from jaxnas.engine.rundir import Run, open_run
+from jaxnas.engine.training import trainable, trained_params
+
+
+def reconstruct(
+    run_dir: Path, inputs: Sequence[Path], out: Path, *, model: str, acceleration: float | None
+) -> None:
+    """Writes `out`/NAME with the dataset `reconstruction` (S, h, w) float32 for every input file.
+
+    Every file is opened and checked before the first one is reconstructed.
+    """
+    run = open_run(run_dir, quiet=True)
+    method = _method(run, model)
+    volumes = [open_volume(path) for path in find_files(inputs)]
+    if any(volume.path.parent.resolve() == out.resolve() for volume in volumes):
+        raise UserError(f"--out {out}: holds input files; choose another folder")
+    console = Console(stderr=True)
+    for volume in volumes:
+        source = Calibrated(
+            FastMRISource(volume.path), fraction=min(run.config.acquisition.center_fractions)
+        )
+        images = reconstruct_volume(
+            method, volume, source, run.config.acquisition, acceleration=acceleration
+        )
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            file["reconstruction"] = images
+            file["reconstruction"].attrs["model"] = model
+        path = write_atomic(out / volume.name, buffer.getvalue())
+        console.print(f"{path}: reconstruction {images.shape}", highlight=False, soft_wrap=True)
+
+
+def _method(run: Run, model: str):
+    """The reconstructor called `model`: a trained network of the run, or a classical method."""
+    classical = classical_reconstructors(run.config.evaluate)
+    if model in classical:
+        return classical[model]
+    nets = trainable(run)
+    if model not in nets:
+        known = ", ".join([*nets, *classical])
+        raise UserError(f"--model {model}: not in this run; it has {known}")
+    return network_reconstructor(nets[model], trained_params(run, nets[model], model))

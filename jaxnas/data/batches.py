@@ -1,0 +1,101 @@
+"""Batches as a pure function of (seed, step), and threads that prepare them ahead."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from jaxnas.data.source import Slice, Source
+
+
+class BatchStream(Protocol):
+    """Anything with `batch(step)`, the batch of that step."""
+
+    def batch(self, step: int) -> dict[str, np.ndarray]: ...
+
+
+class Batches:
+    """Endless shuffled batches of the slices `indices` of `source`.
+
+    Slices of equal shape, coil count and sampling share batches. Every epoch visits every slice
+    in a new order; the last batch of a shape is filled up with slices already seen in the epoch,
+    so that none is ever dropped and all batches have `size` items.
+    """
+
+    def __init__(self, source: Source, indices: Sequence[int], *, size: int, seed: int):
+        if size < 1 or not len(indices):
+            raise ValueError(f"expected slices and size >= 1, got {len(indices)} and {size}")
+        self.source = source
+        self.size = size
+        self.seed = seed
+        self.buckets = _buckets(source, indices)
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in one epoch."""
+        return sum(-(-len(bucket) // self.size) for bucket in self.buckets)
+
+    def indices(self, step: int) -> np.ndarray:
+        """Positions in `source.slices` of batch `step`, int (size,)."""
+        epoch, i = divmod(step, self.per_epoch)
+        rng = np.random.default_rng((self.seed, epoch))
+        rows = [_rows(rng.permutation(bucket), self.size) for bucket in self.buckets]
+        return rng.permutation(np.concatenate(rows))[i]
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The arrays of batch `step`; see `stack`."""
+        indices = self.indices(step)
+        return stack([self.source.read(i) for i in indices], indices=indices)
+
+
+def stack(items: Sequence[Slice], *, indices: Sequence[int]) -> dict[str, np.ndarray]:
+    """Slices of equal shape as one batch.
+
+    Returns:
+      kspace: complex64 (B, [C,] H, W).
+      sens: complex64 (B, C, H, W), absent where the slices have none.
+      columns: bool (B, W), the columns that hold measurements (all but padding, or the mask).
+      index: int32 (B,), positions in the source.
+    """
+    batch = {
+        "kspace": np.stack([item.kspace for item in items]),
+        "columns": np.stack([item.columns for item in items]),
+        "index": np.asarray(indices, np.int32),
+    }
+    if items[0].sens is not None:
+        batch["sens"] = np.stack([item.sens for item in items])
+    return batch
+
+
+def prefetch(
+    batches: BatchStream, start: int, stop: int, *, workers: int = 2, depth: int = 4
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields batches start, ..., stop - 1 in order, up to `depth` of them prepared ahead.
+
+    An error in a worker is raised here, at the step it belongs to. Closing the iterator, or an
+    error in the caller's loop, cancels what has not begun and waits for the rest.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+    try:
+        steps = iter(range(start, stop))
+        waiting = deque(pool.submit(batches.batch, step) for _, step in zip(range(depth), steps))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(batches.batch, step) for _, step in zip(range(1), steps))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _buckets(source: Source, indices: Sequence[int]) -> list[np.ndarray]:
+    buckets: dict[tuple, list[int]] = {}
+    for i in indices:
+        ref = source.slices[i]
+        buckets.setdefault((ref.shape, ref.coils, ref.masked), []).append(i)
+    return [np.asarray(bucket) for bucket in buckets.values()]
+
+
+def _rows(order: np.ndarray, size: int) -> np.ndarray:
+    """`order` as rows of `size`, the last one filled up from the beginning."""
+    return np.resize(order, (-(-len(order) // size), size))

@@ -1,0 +1,70 @@
+"""Receive coils: simulated sensitivity maps, and maps estimated from the k-space centre."""
+
+import numpy as np
+
+from jaxnas.data.transforms import fft2c, ifft2c
+from jaxnas.data.waves import draw_waves
+
+
+def coil_maps(shape: tuple[int, int], *, coils: int, seed: int | tuple[int, ...]) -> np.ndarray:
+    """Smooth complex maps of `coils` elements on a ring, complex64 (C, H, W), Σ_c |s_c|² = 1.
+
+    Each map falls off with the distance d from its element as 1 / (1 + (d/σ)²) and turns in
+    phase across the object; `seed` moves the ring a little, as every patient lies differently.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = shape
+    y = (np.arange(height)[:, None] - height // 2) / (height / 2)
+    x = (np.arange(width)[None, :] - width // 2) / (width / 2)
+    angles = 2 * np.pi * (np.arange(coils) + rng.uniform()) / coils
+    maps = []
+    for angle in angles + rng.normal(scale=0.05, size=coils):
+        cy, cx = 1.15 * np.sin(angle), 1.15 * np.cos(angle)
+        d2 = (y - cy) ** 2 + (x - cx) ** 2
+        phase = angle + 0.9 * (np.sin(angle) * x - np.cos(angle) * y) + rng.uniform(-0.3, 0.3)
+        maps.append(np.exp(1j * phase) / (1 + d2 / 0.55))
+    return _normalised(np.stack(maps))
+
+
+def smooth_phase(shape: tuple[int, int], *, seed: int | tuple[int, ...]) -> np.ndarray:
+    """exp(iφ) with a smooth random φ of about one radian, complex64 (H, W)."""
+    waves = draw_waves(np.random.default_rng(seed), (1.2, 4.0), n=24)
+    height, width = shape
+    y = np.arange(height) / (height / 2) - 1
+    x = np.arange(width) / (width / 2) - 1
+    return np.exp(1j * waves(y, x, 0.0)).astype(np.complex64)
+
+
+def estimate_maps(kspace: np.ndarray, *, columns: int) -> np.ndarray:
+    """Sensitivity maps from the central `columns` of (C, H, W) k-space, Σ_c |s_c|² = 1.
+
+    Low-resolution coil images over their root sum of squares, s_c = g_c / √(Σ_c |g_c|²), where
+    g is the inverse transform of the k-space centre under a Hann window (McKenzie et al. 2002).
+    Only what an undersampled scan measures is used. The phase of s is the phase of g, so that
+    the combined image Σ_c s̄_c x_c is nearly real.
+    """
+    height, width = kspace.shape[-2:]
+    window = _hann(height, min(3 * columns, height))[:, None] * _hann(width, columns)
+    return _normalised(ifft2c(kspace * window))
+
+
+def combine(kspace: np.ndarray, sens: np.ndarray) -> np.ndarray:
+    """The coil-combined image Σ_c s̄_c F⁻¹(k_c), complex64 (H, W)."""
+    return np.sum(np.conj(sens) * ifft2c(kspace), axis=0)
+
+
+def expand(image: np.ndarray, sens: np.ndarray) -> np.ndarray:
+    """The k-space F(s_c x) of every coil, complex64 (C, H, W)."""
+    return fft2c(sens * image)
+
+
+def _hann(size: int, support: int) -> np.ndarray:
+    """A Hann window of `support` samples in the centre of `size` zeros, float32."""
+    distance = np.abs(np.arange(size) - size // 2) / (support / 2)
+    return np.where(distance < 1, np.cos(np.pi / 2 * distance) ** 2, 0).astype(np.float32)
+
+
+def _normalised(maps: np.ndarray) -> np.ndarray:
+    power = np.sqrt(np.sum(np.abs(maps) ** 2, axis=0))
+    tiny = np.finfo(np.float32).tiny
+    return (maps / np.maximum(power, tiny)).astype(np.complex64)

@@ -1,0 +1,116 @@
+"""Reading HDF5 from many threads, with few open files and errors a user can act on."""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from jaxnas.core.errors import UserError
+
+OPEN_FILES = 16
+
+# What HDF5 says, what it means, and what to do about it.
+_CAUSES = (
+    ("unable to lock file", "is locked by a program that is writing it", "wait until it is done"),
+    ("already open for", "is open for writing in this program", "close it before reading"),
+    ("truncated file", "is truncated", "copy or download it again"),
+    ("file signature not found", "is not an HDF5 file", "name an HDF5 file or convert this one"),
+    ("Permission denied", "may not be read by this user", "change its permissions"),
+    ("Is a directory", "is a folder", "name a file in it"),
+    ("No such file", "does not exist", "check the path"),
+)
+
+
+class _Pool:
+    """At most `limit` open files, the least recently used closed first.
+
+    The lock is held while a file is borrowed, so no thread closes what another one reads; it
+    costs nothing, since the HDF5 library runs one call at a time anyway.
+    """
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.forget()
+
+    def forget(self) -> None:
+        """Starts empty, without closing: a forked child must not touch its parent's files."""
+        self.lock = threading.RLock()
+        self.files: OrderedDict[tuple, h5py.File] = OrderedDict()
+
+    @contextmanager
+    def borrow(self, path: Path) -> Iterator[h5py.File]:
+        with self.lock:
+            yield self._open(path)
+
+    def close(self) -> None:
+        with self.lock:
+            while self.files:
+                self.files.popitem()[1].close()
+
+    def _open(self, path: Path) -> h5py.File:
+        # A file that was replaced under its name is another file.
+        status = os.stat(path)
+        key = (os.fspath(path), status.st_ino, status.st_mtime_ns)
+        if key not in self.files:
+            self.files[key] = h5py.File(path, "r")
+            while len(self.files) > self.limit:
+                self.files.popitem(last=False)[1].close()
+        self.files.move_to_end(key)
+        return self.files[key]
+
+
+_POOL = _Pool(OPEN_FILES)
+os.register_at_fork(after_in_child=_POOL.forget)
+
+
+@contextmanager
+def open_file(path: str | Path) -> Iterator[h5py.File]:
+    """The HDF5 file at `path` for reading, while the `with` block lasts; it stays open behind.
+
+    Whatever goes wrong inside the block while reading raises UserError naming the file.
+    """
+    path = Path(path)
+    try:
+        with _POOL.borrow(path) as file:
+            yield file
+    except (OSError, RuntimeError, KeyError) as error:
+        raise _explained(path, error) from None
+
+
+def close_files() -> None:
+    """Closes every file that is still open behind the scenes."""
+    _POOL.close()
+
+
+def get_dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """Dataset `name` of an open file; where there is none, UserError lists what there is."""
+    found = file.get(name)
+    if not isinstance(found, h5py.Dataset):
+        names = ", ".join(sorted(file)) or "nothing"
+        raise UserError(
+            f"{file.filename}: no dataset {name!r} (the file has: {names}); "
+            f"expected {name!r}, rename the dataset or use a reader that takes its name"
+        )
+    return found
+
+
+def read_dataset(path: str | Path, name: str, selection: tuple) -> np.ndarray:
+    """`selection` of dataset `name`, decoded into memory."""
+    with open_file(path) as file:
+        return np.asarray(get_dataset(file, name)[selection])
+
+
+def _explained(path: Path, error: Exception) -> UserError:
+    text = str(error)
+    for fragment, found, todo in _CAUSES:
+        if fragment in text:
+            return UserError(f"{path}: {found}; expected a complete HDF5 file, {todo}")
+    first = text.splitlines()[0] if text else type(error).__name__
+    return UserError(
+        f"{path}: cannot be read ({first}); expected an intact HDF5 file, copy or download it again"
+    )

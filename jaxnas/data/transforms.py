@@ -1,0 +1,58 @@
+"""Fourier transforms and crops of NumPy arrays; complex64 in, complex64 out."""
+
+import numpy as np
+from scipy import fft
+
+from jaxnas.core.errors import UserError
+
+AXES = (-2, -1)
+
+
+def fft2c(image: np.ndarray) -> np.ndarray:
+    """Image (..., H, W) to k-space; unitary, zero frequency at index n // 2."""
+    return fft.fftshift(fft.fft2(fft.ifftshift(image, AXES), norm="ortho"), AXES)
+
+
+def ifft2c(kspace: np.ndarray) -> np.ndarray:
+    """K-space (..., H, W) to image; the inverse and the adjoint of fft2c."""
+    return fft.fftshift(fft.ifft2(fft.ifftshift(kspace, AXES), norm="ortho"), AXES)
+
+
+def center_crop(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The central (h, w) of (..., H, W); a view that starts at ((H - h) // 2, (W - w) // 2).
+
+    This is the fastMRI crop. A size larger than the array raises UserError.
+    """
+    check_crop(array.shape[-2:], size)
+    top, left = ((n - m) // 2 for n, m in zip(array.shape[-2:], size))
+    return array[..., top : top + size[0], left : left + size[1]]
+
+
+def crop_kspace(kspace: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """K-space of the centre-cropped complex image: F crop(F⁻¹ k), (..., H, W) -> (..., h, w).
+
+    It removes readout oversampling and empty borders before undersampling, keeping the phase
+    (Yan et al. 2020). A size larger than the image raises UserError.
+    """
+    check_crop(kspace.shape[-2:], size)
+    # The transform is separable, so an axis that keeps its length needs no transform at all.
+    for axis, length in zip(AXES, size):
+        if kspace.shape[axis] != length:
+            kspace = _crop_axis(kspace, axis, length)
+    return kspace
+
+
+def check_crop(shape: tuple[int, int], size: tuple[int, int], *, name: str = "the image") -> None:
+    """Raises UserError, naming `name`, unless `size` is positive and fits into `shape`."""
+    if any(not 0 < m <= n for n, m in zip(shape, size)):
+        raise UserError(
+            f"{name}: cannot crop {shape[0]}×{shape[1]} pixels to {size[0]}×{size[1]}; "
+            "expected a positive crop no larger than the image, choose a smaller one or none"
+        )
+
+
+def _crop_axis(kspace: np.ndarray, axis: int, length: int) -> np.ndarray:
+    image = fft.fftshift(fft.ifft(fft.ifftshift(kspace, axis), axis=axis, norm="ortho"), axis)
+    start = (kspace.shape[axis] - length) // 2
+    image = image.take(range(start, start + length), axis=axis)
+    return fft.fftshift(fft.fft(fft.ifftshift(image, axis), axis=axis, norm="ortho"), axis)

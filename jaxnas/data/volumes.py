@@ -1,0 +1,184 @@
+"""One fastMRI HDF5 file: what is in it, checked once, and its slices, read one at a time.
+
+Layout: `kspace` (S, H, W) or (S, C, H, W) complex; `reconstruction_esc` or `reconstruction_rss`
+(S, h, w) real with the attribute `max` where the target is public; `mask` (W,) where k-space is
+undersampled; `ismrmrd_header`, XML. Everything but `kspace` may be absent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from jaxnas.core.errors import UserError
+from jaxnas.data import hdf5
+from jaxnas.data.ismrmrd import parse_header
+from jaxnas.data.source import Slice
+
+TARGETS = ("reconstruction_esc", "reconstruction_rss")
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """The table of contents of one file; no pixel has been read.
+
+    Attributes:
+      path: the file. name: its file name, which also seeds masks as in fastMRI.
+      slices: S. shape: (H, W) of k-space. coils: C, 1 where there is no coil axis or a single one.
+      attrs: the file's attributes as Python values.
+      target: name of the dataset with reference images, or None.
+      image_size: (h, w) of the final image: of the target, else of the header, else None.
+      padding: columns [left, right) were encoded and the others are zeros.
+      mask: measured columns bool (W,), zero in the padding too; None where all were measured.
+    """
+
+    path: Path
+    name: str
+    slices: int
+    shape: tuple[int, int]
+    coils: int
+    attrs: Mapping[str, Any]
+    target: str | None
+    image_size: tuple[int, int] | None
+    padding: tuple[int, int]
+    mask: np.ndarray | None
+
+
+def open_volume(path: str | Path) -> Volume:
+    """Reads and checks the table of contents of a fastMRI file; UserError says what is wrong."""
+    path = Path(path)
+    with hdf5.open_file(path) as file:
+        shape = _kspace_shape(file)
+        slices, coils, (height, width) = shape[0], shape[1:-2], shape[-2:]
+        attrs = {name: _plain(value) for name, value in file.attrs.items()}
+        target, target_size = _target(file, slices, attrs)
+        padding, recon_size = _header(file, width)
+        return Volume(
+            path=path,
+            name=path.name,
+            slices=slices,
+            shape=(height, width),
+            coils=coils[0] if coils else 1,
+            attrs=attrs,
+            target=target,
+            image_size=target_size or recon_size,
+            padding=padding,
+            mask=_mask(file, width, padding),
+        )
+
+
+def read_slice(volume: Volume, index: int) -> Slice:
+    """Slice `index` of `volume`; NaN or infinity in it raises UserError."""
+    with hdf5.open_file(volume.path) as file:
+        kspace = _finite(file, "kspace", index)
+        target = _finite(file, volume.target, index) if volume.target else None
+    if kspace.ndim == 3 and volume.coils == 1:
+        kspace = kspace[0]
+    return Slice(
+        kspace=kspace.astype(np.complex64, copy=False),
+        sens=None,
+        mask=volume.mask,
+        volume=volume.name,
+        index=index,
+        target=None if target is None else target.astype(np.float32, copy=False),
+        max=volume.attrs.get("max"),
+        padding=volume.padding,
+    )
+
+
+def _kspace_shape(file: h5py.File) -> tuple[int, ...]:
+    kspace = hdf5.get_dataset(file, "kspace")
+    where = f"{file.filename}: dataset 'kspace'"
+    if kspace.dtype.kind != "c":
+        raise UserError(
+            f"{where} is {kspace.dtype}; expected complex numbers, "
+            "store real and imaginary parts as one complex64 dataset"
+        )
+    if kspace.ndim not in (3, 4):
+        raise UserError(
+            f"{where} has {kspace.ndim} axes {kspace.shape}; "
+            "expected (slices, H, W) or (slices, coils, H, W), reshape it"
+        )
+    if 0 in kspace.shape:
+        raise UserError(
+            f"{where} has shape {kspace.shape} and so no data; "
+            "expected at least one slice, leave this file out"
+        )
+    return kspace.shape
+
+
+def _target(file: h5py.File, slices: int, attrs: Mapping[str, Any]):
+    """Name and (h, w) of the reference images, or (None, None)."""
+    name = next((name for name in TARGETS if name in file), None)
+    if name is None:
+        return None, None
+    target = hdf5.get_dataset(file, name)
+    if target.ndim != 3 or len(target) != slices:
+        raise UserError(
+            f"{file.filename}: dataset {name!r} has shape {target.shape}; "
+            f"expected ({slices}, h, w), one image for every slice of 'kspace', rewrite the file"
+        )
+    if not isinstance(attrs.get("max"), int | float):
+        raise UserError(
+            f"{file.filename}: attribute 'max' is {attrs.get('max', 'missing')}; "
+            f"expected a number beside {name!r}, set it to the maximum of that dataset"
+        )
+    return name, target.shape[1:]
+
+
+def _header(file: h5py.File, width: int):
+    """Encoded columns (left, right), and (h, w) of the image or None without a header."""
+    if "ismrmrd_header" not in file:
+        return (0, width), None
+    try:
+        header = parse_header(hdf5.get_dataset(file, "ismrmrd_header")[()])
+    except ValueError as error:
+        raise UserError(
+            f"{file.filename}: dataset 'ismrmrd_header' is wrong: {error}; "
+            "expected an ISMRMRD header, repair it or delete the dataset"
+        ) from None
+    left, right = header.padding
+    if not 0 <= left < right <= width:
+        raise UserError(
+            f"{file.filename}: 'ismrmrd_header' says columns {left} to {right} were encoded; "
+            f"expected a range within the {width} of 'kspace', repair it or delete the dataset"
+        )
+    return (left, right), header.recon[:2]
+
+
+def _mask(file: h5py.File, width: int, padding: tuple[int, int]) -> np.ndarray | None:
+    if "mask" not in file:
+        return None
+    mask = np.asarray(hdf5.get_dataset(file, "mask"))
+    if mask.shape != (width,):
+        raise UserError(
+            f"{file.filename}: dataset 'mask' has shape {mask.shape}; "
+            f"expected ({width},), one entry for every column of 'kspace', rewrite the mask"
+        )
+    if not np.isin(mask, (0, 1)).all():
+        raise UserError(
+            f"{file.filename}: dataset 'mask' has values other than 0 and 1; "
+            "expected 1 for every measured column, rewrite the mask"
+        )
+    columns = np.arange(width)
+    return mask.astype(bool) & (columns >= padding[0]) & (columns < padding[1])
+
+
+def _finite(file: h5py.File, name: str, index: int) -> np.ndarray:
+    values = np.asarray(hdf5.get_dataset(file, name)[index])
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"{file.filename}: dataset {name!r} has NaN or infinity in slice {index}; "
+            "expected finite numbers, repair or leave out this file"
+        )
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """An HDF5 attribute as a Python value."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,113 @@
+"""From fully sampled k-space to training and evaluation examples.
+
+A batch is a dict as `data.batches` makes it: `kspace` complex64 (B, [C,] H, W), fully sampled,
+`sens` complex64 (B, C, H, W) where there are several coils, and, where known, `columns` bool
+(B, W): the columns that were encoded, the others being zero padding.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas.core.schema import AcquisitionConfig
+from jaxnas.mri import acquisition as mri
+from jaxnas.mri.masks import make_mask
+from jaxnas.mri.random_mask import draw_random_mask
+
+Batch = Mapping[str, jax.Array]
+Example = tuple[mri.Measurement, jax.Array]
+
+BANK = 64  # training masks per acceleration of the kinds that only NumPy draws
+
+
+def make_example(key: jax.Array, batch: Batch, acquisition: AcquisitionConfig) -> Example:
+    """A training example with masks drawn from `key`; for use inside a jitted step.
+
+    Returns the measurement and its target complex64 (B, H, W), in the measurement's scaled units.
+    Every item draws its own acceleration and mask.
+    """
+    size, columns = batch["kspace"].shape[0], batch["kspace"].shape[-1]
+    return simulate(batch, draw_masks(key, size, columns, acquisition), peak=acquisition.peak)
+
+
+def fixed_example(
+    batch: Batch, names: Sequence[str], acquisition: AcquisitionConfig, index: int
+) -> Example:
+    """An evaluation example at the acceleration number `index`, the same on every machine.
+
+    The mask of an item is seeded by the name of its volume, as fastMRI does, so all slices of a
+    volume share it. Otherwise as `make_example`.
+    """
+    masks = named_masks(names, batch["kspace"].shape[-1], acquisition, index)
+    return _simulate(dict(batch), masks, peak=acquisition.peak)
+
+
+def simulate(batch: Batch, mask: jax.Array, *, peak: float) -> Example:
+    """Undersamples a batch with `mask` float32 (B, 1, W), scaled to max |A^H y| = `peak`.
+
+    Padding columns count as not sampled: their zeros were never measured. Raises ValueError for
+    k-space with a coil axis but without `sens`.
+    """
+    kspace, sens = batch["kspace"], batch.get("sens")
+    expected = 3 if sens is None else 4
+    if kspace.ndim != expected:
+        raise ValueError(
+            f"expected kspace of rank {expected} {'without' if sens is None else 'with'} sens, "
+            f"found shape {kspace.shape}"
+        )
+    if "columns" in batch:
+        mask = mask * batch["columns"][:, None, :]
+    measurement = mri.measure(kspace, mask, sens, peak=peak)
+    return measurement, mri.target(kspace, sens) * measurement.scale[:, None, None]
+
+
+_simulate = jax.jit(simulate, static_argnames="peak")
+
+
+def draw_masks(
+    key: jax.Array, count: int, columns: int, acquisition: AcquisitionConfig
+) -> jax.Array:
+    """Random training masks, float32 (count, 1, columns) of zeros and ones.
+
+    Kind `random` is drawn on the device. The other kinds are drawn by NumPy, once: `key` picks
+    among `BANK` masks of every acceleration.
+    """
+    if acquisition.mask == "random":
+        return draw_random_mask(
+            key,
+            (count,),
+            columns=columns,
+            accelerations=acquisition.accelerations,
+            center_fractions=acquisition.center_fractions,
+        )
+    bank = jnp.asarray(_mask_bank(acquisition, columns), jnp.float32)
+    return bank[jax.random.randint(key, (count,), 0, len(bank))][:, None, :]
+
+
+def named_masks(
+    names: Sequence[str], columns: int, acquisition: AcquisitionConfig, index: int
+) -> np.ndarray:
+    """The evaluation masks of volumes `names` at acceleration number `index`: float32
+    (len(names), 1, columns)."""
+    rows = [_mask(acquisition, columns, index, name) for name in names]
+    return np.stack(rows)[:, None, :].astype(np.float32)
+
+
+@functools.lru_cache(maxsize=16)
+def _mask_bank(acquisition: AcquisitionConfig, columns: int) -> np.ndarray:
+    """Bool (accelerations · BANK, columns): as many of every acceleration."""
+    indices = range(len(acquisition.accelerations))
+    return np.stack([_mask(acquisition, columns, i, n) for i in indices for n in range(BANK)])
+
+
+def _mask(acquisition: AcquisitionConfig, columns: int, index: int, seed: int | str) -> np.ndarray:
+    return make_mask(
+        acquisition.mask,
+        columns,
+        accelerations=acquisition.accelerations[index : index + 1],
+        center_fractions=acquisition.center_fractions[index : index + 1],
+        seed=seed,
+    ).columns

@@ -1,0 +1,82 @@
+"""One compiled, donated step, and its metrics as one small array."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxnas.engine.clock import Clock
+
+
+@struct.dataclass
+class Readings:
+    """The metrics of a step: `values` float32 (n,), one per name.
+
+    They are an array of their own, so that donating the state cannot take them away.
+    """
+
+    values: jax.Array
+    names: tuple[str, ...] = struct.field(pytree_node=False)
+
+    def to_json(self) -> dict[str, float]:
+        """Name → value; exact, since a float32 is a JSON number."""
+        return dict(zip(self.names, np.asarray(self.values).tolist()))
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, float]) -> "Readings":
+        """The readings of `to_json`."""
+        return cls(np.array([*value.values()], np.float32), tuple(value))
+
+
+class Advance:
+    """`(state, batch) -> (state, Readings)`: compiled once per batch shape, state donated.
+
+    Compiling is a phase of `clock` of its own. Raises ValueError while tracing if `step` changes
+    a shape or dtype of the state, or returns a metric that is not a scalar.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Any, Any], tuple[Any, Mapping[str, jax.Array]]],
+        clock: Clock,
+    ) -> None:
+        def advance(state: Any, batch: Any) -> tuple[Any, Readings]:
+            new, metrics = step(state, batch)
+            _check_unchanged(state, new)
+            return new, _readings(metrics)
+
+        self._jitted = jax.jit(advance, donate_argnums=0)
+        self._compiled: dict[Any, Callable] = {}
+        self._clock = clock
+
+    def __call__(self, state: Any, batch: Any) -> tuple[Any, Readings]:
+        """Dispatches one step; `state` is gone afterwards."""
+        shapes = tuple((x.shape, x.dtype) for x in jax.tree.leaves(batch))
+        if shapes not in self._compiled:
+            with self._clock.phase("compile"):
+                self._compiled[shapes] = self._jitted.lower(state, batch).compile()
+        with self._clock.phase("step"):
+            self._clock.steps += 1
+            return self._compiled[shapes](state, jax.device_put(batch))
+
+
+def _readings(metrics: Mapping[str, jax.Array]) -> Readings:
+    for name, value in metrics.items():
+        if jnp.shape(value) != ():
+            raise ValueError(f"metric {name!r} must be a scalar, found shape {jnp.shape(value)}")
+    return Readings(jnp.stack([jnp.float32(v) for v in metrics.values()]), tuple(metrics))
+
+
+def _check_unchanged(old: Any, new: Any) -> None:
+    before, after = (jax.tree_util.tree_leaves_with_path(tree) for tree in (old, new))
+    expected = {jax.tree_util.keystr(path): (x.shape, x.dtype) for path, x in before}
+    found = {jax.tree_util.keystr(path): (x.shape, x.dtype) for path, x in after}
+    for name in expected | found:
+        if expected.get(name) != found.get(name):
+            raise ValueError(
+                f"a step must keep the state's arrays: {name} was {expected.get(name)}, "
+                f"became {found.get(name)}"
+            )

@@ -1,0 +1,141 @@
+"""Checkpoints: the only module that knows orbax.
+
+A checkpoint is a pytree of arrays and a small JSON record, committed together by one rename.
+"""
+
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from jaxnas.core.errors import UserError
+
+
+class CheckpointStore:
+    """The newest `keep` checkpoints in `directory`, written in the background.
+
+    One store per directory at a time. Close it, or use it as a context, before the process ends.
+    """
+
+    def __init__(self, directory: str | Path, *, keep: int = 2) -> None:
+        # orbax refuses relative paths, but only in its background thread.
+        self.directory = Path(directory).resolve()
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
+        )
+        self._manager = ocp.CheckpointManager(self.directory, options=options)
+
+    def latest(self) -> int | None:
+        """The step of the newest checkpoint, or None."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: Any, record: Any) -> None:
+        """Writes `state` (a pytree of arrays, typed keys included) and `record` (JSON).
+
+        Returns once the arrays are copied: the caller may donate them. Raises ValueError if `step`
+        is not newer than the latest checkpoint, UserError if the disk refuses.
+        """
+        content = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            record=ocp.args.JsonSave({"layout": _layout(state), "record": record}),
+        )
+        try:
+            saved = self._manager.save(step, args=content)
+        except OSError as error:
+            raise self._refused(error) from error
+        if not saved:
+            raise ValueError(f"step {step} is not newer than checkpoint {self.latest()}")
+
+    def restore(self, target: Any) -> tuple[Any, Any] | None:
+        """The newest readable (state, record), or None if nothing was ever saved.
+
+        `target` is a pytree of arrays or ShapeDtypeStructs like the saved one. Raises UserError
+        if the checkpoint has other leaves, shapes or dtypes, or if none can be read; a newer one
+        that cannot be read is removed with a warning.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                return self._read(step, target)
+            except UserError:
+                raise
+            except Exception as error:  # a damaged file surfaces as many different types
+                reason = str(error).strip().split("\n")[0][:200]
+                warnings.warn(
+                    f"{self.directory / str(step)}: damaged checkpoint, going back to the one "
+                    f"before ({type(error).__name__}: {reason})",
+                    stacklevel=2,
+                )
+                self._manager.delete(step)
+        if steps:
+            raise UserError(
+                f"{self.directory}: every checkpoint is damaged, found steps {steps}; "
+                f"start again with --fresh"
+            )
+        return None
+
+    def wait(self) -> None:
+        """Returns when everything saved is on disk; raises UserError if it could not be."""
+        try:
+            self._manager.wait_until_finished()
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def close(self) -> None:
+        """Waits for what is being written and releases the directory."""
+        self.wait()
+        self._manager.close()
+
+    def __enter__(self) -> "CheckpointStore":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read(self, step: int, target: Any) -> tuple[Any, Any]:
+        # The record first: orbax would cast a saved dtype to the target's without a word.
+        content = ocp.args.Composite(record=ocp.args.JsonRestore())
+        found = self._manager.restore(step, args=content).record
+        self._check_layout(step, found["layout"], _layout(target))
+        content = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(target)))
+        return self._manager.restore(step, args=content).state, found["record"]
+
+    def _check_layout(self, step: int, found: dict[str, str], expected: dict[str, str]) -> None:
+        for name in sorted(found.keys() | expected.keys()):
+            have, want = found.get(name, "nothing"), expected.get(name, "nothing")
+            if have != want:
+                raise UserError(
+                    f"{self.directory / str(step)}: checkpoint of another configuration, found "
+                    f"{have} at {name}, expected {want}; use another --workdir, or --fresh"
+                )
+
+    def _refused(self, error: OSError) -> UserError:
+        return UserError(
+            f"{self.directory}: cannot write the checkpoint ({error.strerror or error}); "
+            f"free some space or choose another --workdir"
+        )
+
+
+def _layout(tree: Any) -> dict[str, str]:
+    """Path → dtype[shape] of every leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
+
+
+def _abstract(tree: Any) -> Any:
+    """Shapes, dtypes and placement of `tree`; where it is not placed, the default device."""
+    default = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+
+    def describe(x: Any) -> jax.ShapeDtypeStruct:
+        sharding = getattr(x, "sharding", None) or default
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
+    return jax.tree.map(describe, tree)

@@ -1,0 +1,243 @@
+"""Reconstructs a set of volumes with every method and scores each slice.
+
+Every method sees the same k-space and, per volume and acceleration, the same mask.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import linen as nn
+from jax.tree_util import Partial
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.schema import AcquisitionConfig, EvaluateConfig
+from jaxnas.data.batches import stack
+from jaxnas.data.source import Source
+from jaxnas.engine.acquire import fixed_example, named_masks
+from jaxnas.metrics import image as metrics
+from jaxnas.mri.acquisition import Measurement, zero_filled
+from jaxnas.mri.complexes import magnitude
+from jaxnas.mri.tv import tv_reconstruct
+
+Reconstructor = Callable[[Measurement], jax.Array]
+
+
+class SliceScore(NamedTuple):
+    """One slice: magnitudes in the file's units, the data range is the target's maximum."""
+
+    model: str
+    volume: str
+    slice: int
+    acceleration: int | float
+    mse: float
+    nmse: float
+    psnr: float
+    ssim: float
+
+
+class VolumeScore(NamedTuple):
+    """One volume by the fastMRI convention: the data range is the volume's maximum."""
+
+    model: str
+    volume: str
+    acceleration: int | float
+    nmse: float
+    psnr: float
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All scores, and one slice to look at.
+
+    `examples` holds `<acceleration>/target`, `/mask` (W,) and `/<model>` (H, W), float32
+    magnitudes in the file's units; `pictured` says where that slice is from.
+    """
+
+    slices: tuple[SliceScore, ...]
+    volumes: tuple[VolumeScore, ...]
+    examples: Mapping[str, np.ndarray]
+    pictured: Mapping[str, Mapping[str, Any]]
+
+
+def network_reconstructor(net: nn.Module, params: Any) -> Reconstructor:
+    """A trained network as a reconstructor; its weights stay arguments of compiled code."""
+    return Partial(_apply, Partial(net.apply), params)
+
+
+def classical_reconstructors(config: EvaluateConfig) -> dict[str, Reconstructor]:
+    """The untrained reconstructions of `config`, by name."""
+    weight = {} if config.tv.weight is None else {"weight": config.tv.weight}
+    tv = functools.partial(tv_reconstruct, iterations=config.tv.iterations, **weight)
+    known = {"zero_filled": zero_filled, "tv": tv}
+    return {name: known[name] for name in config.classical}
+
+
+def evaluate_reconstruction(
+    reconstructors: Mapping[str, Reconstructor],
+    source: Source,
+    indices: Sequence[int],
+    acquisition: AcquisitionConfig,
+    *,
+    batch: int = 4,
+) -> Evaluation:
+    """Scores every reconstructor on the slices `indices` of `source` at every acceleration.
+
+    A reconstructor maps a Measurement to images complex64 (B, H, W) in scaled units. Slices run
+    `batch` at a time; one whose target is empty has no score. Raises UserError if there is nothing
+    to evaluate, or k-space that is not fully sampled.
+    """
+    if not indices:
+        raise UserError("nothing to evaluate: the test split is empty; change data.split")
+    methods = {name: _as_pytree(f) for name, f in reconstructors.items()}
+    labels = [_label(acceleration) for acceleration in acquisition.accelerations]
+    slices: list[SliceScore] = []
+    volumes: list[VolumeScore] = []
+    examples: dict[str, np.ndarray] = {}
+    pictured: dict[str, dict[str, Any]] = {}
+    for volume, group in _by_volume(source, indices):
+        numbers = [source.slices[i].index for i in group]
+        target, images = _reconstruct(methods, source, group, acquisition, batch)
+        for (a, name), image in images.items():
+            new_slices, volume_score = _score(name, volume, numbers, labels[a], target, image)
+            slices += new_slices
+            volumes += volume_score
+        if not pictured:
+            middle = len(group) // 2
+            examples = _picture(target, images, middle, volume, acquisition)
+            place = {"volume": volume, "slice": numbers[middle]}
+            pictured = {str(label): place for label in labels}
+    return Evaluation(tuple(slices), tuple(volumes), examples, pictured)
+
+
+def _by_volume(source: Source, indices: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+    """Runs of slices of one volume and one shape, in order."""
+
+    def kind(i: int) -> tuple:
+        ref = source.slices[i]
+        return ref.volume, ref.shape, ref.coils
+
+    for (volume, *_), group in itertools.groupby(indices, kind):
+        yield volume, list(group)
+
+
+def _reconstruct(
+    methods: Mapping[str, Partial],
+    source: Source,
+    group: Sequence[int],
+    acquisition: AcquisitionConfig,
+    batch: int,
+) -> tuple[np.ndarray, dict[tuple[int, str], np.ndarray]]:
+    """Magnitudes (S, H, W) in the file's units: the target's, and by acceleration and method."""
+    targets: list[np.ndarray] = []
+    images: dict[tuple[int, str], list[np.ndarray]] = {}
+    for start in range(0, len(group), batch):
+        part = group[start : start + batch]
+        padding = (batch - len(part)) * part[-1:]  # one shape, so every method compiles once
+        data, names = _read(source, [*part, *padding])
+        for a in range(len(acquisition.accelerations)):
+            measurement, target = fixed_example(data, names, acquisition, a)
+            if a == 0:
+                targets += [*np.asarray(_in_file_units(target, measurement))[: len(part)]]
+            for name, method in methods.items():
+                image = np.asarray(_magnitude_of(method, measurement))
+                images.setdefault((a, name), []).extend(image[: len(part)])
+    return np.stack(targets), {place: np.stack(stack) for place, stack in images.items()}
+
+
+def _read(source: Source, indices: Sequence[int]) -> tuple[dict[str, np.ndarray], list[str]]:
+    items = [source.read(i) for i in indices]
+    for item in items:
+        if item.mask is not None:
+            raise UserError(
+                f"{item.volume}: slice {item.index} is undersampled already; evaluation needs "
+                f"fully sampled k-space, apply the network to this file with `jaxnas reconstruct`"
+            )
+    return stack(items, indices=indices), [item.volume for item in items]
+
+
+def _score(
+    model: str,
+    volume: str,
+    numbers: Sequence[int],
+    acceleration: int | float,
+    target: np.ndarray,
+    image: np.ndarray,
+) -> tuple[list[SliceScore], list[VolumeScore]]:
+    """Scores of the slices (S, H, W) that show anything, and of the volume if any does."""
+    filled = np.flatnonzero(target.max(axis=(-2, -1)) > 0)
+    if not len(filled):
+        return [], []
+    per_slice, per_volume = jax.device_get(_measures(target, image))
+    slices = [
+        SliceScore(
+            model, volume, numbers[s], acceleration, *(float(values[s]) for values in per_slice)
+        )
+        for s in filled
+    ]
+    return slices, [VolumeScore(model, volume, acceleration, *map(float, per_volume))]
+
+
+@jax.jit
+def _measures(target: jax.Array, image: jax.Array) -> tuple[tuple, tuple]:
+    """(mse, nmse, psnr, ssim) per slice (S,) and (nmse, psnr, ssim) of the volume (S, H, W)."""
+    peak = target.max(axis=(-2, -1))
+    per_slice = (
+        metrics.mse(target, image),
+        metrics.nmse(target, image),
+        metrics.psnr(target, image, data_range=peak),
+        metrics.ssim(target, image, data_range=peak),
+    )
+    per_volume = (
+        metrics.volume_nmse(target, image),
+        metrics.volume_psnr(target, image),
+        metrics.volume_ssim(target, image),
+    )
+    return per_slice, per_volume
+
+
+def _picture(
+    target: np.ndarray,
+    images: Mapping[tuple[int, str], np.ndarray],
+    middle: int,
+    volume: str,
+    acquisition: AcquisitionConfig,
+) -> dict[str, np.ndarray]:
+    """Slice `middle` of a volume as every method shows it."""
+    examples = {}
+    for a, acceleration in enumerate(acquisition.accelerations):
+        label = _label(acceleration)
+        examples[f"{label}/target"] = target[middle]
+        examples[f"{label}/mask"] = named_masks([volume], target.shape[-1], acquisition, a)[0, 0]
+        for (at, name), image in images.items():
+            if at == a:
+                examples[f"{label}/{name}"] = image[middle]
+    return examples
+
+
+def _label(acceleration: float) -> int | float:
+    """4.0 is written 4."""
+    return int(acceleration) if acceleration == int(acceleration) else acceleration
+
+
+def _as_pytree(reconstructor: Reconstructor) -> Partial:
+    return reconstructor if isinstance(reconstructor, Partial) else Partial(reconstructor)
+
+
+def _apply(apply: Callable, params: Any, measurement: Measurement) -> jax.Array:
+    return apply({"params": params}, measurement)
+
+
+@jax.jit
+def _magnitude_of(method: Partial, measurement: Measurement) -> jax.Array:
+    return _in_file_units(method(measurement), measurement)
+
+
+@jax.jit
+def _in_file_units(image: jax.Array, measurement: Measurement) -> jax.Array:
+    return magnitude(image) / measurement.scale[:, None, None]

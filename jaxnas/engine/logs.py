@@ -1,0 +1,131 @@
+"""What a run reports while it runs: `log.jsonl`, and the same numbers for TensorBoard.
+
+The JSONL file is the record; the event file is a view of it, written anew from the record
+whenever a run is opened or rewound, so both always tell the same story.
+"""
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tensorboardX import SummaryWriter
+from tensorboardX.crc32c import crc32c
+from tensorboardX.proto.event_pb2 import Event
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import write_atomic
+
+EVENTS = "events.out.tfevents.*"
+LABELS = ("stage", "model", "step")
+
+
+class RunLog:
+    """Scalars of a run directory, one line and one set of events per logged step.
+
+    A line is {"stage", "model", "step", name: number, …}; its event tags are stage/model/name.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        self.path = Path(run_dir) / "log.jsonl"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._rewrite(read_log(self.path))
+
+    def write(self, stage: str, model: str, step: int, values: Mapping[str, float]) -> None:
+        """Appends one line; it is on its way to the disk when this returns."""
+        row = {"stage": stage, "model": model, "step": step, **values}
+        with self.path.open("a") as file:
+            file.write(_line(row))
+        self._show(row)
+        self._writer.flush()
+
+    def rewind(self, stage: str, model: str, step: int) -> None:
+        """Drops the lines of (stage, model) after `step`: they will be written again."""
+        rows = read_log(self.path)
+        kept = [r for r in rows if (r["stage"], r["model"]) != (stage, model) or r["step"] <= step]
+        if len(kept) < len(rows):
+            self._writer.close()
+            self._rewrite(kept)
+
+    def close(self) -> None:
+        """Writes what is buffered and closes the event file."""
+        self._writer.close()
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _rewrite(self, rows: list[dict[str, Any]]) -> None:
+        """Makes both files say exactly `rows`."""
+        write_atomic(self.path, "".join(map(_line, rows)))
+        for stale in self.path.parent.glob(EVENTS):
+            stale.unlink()
+        self._writer = SummaryWriter(str(self.path.parent), flush_secs=10)
+        for row in rows:
+            self._show(row)
+        self._writer.flush()
+
+    def _show(self, row: Mapping[str, Any]) -> None:
+        for name, value in row.items():
+            if name not in LABELS:
+                self._writer.add_scalar(f"{row['stage']}/{row['model']}/{name}", value, row["step"])
+
+
+def read_log(path: str | Path) -> list[dict[str, Any]]:
+    """The lines of a `log.jsonl`; none if there is no such file.
+
+    A last line cut short by a killed process is left out; any other bad line raises UserError.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    *lines, _unfinished = path.read_text().split("\n")
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            raise UserError(
+                f"{path}:{number}: not a JSON line; delete that line to go on"
+            ) from None
+    return rows
+
+
+def read_events(path: str | Path) -> Iterator[tuple[str, int, float]]:
+    """The scalars (tag, step, value) of an event file, checksums verified; needs no TensorFlow.
+
+    A record is: length u64, its checksum u32, the payload, its checksum u32. A record cut short
+    ends the file; a wrong checksum raises ValueError.
+    """
+    data, at = Path(path).read_bytes(), 0
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from("<Q", data, at)
+        payload = data[at + 12 : at + 12 + length]
+        if at + 16 + length > len(data):
+            return
+        (checksum,) = struct.unpack_from("<I", data, at + 12 + length)
+        if checksum != _masked(payload):
+            raise ValueError(f"{path}: checksum mismatch in the record at byte {at}")
+        event = Event.FromString(payload)
+        for value in event.summary.value:
+            yield value.tag, event.step, value.simple_value
+        at += 16 + length
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, allow_nan=False) + "\n"
+
+
+def _masked(payload: bytes) -> int:
+    """The rotated CRC-32C of TensorFlow records."""
+    crc = crc32c(payload)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF

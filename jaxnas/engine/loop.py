@@ -1,0 +1,235 @@
+"""The loop every run shares: training, searching, at one site or many.
+
+Whatever decides the outcome is a pure function of (state, step), so a run that was stopped or
+killed at any moment and started again ends in the same bytes as one that was not.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas.core.errors import Diverged, Interrupted
+from jaxnas.core.trees import all_finite
+from jaxnas.data.batches import prefetch
+from jaxnas.engine.advance import Advance, Readings
+from jaxnas.engine.checkpoint import CheckpointStore
+from jaxnas.engine.clock import Clock
+from jaxnas.engine.logs import RunLog
+from jaxnas.engine.progress import ProgressBar
+from jaxnas.engine.signals import StopRequest
+
+AHEAD = 4  # steps the host may be ahead of the device: their batches are all in memory
+
+
+class BatchSource(Protocol):
+    """Batches by number."""
+
+    def batch(self, step: int) -> Any:
+        """The pytree of NumPy arrays of a step; a pure function of `step`."""
+
+
+class HostState(Protocol):
+    """A small state outside the device, saved with every checkpoint."""
+
+    def to_json(self) -> Any:
+        """The state as a JSON value."""
+
+    def from_json(self, value: Any) -> None:
+        """Takes over a value of `to_json`."""
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """Every how many steps to log, to checkpoint and to validate (0: never); the last step
+    always does all three."""
+
+    log: int
+    checkpoint: int
+    validate: int = 0
+
+
+@dataclass
+class Journal:
+    """What a run remembers beside its state: the other half of a checkpoint."""
+
+    step: int = 0
+    stopped: bool = False
+    pending: list[Readings] = field(default_factory=list)
+
+
+def run_loop(
+    step: Callable[[Any, Any], tuple[Any, Mapping[str, jax.Array]]],
+    state: Any,
+    batches: BatchSource,
+    *,
+    steps: int,
+    store: CheckpointStore,
+    log: RunLog,
+    stage: str,
+    model: str,
+    every: Cadence,
+    validate: Callable[[Any], Mapping[str, float]] | None = None,
+    on_log: Callable[[int, Any, Mapping[str, float]], bool | None] | None = None,
+    host: HostState | None = None,
+    clock: Clock | None = None,
+    quiet: bool = False,
+) -> Any:
+    """Runs `step` until `steps` are done and returns the final state.
+
+    `step(state, batch) -> (state, metrics)` is pure and not jitted; metrics are scalars. `state`
+    is the state before step 0 and stays valid. The run resumes by these rules: (1) a checkpoint in
+    `store` wins over `state`; (2) if that run had finished, its state is returned at once; (3)
+    lines of the log after the checkpoint are dropped and written again.
+
+    Metrics are averaged since the last log. At a logged or validated step `on_log(step, state,
+    row)` sees what is written; it must not keep `state`, and ends the run by returning True,
+    which may depend on nothing but its arguments and `host`.
+
+    Raises Diverged as soon as a logged interval holds a value that is not finite, or a state that
+    is not finite would be saved; the newest checkpoint is then the last good state. Raises
+    Interrupted after SIGTERM or SIGINT, with everything up to that step on disk.
+    """
+    clock = clock or Clock()
+    run = _Run(step, store, log, stage, model, every, validate, on_log, host, clock)
+    state, journal = run.begin(state)
+    log.rewind(stage, model, journal.step)
+    if journal.stopped or journal.step >= steps:
+        return state
+    name, start = f"{stage} {model}", journal.step
+    with (
+        StopRequest() as stop,
+        ProgressBar(name, start, steps, quiet=quiet) as bar,
+        closing(prefetch(batches, start, steps)) as stream,
+    ):
+        while journal.step < steps and not journal.stopped:
+            with clock.phase("data"):
+                batch = next(stream)
+            state = run.advance(state, batch, journal)
+            bar.advance()
+            row = run.report(state, journal, last=journal.step == steps)
+            bar.note(row)
+            ended = journal.stopped or journal.step == steps
+            if ended or stop.requested or journal.step % every.checkpoint == 0:
+                run.save(state, journal)
+            if stop.requested:
+                store.wait()
+                raise Interrupted(
+                    f"{name}: stopped after step {journal.step} of {steps}, which is saved in "
+                    f"{store.directory}; continue with the same command"
+                )
+    store.wait()
+    return state
+
+
+@dataclass
+class _Run:
+    """The parts of one run, and what is done with them between steps."""
+
+    step: Callable
+    store: CheckpointStore
+    log: RunLog
+    stage: str
+    model: str
+    every: Cadence
+    validate: Callable | None
+    on_log: Callable | None
+    host: HostState | None
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self._advance = Advance(self.step, self.clock)
+
+    def begin(self, state: Any) -> tuple[Any, Journal]:
+        """The newest checkpoint; where there is none, `state`, saved as step 0."""
+        # A copy: the caller keeps its arrays, and no buffer is donated twice.
+        state = jax.tree.map(lambda x: jnp.array(x, dtype=x.dtype, copy=True), state)
+        found = self.store.restore(state)
+        if found is None:
+            journal = Journal()
+            self.save(state, journal)
+            return state, journal
+        state, record = found
+        if self.host is not None:
+            self.host.from_json(record["host"])
+        self.clock.from_json(record["clock"])
+        pending = [Readings.from_json(value) for value in record["pending"]]
+        return state, Journal(record["step"], record["stopped"], pending)
+
+    def advance(self, state: Any, batch: Any, journal: Journal) -> Any:
+        """One step; waits for the device only where it is `AHEAD` steps behind."""
+        state, readings = self._advance(state, batch)
+        journal.pending.append(readings)
+        journal.step += 1
+        if len(journal.pending) > AHEAD:
+            with self.clock.phase("step"):
+                jax.block_until_ready(journal.pending[-AHEAD - 1])
+        return state
+
+    def report(self, state: Any, journal: Journal, *, last: bool) -> dict[str, float]:
+        """Writes and returns what is due at this step; empty if nothing is."""
+        row: dict[str, float] = {}
+        if last or journal.step % self.every.log == 0:
+            row |= self._means(journal)
+            journal.pending.clear()
+        if self.validate and (last or _due(journal.step, self.every.validate)):
+            with self.clock.phase("validate"):
+                row |= self._finite(self.validate(state), journal.step)
+        if row:
+            self.log.write(self.stage, self.model, journal.step, row)
+            if self.on_log is not None:
+                journal.stopped = bool(self.on_log(journal.step, state, row))
+        return row
+
+    def save(self, state: Any, journal: Journal) -> None:
+        """Writes a checkpoint, after seeing that all of it is finite."""
+        self._means(journal)
+        if not _all_finite(state):
+            self._diverged("the state", journal.step)
+        record = {
+            "step": journal.step,
+            "stopped": journal.stopped,
+            "pending": [readings.to_json() for readings in journal.pending],
+            "host": self.host.to_json() if self.host is not None else None,
+            "clock": self.clock.to_json(),
+        }
+        with self.clock.phase("save"):
+            self.store.save(journal.step, state, record)
+
+    def _means(self, journal: Journal) -> dict[str, float]:
+        """The mean of every metric since the last log; one transfer from the device."""
+        if not journal.pending:
+            return {}
+        with self.clock.phase("step"):
+            journal.pending = jax.device_get(journal.pending)
+        values = np.stack([readings.values for readings in journal.pending]).astype(np.float64)
+        names = journal.pending[0].names
+        for step, row in enumerate(values, start=journal.step - len(values) + 1):
+            self._finite(dict(zip(names, row)), step)
+        return dict(zip(names, values.mean(axis=0).tolist()))
+
+    def _finite(self, row: Mapping[str, float], step: int) -> Mapping[str, float]:
+        for name, value in row.items():
+            if not np.isfinite(value):
+                self._diverged(f"{name} = {value}", step)
+        return row
+
+    def _diverged(self, what: str, step: int) -> None:
+        latest = self.store.latest()
+        kept = "no state was saved" if latest is None else f"the state of step {latest} is kept"
+        raise Diverged(
+            f"{self.stage} {self.model}: {what} after step {step} is not finite; {kept} in "
+            f"{self.store.directory}; lower the learning rate or clip the gradient"
+        )
+
+
+_all_finite = jax.jit(all_finite)
+
+
+def _due(step: int, every: int) -> bool:
+    """True at every `every`-th step; never if `every` is 0."""
+    return every > 0 and step % every == 0

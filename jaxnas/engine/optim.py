@@ -1,0 +1,54 @@
+"""Optimisers and their schedules, built from a config section."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.schema import OptimConfig
+
+
+def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
+    """The optimiser of `config` for a run of `steps` steps.
+
+    Gradients are clipped to a global norm, then get `weight_decay` times the parameters (the L2
+    penalty, as in torch.optim), then go through Adam or momentum, then are scaled by the rate.
+    Raises UserError if the warm-up does not fit into the run.
+    """
+    clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
+    decay = optax.add_decayed_weights(config.weight_decay)
+    first, second = config.betas
+    rules = {
+        "adam": optax.scale_by_adam(first, second),
+        "sgd": optax.trace(config.momentum),
+    }
+    rate = make_schedule(config, steps)
+    return optax.chain(clip, decay, rules[config.name], optax.scale_by_learning_rate(rate))
+
+
+def make_schedule(config: OptimConfig, steps: int) -> optax.Schedule:
+    """The learning rate as a function of the step t = 0 … steps − 1, a float32 scalar.
+
+    rate · min(1, (t + 1) / warmup) · shape(t), where shape is 1 (constant), a tenth for every drop
+    passed (step), or (1 + cos πt/steps) / 2 (cosine).
+    """
+    if config.warmup >= steps > 0 and config.warmup > 0:
+        raise UserError(
+            f"warmup: {config.warmup} steps do not fit into a run of {steps} steps; "
+            f"make warmup smaller than steps"
+        )
+    drops = [round(fraction * steps) for fraction in config.drops]
+
+    def shape(t: jax.Array) -> jax.Array:
+        if config.schedule == "step":
+            return 0.1 ** sum((t >= drop).astype(jnp.float32) for drop in drops)
+        if config.schedule == "cosine":
+            return 0.5 * (1.0 + jnp.cos(jnp.pi * t / steps))
+        return jnp.ones(())
+
+    def schedule(t: jax.Array) -> jax.Array:
+        t = jnp.asarray(t)
+        warm = jnp.minimum(1.0, (t + 1) / max(config.warmup, 1))
+        return config.rate * warm * shape(t)
+
+    return schedule

@@ -1,0 +1,48 @@
+"""The progress bar of a run."""
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+
+class ProgressBar:
+    """A bar that counts steps and shows the latest metrics; shows nothing when `quiet`."""
+
+    def __init__(self, name: str, start: int, steps: int, *, quiet: bool = False) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._progress = Progress(*columns, disable=quiet)
+        self._task = self._progress.add_task(name, total=steps, completed=start, note="")
+
+    def __enter__(self) -> "ProgressBar":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self) -> None:
+        """Counts one step."""
+        self._progress.advance(self._task)
+
+    def note(self, metrics: Mapping[str, float]) -> None:
+        """Shows every loss among `metrics`."""
+        losses = (f"{name} {value:.4g}" for name, value in metrics.items() if "loss" in name)
+        self._progress.update(self._task, note="  ".join(losses))

@@ -1,0 +1,137 @@
+"""Training every network of a config: same batches, same masks, same number of steps for all."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import optax
+from flax import linen as nn
+
+from jaxnas.core import rng
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import read_json, write_json
+from jaxnas.data.batches import Batches
+from jaxnas.engine.checkpoint import CheckpointStore
+from jaxnas.engine.clock import Clock
+from jaxnas.engine.logs import RunLog
+from jaxnas.engine.loop import Cadence, run_loop
+from jaxnas.engine.losses import reconstruction_loss
+from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.sources import Dataset
+from jaxnas.engine.state import TrainState, init_train_state, make_train_step
+from jaxnas.models.networks import DERIVED, build_network, check_names, init_variables
+from jaxnas.spaces.genotype import Genotype, load_genotype
+from jaxnas.spaces.supernet import fit_genotype
+
+TIMINGS = "timings.json"
+
+
+def run_genotype(run: Run) -> Genotype:
+    """The genotype a run trains: its own once searched, else the config's, which it then keeps.
+
+    UserError if there is neither, or if the config's differs from the one already in the run.
+    """
+    given = run.config.genotype
+    own = run.genotype_path if run.genotype_path.exists() else None
+    source = own or given
+    if source is None:
+        raise UserError(
+            f"{run.path}: no genotype yet; search first (jaxnas search CONFIG) or give "
+            f"--genotype FILE"
+        )
+    genotype = fit_genotype(run.config.network, load_genotype(source), where=str(source))
+    if given is not None and load_genotype(given) != genotype:
+        raise UserError(
+            f"{given}: differs from the genotype already in {own}; use --fresh, or another "
+            f"--workdir"
+        )
+    if own is None:
+        write_json(run.genotype_path, genotype.to_json())
+    return genotype
+
+
+def trainable(run: Run) -> dict[str, nn.Module]:
+    """The networks of the config by name; UserError for an unknown name."""
+    names = run.config.train.models
+    check_names(names)
+    genotype = run_genotype(run) if DERIVED in names else None
+    return {name: build_network(name, run.config.network, genotype=genotype) for name in names}
+
+
+def training_steps(run: Run, slices: int) -> int:
+    """The budget in steps: as given, or epochs over `slices` training slices."""
+    train = run.config.train
+    if train.epochs is not None:
+        return train.epochs * max(slices // train.batch, 1)
+    return train.steps or 1
+
+
+def train_all(run: Run, dataset: Dataset, log: RunLog) -> None:
+    """Trains what the config names, one after the other; finished networks cost nothing."""
+    for name, net in trainable(run).items():
+        clock = Clock()
+        train_network(run, dataset, log, name, net, clock)
+        note_timing(run.path, f"train {name}", clock.summary())
+
+
+def train_network(
+    run: Run, dataset: Dataset, log: RunLog, name: str, net: nn.Module, clock: Clock
+) -> TrainState:
+    """Trains one network and returns its last state.
+
+    The key of initialisation, data order and masks is the run's: it does not depend on `name`.
+    """
+    config = run.config.train
+    slices = dataset.slices("train")
+    batches = Batches(dataset.source, slices, size=config.batch, seed=run.config.seed)
+    steps = training_steps(run, len(slices))
+    tx = make_optimizer(config.optimizer, steps)
+    with CheckpointStore(run.checkpoints(f"train-{name}"), keep=2) as store:
+        return run_loop(
+            make_train_step(reconstruction_loss(net, run.config.acquisition), tx),
+            initial_state(run, net, tx),
+            batches,
+            steps=steps,
+            store=store,
+            log=log,
+            stage="train",
+            model=name,
+            every=Cadence(
+                log=run.config.log_every,
+                checkpoint=run.config.checkpoint_every,
+                validate=config.validate_every,
+            ),
+            clock=clock,
+            quiet=run.quiet,
+        )
+
+
+def initial_state(run: Run, net: nn.Module, tx: optax.GradientTransformation) -> TrainState:
+    """The state of a network before its first step."""
+    key = rng.root_key(run.config.seed)
+    params = init_variables(rng.stream(key, "init", 0), net)["params"]
+    return init_train_state(rng.stream(key, "train", 0), params, tx)
+
+
+def trained_params(run: Run, net: nn.Module, name: str) -> Any:
+    """The parameters of a network the run has trained; UserError if it has not."""
+    directory = run.checkpoints(f"train-{name}")
+    if not directory.is_dir():
+        raise UserError(f"{run.path}: network {name!r} is not trained yet; run jaxnas train first")
+    tx = make_optimizer(run.config.train.optimizer, 1)
+    target = jax.eval_shape(lambda: initial_state(run, net, tx))
+    with CheckpointStore(directory) as store:
+        found = store.restore(target)
+    if found is None:
+        raise UserError(f"{directory}: holds no checkpoint; run jaxnas train first")
+    return found[0].params
+
+
+def note_timing(path: Path, name: str, summary: Mapping[str, Any]) -> None:
+    """Adds one entry to timings.json; an entry without steps never replaces one with them."""
+    file = path / TIMINGS
+    timings = read_json(file) if file.exists() else {}
+    if summary["steps"] or name not in timings:
+        write_json(file, timings | {name: dict(summary)})

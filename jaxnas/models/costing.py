@@ -1,0 +1,48 @@
+"""What a whole network costs at an image size, counted without computing anything."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnas.metrics.cost import Cost, count_cost, count_params
+from jaxnas.mri.acquisition import Measurement
+from jaxnas.ops.conv import reference_lowering
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """Trainable parameters, and the operations of one image."""
+
+    params: int
+    cost: Cost
+
+    def to_json(self) -> dict[str, int]:
+        """params, macs, and the two conventions the NAS-CSMRI paper prints as FLOPs."""
+        return {
+            "params": self.params,
+            "macs": self.cost.macs,
+            "flops": self.cost.flops,
+            "flops_with_activations": self.cost.flops_with_activations,
+        }
+
+
+def network_cost(net: nn.Module, size: tuple[int, int], *, coils: int = 1) -> NetworkCost:
+    """Parameters and operations of `net` for one image of `size` pixels; seconds, no arrays."""
+    measurement = abstract_measurement(size, coils=coils)
+    with reference_lowering():
+        variables = jax.eval_shape(net.init, jax.random.key(0), measurement)
+        cost = count_cost(net.apply, variables, measurement)
+    return NetworkCost(count_params(variables["params"]), cost)
+
+
+def abstract_measurement(size: tuple[int, int], *, batch: int = 1, coils: int = 1) -> Any:
+    """Shapes and dtypes of a measurement: kspace (B, [C,] H, W), mask (B, 1, W), scale (B,)."""
+    height, width = size
+    coil_axis = () if coils == 1 else (coils,)
+    kspace = jax.ShapeDtypeStruct((batch, *coil_axis, height, width), jnp.complex64)
+    mask = jax.ShapeDtypeStruct((batch, 1, width), jnp.float32)
+    scale = jax.ShapeDtypeStruct((batch,), jnp.float32)
+    return Measurement(kspace, mask, None if coils == 1 else kspace, scale)

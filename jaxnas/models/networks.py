@@ -1,0 +1,52 @@
+"""Every trainable network by its name: `derived` needs a genotype, the others are hand-made."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.schema import NetworkConfig
+from jaxnas.models.costing import abstract_measurement
+from jaxnas.models.registry import MODELS
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.supernet import derived_network
+
+DERIVED = "derived"
+NAMES = (DERIVED, *MODELS)
+INIT_SIZE = (32, 32)  # no parameter's shape depends on the image
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises UserError for the first name that is no network."""
+    for name in names:
+        if name not in NAMES:
+            raise UserError(
+                f"train.models: unknown network {name!r}; expected some of {', '.join(NAMES)}"
+            )
+
+
+def build_network(
+    name: str, config: NetworkConfig, *, genotype: Genotype | None = None
+) -> nn.Module:
+    """The network `name`, a module Measurement → image complex64 (B, H, W).
+
+    ValueError for an unknown name, or for `derived` without a genotype.
+    """
+    if name == DERIVED:
+        if genotype is None:
+            raise ValueError("the derived network needs a genotype")
+        return derived_network(config, genotype)
+    if name not in MODELS:
+        raise ValueError(f"unknown network {name!r}; expected one of {', '.join(NAMES)}")
+    return MODELS[name](config)
+
+
+def init_variables(key: jax.Array, net: nn.Module, *, coils: int = 1) -> Any:
+    """The variables of `net` before training; they depend on the key alone, not on the data."""
+    empty = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), abstract_measurement(INIT_SIZE, coils=coils)
+    )
+    return jax.jit(net.init)(key, empty)

@@ -1,0 +1,36 @@
+"""The hand-made networks by the names that configs use."""
+
+from collections.abc import Callable
+from functools import partial
+
+from flax import linen as nn
+
+from jaxnas.core.schema import NetworkConfig
+from jaxnas.metrics.cost import Cost
+from jaxnas.models.dccnn import dccnn
+from jaxnas.models.fastmri_unet import fastmri_unet
+from jaxnas.models.modl import modl
+from jaxnas.models.rdn import rdn
+from jaxnas.models.unet import unet
+
+MODELS: dict[str, Callable[[NetworkConfig], nn.Module]] = {
+    "unet": unet,
+    "fastmri_unet": fastmri_unet,
+    "dccnn": dccnn,
+    "dccnn_11": partial(dccnn, blocks=11),
+    "modl": modl,
+    "modl_11": partial(modl, blocks=11),
+    "rdn": rdn,
+    "rdn_8": partial(rdn, recursions=8),
+}
+
+# Yan et al.'s counter saw activations that were layers, not those that were function calls.
+WITH_ACTIVATIONS = frozenset({"rdn", "rdn_8", "derived"})
+
+
+def paper_flops(name: str, cost: Cost) -> int:
+    """The FLOPs that NAS-CSMRI's tables print for a network of this `cost`.
+
+    MACs and bias additions; for RDN and the searched network (`derived`) rectified elements too.
+    """
+    return cost.flops_with_activations if name in WITH_ACTIVATIONS else cost.flops

@@ -1,0 +1,48 @@
+"""One undersampled scan, scaled for a network."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxnas.mri import coils
+from jaxnas.mri.complexes import magnitude
+from jaxnas.mri.fourier import ifft2c
+
+
+@struct.dataclass
+class Measurement:
+    """What the scanner measured, times `scale`, and what is known about how; a pytree.
+
+    `kspace` complex64 (B, [C,] H, W), +0 where not sampled; `mask` float32 (B, 1, W) of zeros and
+    ones; `sens` complex64 (B, C, H, W), or None for a single coil without coil axis; `scale`
+    float32 (B,). Divide a reconstruction by `scale` to return to the scan's own units.
+    """
+
+    kspace: jax.Array
+    mask: jax.Array
+    sens: jax.Array | None
+    scale: jax.Array
+
+
+def measure(
+    kspace: jax.Array, mask: jax.Array, sens: jax.Array | None, *, peak: float = 6.0
+) -> Measurement:
+    """Undersamples `kspace` (B, [C,] H, W) and scales it to max |A^H y| = `peak` per item.
+
+    The factor is real and positive, so phases stay. An item without signal keeps scale 1.
+    """
+    image = coils.adjoint(kspace, mask, sens)
+    maximum = magnitude(image).max(axis=(-2, -1))
+    scale = jnp.where(maximum > 0, peak / jnp.where(maximum > 0, maximum, 1.0), 1.0)
+    factor = scale.reshape(scale.shape + (1,) * (kspace.ndim - scale.ndim))
+    return Measurement(coils.sample(kspace * factor, mask), mask, sens, scale)
+
+
+def target(kspace: jax.Array, sens: jax.Array | None) -> jax.Array:
+    """The fully sampled image S^H F^H y, complex64 (B, H, W), in the units of `kspace`."""
+    return coils.combine(ifft2c(kspace), sens)
+
+
+def zero_filled(measurement: Measurement) -> jax.Array:
+    """The image A^H y of a measurement, complex64 (B, H, W), in scaled units."""
+    return coils.adjoint(measurement.kspace, measurement.mask, measurement.sens)

@@ -1,0 +1,146 @@
+"""The candidate operations of the search spaces, each ReLU followed by one linear map.
+
+Every convolutional candidate is `linear(ReLU(x))` without normalisation, bias or a second
+non-linearity; `skip_connect` is the identity without ReLU and `none` is zero. Therefore a weighted
+sum of candidates is linear in ReLU(x) too, which `ops.mixed` uses. A new candidate is a frozen
+dataclass with the methods of `Linear` and a line in `OPERATIONS`.
+"""
+
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnas.ops.conv import conv2d, uniform_fan_in
+from jaxnas.ops.depthwise import depthwise_conv2d
+
+Kernels = dict[str, jax.Array]
+
+
+class Linear(Protocol):
+    """What the mixed edges need to know about a convolutional candidate."""
+
+    def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        """Parameter names and shapes; fan-in is the product of all axes but the last."""
+
+    def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
+        """The linear map of r = ReLU(x), (B, H, W, C) → (B, H, W, C)."""
+
+    def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
+        """Kernels of `weight` times the map."""
+
+    def dense(self, kernels: Kernels) -> jax.Array:
+        """The same map as one dense kernel (kh, kw, C, C), kh and kw odd."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Separable:
+    """A depthwise k x k convolution, dilated or not, and a pointwise one."""
+
+    size: int
+    dilation: int = 1
+
+    def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        """See `Linear`."""
+        return {
+            "depthwise": (self.size, self.size, channels),
+            "pointwise": (channels, channels),
+        }
+
+    def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
+        """See `Linear`."""
+        y = depthwise_conv2d(r, kernels["depthwise"], dilation=self.dilation)
+        return conv2d(y, kernels["pointwise"][None, None])
+
+    def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
+        """See `Linear`."""
+        return kernels | {"pointwise": weight * kernels["pointwise"]}
+
+    def dense(self, kernels: Kernels) -> jax.Array:
+        """See `Linear`."""
+        taps = dilate(kernels["depthwise"], self.dilation)
+        return taps[:, :, :, None] * kernels["pointwise"][None, None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Strips:
+    """A depthwise k x 1 convolution and a depthwise 1 x k one."""
+
+    size: int
+
+    def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+        """See `Linear`."""
+        return {"column": (self.size, 1, channels), "row": (1, self.size, channels)}
+
+    def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
+        """See `Linear`."""
+        return depthwise_conv2d(depthwise_conv2d(r, kernels["column"]), kernels["row"])
+
+    def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
+        """See `Linear`."""
+        return kernels | {"row": weight * kernels["row"]}
+
+    def dense(self, kernels: Kernels) -> jax.Array:
+        """See `Linear`. Zero padding is exact here: the strips act on different axes."""
+        taps = kernels["column"] * kernels["row"]
+        return taps[:, :, :, None] * jnp.eye(taps.shape[2], dtype=taps.dtype)[None, None]
+
+
+def dilate(kernel: jax.Array, dilation: int) -> jax.Array:
+    """Writes the zeros between the taps of a dilated kernel (kh, kw, ...)."""
+    return _spread(_spread(kernel, 0, dilation), 1, dilation)
+
+
+def _spread(kernel: jax.Array, axis: int, dilation: int) -> jax.Array:
+    pads = [(0, 0, dilation - 1 if a == axis else 0) for a in range(kernel.ndim)]
+    return jax.lax.pad(kernel, jnp.zeros((), kernel.dtype), pads)
+
+
+SKIP, NONE = "skip_connect", "none"
+
+OPERATIONS: dict[str, Linear] = {
+    "sep_conv_3x3": Separable(3),
+    "dil_2_conv_3x3": Separable(3, dilation=2),
+    "dil_3_conv_3x3": Separable(3, dilation=3),
+    "conv_9x1_1x9": Strips(9),
+}
+
+CSMRI_A = ("sep_conv_3x3", "dil_2_conv_3x3", "dil_3_conv_3x3", SKIP, NONE)
+CSMRI_B = ("sep_conv_3x3", "dil_2_conv_3x3", "conv_9x1_1x9", SKIP, NONE)
+
+
+def check_operations(operations: tuple[str, ...]) -> None:
+    """Raises ValueError for a name that is no candidate or that comes twice."""
+    known = {*OPERATIONS, SKIP, NONE}
+    if not set(operations) <= known or len(set(operations)) < len(operations):
+        raise ValueError(f"expected distinct names out of {sorted(known)}, found {operations}")
+
+
+class Operation(nn.Module):
+    """One candidate as a layer (B, H, W, C) → (B, H, W, C), for derived cells.
+
+    Attributes:
+      operation: a name of `OPERATIONS`, `skip_connect` or `none`.
+      dtype: compute dtype; None is that of the input. Parameters stay float32.
+    """
+
+    operation: str
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Applies ReLU and the candidate."""
+        check_operations((self.operation,))
+        x = x.astype(self.dtype or x.dtype)
+        if self.operation == SKIP:
+            return x
+        if self.operation == NONE:
+            return jnp.zeros_like(x)
+        candidate = OPERATIONS[self.operation]
+        kernels = {
+            name: self.param(name, uniform_fan_in, shape).astype(x.dtype)
+            for name, shape in candidate.shapes(x.shape[-1]).items()
+        }
+        return candidate.apply(nn.relu(x), kernels)

@@ -1,0 +1,209 @@
+"""Mixed edges: the softmax-weighted sum of all candidates, computed in one of three exact ways.
+
+With r = ReLU(x) and linear maps L_o, every plan gives y = w_skip x + Σ_o w_o L_o(r):
+
+  branch   runs every candidate and adds the weighted results, as DARTS is usually written;
+  stack    moves w_o into the last kernel of L_o, so the sum is the only work between the maps;
+  dense    merges the kernels into one k x k convolution Σ_o w_o embed(L_o), and the edges that
+           leave one state into one convolution with their output channels side by side.
+
+A plan only says how: parameters, values and gradients are the same.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnas.ops.candidates import OPERATIONS, SKIP, Kernels, check_operations
+from jaxnas.ops.conv import conv2d, uniform_fan_in
+
+Edge = dict[str, Kernels]
+
+
+def edges(nodes: int, *, inputs: int = 2) -> list[tuple[int, int]]:
+    """The (node, input) pairs of a cell, node by node; node i reads all inputs and nodes before."""
+    return [(node, j) for node in range(nodes) for j in range(inputs + node)]
+
+
+class MixedEdge(nn.Module):
+    """One mixed edge; params are `{operation: {kernel name: array}}`.
+
+    Attributes:
+      operations: candidate names in the order of the weights.
+      plan: `branch`, `stack` or `dense`.
+      dtype: compute dtype; None is that of the input.
+    """
+
+    operations: tuple[str, ...]
+    plan: str = "stack"
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, weights: jax.Array) -> jax.Array:
+        """Mixes x (B, H, W, C) by weights (operations,) to (B, H, W, C)."""
+        check_operations(self.operations)
+        x = x.astype(self.dtype or x.dtype)
+        kernels = _edge_kernels(self, x)
+        (y,) = mix(x, [kernels], weights[None], operations=self.operations, plan=self.plan)
+        return y
+
+
+class MixedNodes(nn.Module):
+    """All mixed edges of a cell: every node sums its edges from the inputs and earlier nodes.
+
+    Params are `{"edge{node}_{input}": {operation: {kernel name: array}}}`.
+
+    Attributes:
+      operations: candidate names in the order of the weights.
+      nodes: number of nodes.
+      plan: `branch`, `stack` or `dense`.
+      dtype: compute dtype; None is that of the inputs.
+    """
+
+    operations: tuple[str, ...]
+    nodes: int
+    plan: str = "stack"
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, inputs: Sequence[jax.Array], weights: jax.Array) -> tuple[jax.Array, ...]:
+        """Computes the nodes.
+
+        Args:
+          inputs: states (B, H, W, C) that all nodes can read.
+          weights: (E, operations), a row per edge in the order of `edges`.
+
+        Returns:
+          The `nodes` new states (B, H, W, C).
+        """
+        check_operations(self.operations)
+        order = edges(self.nodes, inputs=len(inputs))
+        if weights.shape != (len(order), len(self.operations)):
+            expected = (len(order), len(self.operations))
+            raise ValueError(f"expected weights of shape {expected}, found {weights.shape}")
+        states = [x.astype(self.dtype or x.dtype) for x in inputs]
+        kernels = {
+            (i, j): _EdgeKernels(self.operations, name=f"edge{i}_{j}")(states[0]) for i, j in order
+        }
+        arriving: list[list[jax.Array]] = [[] for _ in range(self.nodes)]
+        for source in range(len(inputs) + self.nodes):
+            if source >= len(inputs):
+                states.append(sum(arriving[source - len(inputs)]))
+            leaving = [e for e, (_, j) in enumerate(order) if j == source]
+            if leaving:
+                parts = mix(
+                    states[source],
+                    [kernels[order[e]] for e in leaving],
+                    weights[jnp.array(leaving)],
+                    operations=self.operations,
+                    plan=self.plan,
+                )
+                for e, part in zip(leaving, parts):
+                    arriving[order[e][0]].append(part)
+        return tuple(states[len(inputs) :])
+
+
+class _EdgeKernels(nn.Module):
+    """Holds the kernels of one edge."""
+
+    operations: tuple[str, ...]
+
+    @nn.compact
+    def __call__(self, like: jax.Array) -> Edge:
+        return _edge_kernels(self, like)
+
+
+class _OperationKernels(nn.Module):
+    """Holds the kernels of one candidate."""
+
+    operation: str
+
+    @nn.compact
+    def __call__(self, like: jax.Array) -> Kernels:
+        shapes = OPERATIONS[self.operation].shapes(like.shape[-1])
+        return {
+            name: self.param(name, uniform_fan_in, shape).astype(like.dtype)
+            for name, shape in shapes.items()
+        }
+
+
+def _edge_kernels(edge: nn.Module, like: jax.Array) -> Edge:
+    """Declares the kernels of all convolutional candidates below the module `edge`."""
+    convolutions = [o for o in edge.operations if o in OPERATIONS]
+    return {o: _OperationKernels(o, name=o)(like) for o in convolutions}
+
+
+def mix(
+    x: jax.Array,
+    kernels: Sequence[Edge],
+    weights: jax.Array,
+    *,
+    operations: tuple[str, ...],
+    plan: str,
+) -> list[jax.Array]:
+    """The mixed edges that leave one state.
+
+    Args:
+      x: the state (B, H, W, C).
+      kernels: per edge and convolutional candidate its kernels, in the dtype of x.
+      weights: (edges, operations).
+      operations: candidate names in the order of the weights.
+      plan: `branch`, `stack` or `dense`.
+
+    Returns:
+      Per edge y = w_skip x + Σ_o w_o L_o(ReLU(x)), (B, H, W, C).
+
+    Raises:
+      ValueError: the plan is unknown.
+    """
+    if plan not in PLANS:
+        raise ValueError(f"expected a plan out of {sorted(PLANS)}, found {plan!r}")
+    rows = [dict(zip(operations, row)) for row in weights.astype(x.dtype)]
+    ys = PLANS[plan](nn.relu(x), kernels, rows)
+    return [y + row[SKIP] * x if SKIP in row else y for y, row in zip(ys, rows)]
+
+
+Weights = dict[str, jax.Array]
+
+
+def _branch(r: jax.Array, kernels: Sequence[Edge], weights: Sequence[Weights]) -> list[jax.Array]:
+    return [
+        sum((w[o] * OPERATIONS[o].apply(r, k[o]) for o in k), jnp.zeros_like(r))
+        for k, w in zip(kernels, weights)
+    ]
+
+
+def _stack(r: jax.Array, kernels: Sequence[Edge], weights: Sequence[Weights]) -> list[jax.Array]:
+    return [
+        sum((OPERATIONS[o].apply(r, OPERATIONS[o].scale(k[o], w[o])) for o in k), jnp.zeros_like(r))
+        for k, w in zip(kernels, weights)
+    ]
+
+
+def _dense(r: jax.Array, kernels: Sequence[Edge], weights: Sequence[Weights]) -> list[jax.Array]:
+    merged = [_merge(k, w) for k, w in zip(kernels, weights)]
+    y = conv2d(r, jnp.concatenate(merged, axis=3))
+    return jnp.split(y, len(merged), axis=3)
+
+
+def _merge(kernels: Edge, weights: Weights) -> jax.Array:
+    """Σ_o w_o embed(L_o): the mixture as one dense kernel of the largest support."""
+    dense = [weights[o] * OPERATIONS[o].dense(kernels[o]) for o in kernels]
+    height = max(k.shape[0] for k in dense)
+    width = max(k.shape[1] for k in dense)
+    return sum(_centre(k, height, width) for k in dense)
+
+
+def _centre(kernel: jax.Array, height: int, width: int) -> jax.Array:
+    top, left = (height - kernel.shape[0]) // 2, (width - kernel.shape[1]) // 2
+    return jnp.pad(kernel, ((top, top), (left, left), (0, 0), (0, 0)))
+
+
+PLANS: dict[str, Callable[..., list[jax.Array]]] = {
+    "branch": _branch,
+    "stack": _stack,
+    "dense": _dense,
+}

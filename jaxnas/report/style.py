@@ -1,0 +1,136 @@
+"""One look for every figure: fonts, a colour-blind-safe palette, and who wears which colour."""
+
+import functools
+import io
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette without its yellow, which vanishes on white.
+BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+SKY, PURPLE, BROWN, BLACK = "#56B4E9", "#CC79A7", "#8C6D31", "#222222"
+GREY, LIGHT = "#8A8A8A", "#E4E4E4"
+
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E9E9E9",
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+OPERATION_COLOURS = {
+    "sep_conv_3x3": BLUE,
+    "dil_2_conv_3x3": ORANGE,
+    "dil_3_conv_3x3": VERMILLION,
+    "conv_9x1_1x9": GREEN,
+    "sep_conv_5x5": SKY,
+    "sep_conv_7x7": PURPLE,
+    "std_conv_3x3": GREEN,
+    "std_conv_5x5": BROWN,
+    "std_conv_7x7": BLACK,
+    "skip": GREY,
+    "none": "#C4C4C4",
+}
+FALLBACK = (BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN, VERMILLION, BLACK)
+
+
+class Pen(NamedTuple):
+    """How one model is drawn in every figure."""
+
+    colour: str
+    dash: str
+    width: float
+    marker: str
+
+
+PENS = {
+    "derived": Pen(VERMILLION, "-", 2.2, "*"),
+    "supernet": Pen(GREY, "-", 1.4, "D"),
+    "unet": Pen(BLACK, "-", 1.4, "o"),
+    "fastmri_unet": Pen(BLACK, "--", 1.4, "s"),
+    "dccnn": Pen(GREEN, "-", 1.4, "o"),
+    "dccnn_11": Pen(GREEN, "--", 1.4, "s"),
+    "modl": Pen(PURPLE, "-", 1.4, "o"),
+    "modl_11": Pen(PURPLE, "--", 1.4, "s"),
+    "rdn": Pen(BLUE, "-", 1.4, "o"),
+    "rdn_8": Pen(BLUE, "--", 1.4, "s"),
+}
+SPARE_COLOURS = (SKY, BROWN, ORANGE)
+
+
+def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """Runs a drawing function under `RC`, leaving the caller's Matplotlib settings alone."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        import matplotlib
+
+        with matplotlib.rc_context(RC):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty Agg figure of `width` × `height` inches that pyplot never hears of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+@styled
+def to_png(figure: "Figure", *, dpi: int = 150) -> bytes:
+    """The figure as PNG bytes, trimmed to what is drawn."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.08)
+    return buffer.getvalue()
+
+
+def operation_colours(names: Iterable[str]) -> dict[str, str]:
+    """One colour per operation: the same name has the same colour in every figure and run."""
+    names = list(dict.fromkeys(names))
+    taken = {OPERATION_COLOURS[name] for name in names if name in OPERATION_COLOURS}
+    free = [colour for colour in FALLBACK if colour not in taken] or list(FALLBACK)
+    unknown = [name for name in names if name not in OPERATION_COLOURS]
+    extra = {name: free[i % len(free)] for i, name in enumerate(unknown)}
+    return {name: OPERATION_COLOURS.get(name, extra.get(name, GREY)) for name in names}
+
+
+def model_pens(names: Iterable[str]) -> dict[str, Pen]:
+    """One pen per model: the same in every figure and run for the models known here.
+
+    A family shares a colour and its larger member is dashed; other names follow in turn.
+    """
+    names = list(dict.fromkeys(names))
+    unknown = [name for name in names if name not in PENS]
+    turns = {name: divmod(i, len(SPARE_COLOURS)) for i, name in enumerate(unknown)}
+    spare = {
+        name: Pen(SPARE_COLOURS[colour], ("-", "--", ":")[turn % 3], 1.4, ("v", "P", "X")[turn % 3])
+        for name, (turn, colour) in turns.items()
+    }
+    return {name: PENS.get(name) or spare[name] for name in names}
+
+
+def input_name(index: int) -> str:
+    """A cell tensor by its genotype index: 0 and 1 are the previous cells, 2 + i is node i + 1."""
+    return ("$C_{l-2}$", "$C_{l-1}$")[index] if index < 2 else f"node {index - 1}"

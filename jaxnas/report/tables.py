@@ -1,0 +1,255 @@
+"""The papers' tables from `metrics.json`: rows once, then Markdown or HTML.
+
+Quality is mean ± standard deviation; NMSE is in units of 1e-2 and MSE in a power of ten that the
+header states. The best value of a column is bold, and so is every value that prints the same.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import read_json
+
+NOT_MEASURED = "–"
+DISPLAY = {"zero_filled": "zero-filled", "tv": "TV", "derived": "searched (derived)"}
+
+
+class Cell(NamedTuple):
+    """One entry of a table."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, the column heads, and rows of cells; the first column names the row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+class Column(NamedTuple):
+    """How one column is read from a metrics row, printed and compared."""
+
+    head: str
+    read: Callable[[dict[str, Any]], Any]
+    show: Callable[[Any], str]
+    better: Callable[..., float] | None
+
+
+def to_markdown(table: Table) -> str:
+    """The table as GitHub Markdown under a bold title; the best values are bold."""
+    lines = [f"**{table.title}**", "", _pipe(table.columns)]
+    lines.append(_pipe([":---"] + ["---:"] * (len(table.columns) - 1)))
+    lines += [_pipe([f"**{c.text}**" if c.best else c.text for c in row]) for row in table.rows]
+    return "\n".join(lines) + "\n"
+
+
+def to_html(table: Table) -> str:
+    """The table as an HTML `<table>` with a caption; the best values are `<strong>`."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    body = "\n".join(f"<tr>{_html_row(row)}</tr>" for row in table.rows)
+    return (
+        f'<div class="table"><table><caption>{escape(table.title)}</caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def method_tables(metrics: dict[str, Any]) -> list[Table]:
+    """Table I, all methods: first over all accelerations, then one table per acceleration."""
+    rows = metrics["rows"]
+    found = list(dict.fromkeys(row["acceleration"] for row in rows))
+    found.sort(key=lambda a: (a != "all", a if a != "all" else 0))
+    return [_method_table([r for r in rows if r["acceleration"] == a], a) for a in found]
+
+
+def volume_tables(metrics: dict[str, Any]) -> list[Table]:
+    """The scores under fastMRI's volume convention, in the same order as `method_tables`."""
+    rows = [
+        {k: row[k] for k in ("model", "strategy", "client", "acceleration") if k in row}
+        | {k: v for k, v in row["volume"].items() if k != "mse"}
+        for row in metrics["rows"]
+        if row.get("volume")
+    ]
+    return method_tables({"rows": rows})
+
+
+def compare_runs(run_dirs: Sequence[str | Path], *, by: str = "nodes") -> Table:
+    """Table II (`by="nodes"`) or Table III (`by="space"`): the derived networks of several runs.
+
+    Each run contributes its `derived` row over all accelerations; the runs are ordered by node
+    count or by the name of the operation space. A run without metrics or genotype is a UserError.
+    """
+    heads = {"nodes": "Nodes", "space": "Operation space"}
+    if by not in heads:
+        raise ValueError(f"by must be one of {sorted(heads)}, got {by!r}")
+    found = sorted(
+        (_run_key(Path(run), by), i, _derived(Path(run))) for i, run in enumerate(run_dirs)
+    )
+    rows = [row for _, _, row in found]
+    titles = {
+        "nodes": "Searched cells with different numbers of nodes (mean ± std)",
+        "space": "Searched cells from different operation spaces (mean ± std)",
+    }
+    columns = _quality_columns(rows) + _cost_columns(rows)
+    return _table(titles[by], heads[by], [str(key) for key, _, _ in found], rows, columns)
+
+
+def timing_table(timings: dict[str, dict[str, float]]) -> Table:
+    """Compile and step times of every stage, as `timings.json` lists them."""
+    heads = {
+        "compile_s": "Compile (s)",
+        "steps": "Steps",
+        "steady_s": "Steady (s)",
+        "step_ms": "Per step (ms)",
+        "data_share": "Waiting for data",
+    }
+    shows = {"steps": "{:,d}".format, "data_share": "{:.1%}".format}
+    names = [k for k in heads if any(k in entry for entry in timings.values())]
+    columns = [
+        Column(heads[k], lambda e, k=k: e.get(k), shows.get(k, "{:,.1f}".format), None)
+        for k in names
+    ]
+    return _table(
+        "Compilation is timed apart from the steady steps",
+        "Stage or model",
+        list(timings),
+        list(timings.values()),
+        columns,
+    )
+
+
+def row_name(row: dict[str, Any]) -> str:
+    """A reader's name for a metrics row: the model, and strategy and client where federated."""
+    extra = [str(row[k]) for k in ("strategy", "client") if row.get(k) is not None]
+    name = DISPLAY.get(row["model"], row["model"])
+    return f"{name} [{', '.join(extra)}]" if extra else name
+
+
+def mean_of(value: Any) -> float | None:
+    """The mean of a `{"mean", "std"}` entry or of a bare number; None where not measured."""
+    return value.get("mean") if isinstance(value, dict) else value
+
+
+def short_number(value: float | None) -> str:
+    """A count with four significant digits and K, M or G, as the papers print them."""
+    if not value:
+        return NOT_MEASURED
+    number, letter = scaled(value)
+    return f"{number:#.4g}{letter}" if letter else f"{number:g}"
+
+
+def scaled(value: float) -> tuple[float, str]:
+    """A count in thousands, millions or billions, and the letter for it."""
+    units = ((1e9, "G"), (1e6, "M"), (1e3, "K"))
+    size, letter = next((unit for unit in units if value >= unit[0]), (1.0, ""))
+    return value / size, letter
+
+
+def _method_table(rows: list[dict[str, Any]], acceleration: Any) -> Table:
+    counts = {row["n"] for row in rows if "n" in row}
+    count = f", n = {counts.pop()}" if len(counts) == 1 else ""
+    title = f"{_speed(acceleration).capitalize()}{count} (mean ± std)"
+    columns = _quality_columns(rows) + _cost_columns(rows)
+    return _table(title, "Model", [row_name(row) for row in rows], rows, columns)
+
+
+def _speed(acceleration: Any) -> str:
+    return (
+        "all accelerations" if acceleration == "all" else f"{float(acceleration):g}× acceleration"
+    )
+
+
+def _quality_columns(rows: list[dict[str, Any]]) -> list[Column]:
+    power = _common_power([mean_of(row.get("mse")) for row in rows])
+    unit = f" (×1e{power})" if power else ""
+    columns = [
+        Column(f"MSE{unit}", _reader("mse"), _spread(3, 10.0**power), min),
+        Column("NMSE (×1e-2)", _reader("nmse"), _spread(3, 1e-2), min),
+        Column("PSNR (dB)", _reader("psnr"), _spread(2, 1.0), max),
+        Column("SSIM", _reader("ssim"), _spread(4, 1.0), max),
+    ]
+    return [c for c in columns if any(mean_of(c.read(row)) is not None for row in rows)]
+
+
+def _cost_columns(rows: list[dict[str, Any]]) -> list[Column]:
+    columns = [
+        Column("FLOPs (paper)", _reader("paper_flops"), short_number, min),
+        Column("MACs", _reader("macs"), short_number, min),
+        Column("Params", _reader("params"), short_number, min),
+    ]
+    return [c for c in columns if any(c.read(row) for row in rows)]
+
+
+def _reader(name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda row: row.get(name) or None
+
+
+def _spread(digits: int, unit: float) -> Callable[[Any], str]:
+    def show(value: Any) -> str:
+        mean = f"{mean_of(value) / unit:.{digits}f}"
+        std = value.get("std") if isinstance(value, dict) else None
+        return mean if std is None else f"{mean} ± {std / unit:.{digits}f}"
+
+    return show
+
+
+def _common_power(values: list[float | None]) -> int:
+    """The power of ten that makes the smallest positive value lie in [1, 10)."""
+    positive = [v for v in values if v]
+    return math.floor(math.log10(min(positive))) if positive else 0
+
+
+def _table(
+    title: str, head: str, names: list[str], rows: list[dict[str, Any]], columns: list[Column]
+) -> Table:
+    filled = [_fill(column, rows) for column in columns]
+    body = tuple((Cell(name), *cells) for name, *cells in zip(names, *filled, strict=True))
+    return Table(title, (head, *(column.head for column in columns)), body)
+
+
+def _fill(column: Column, rows: list[dict[str, Any]]) -> list[Cell]:
+    """One column of cells; several rows are needed before one of them can be the best."""
+    values = [column.read(row) for row in rows]
+    texts = [NOT_MEASURED if mean_of(v) is None else column.show(v) for v in values]
+    known = [mean_of(v) for v in values if mean_of(v) is not None]
+    if column.better is None or len(known) < 2:
+        return [Cell(text) for text in texts]
+    best = column.better(known)
+    shown = next(_head(t) for t, v in zip(texts, values) if mean_of(v) == best)
+    return [Cell(text, _head(text) == shown) for text in texts]
+
+
+def _head(text: str) -> str:
+    return text.partition(" ±")[0]
+
+
+def _run_key(run: Path, by: str) -> int | str:
+    genotype = read_json(run / "genotype.json")
+    return len(next(iter(genotype["cells"].values()))) if by == "nodes" else genotype["space"]
+
+
+def _derived(run: Path) -> dict[str, Any]:
+    rows = read_json(run / "metrics.json")["rows"]
+    for row in rows:
+        if row["model"] == "derived" and row["acceleration"] == "all":
+            return row
+    raise UserError(
+        f"{run / 'metrics.json'}: no row with model 'derived' and acceleration 'all'; "
+        "evaluate the derived network of this run first"
+    )
+
+
+def _pipe(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _html_row(row: Sequence[Cell]) -> str:
+    texts = [f"<strong>{escape(c.text)}</strong>" if c.best else escape(c.text) for c in row]
+    return f'<th scope="row">{texts[0]}</th>' + "".join(f"<td>{text}</td>" for text in texts[1:])

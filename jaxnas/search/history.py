@@ -1,0 +1,77 @@
+"""What a search remembers on the host: alphas over time, the best genotype, when to stop."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxnas.spaces.derive import cell_edges, derive
+from jaxnas.spaces.genotype import Genotype, from_json
+
+
+class History:
+    """Records of a search, one per check; saved with the checkpoint as JSON.
+
+    `patience` > 0 stops the search after that many checks in a row with the same genotype
+    (the paper: when the cell structure stays stable). The best genotype is the one recorded at
+    the lowest validation loss.
+    """
+
+    def __init__(self, space: str, operations: Sequence[str], *, patience: int = 0):
+        self.space, self.operations, self.patience = space, tuple(operations), patience
+        self.records: list[dict[str, Any]] = []
+
+    def record(
+        self, step: int, weights: Mapping[str, np.ndarray], losses: Mapping[str, float]
+    ) -> Genotype:
+        """Adds softmaxed weights {cell: (edges, operations)} at `step`; returns the genotype."""
+        genotype = derive(self.space, weights, self.operations)
+        rounded = {name: np.round(np.float64(table), 6).tolist() for name, table in weights.items()}
+        self.records.append(
+            {"step": step, "weights": rounded, "genotype": genotype.to_json(), **losses}
+        )
+        return genotype
+
+    @property
+    def stable_checks(self) -> int:
+        """How many of the latest checks in a row agree on the genotype."""
+        count = 0
+        for record in reversed(self.records):
+            if record["genotype"] != self.records[-1]["genotype"]:
+                break
+            count += 1
+        return count
+
+    @property
+    def should_stop(self) -> bool:
+        """True once the genotype has stayed the same for `patience` checks."""
+        return 0 < self.patience <= self.stable_checks
+
+    @property
+    def last(self) -> Genotype:
+        """The genotype of the latest record."""
+        return from_json(self.records[-1]["genotype"])
+
+    @property
+    def best(self) -> Genotype:
+        """The genotype recorded at the lowest validation loss; the latest where none is known."""
+        known = [r for r in self.records if "valid_loss" in r] or self.records[-1:]
+        return from_json(min(known, key=lambda r: r.get("valid_loss", 0.0))["genotype"])
+
+    def summary(self, cells: Mapping[str, int]) -> dict[str, Any]:
+        """The content of alphas.json; `cells` maps a cell's name to its number of nodes."""
+        return {
+            "space": self.space,
+            "operations": list(self.operations),
+            "cells": {name: [list(e) for e in cell_edges(n)] for name, n in cells.items()},
+            "history": self.records,
+            "best": self.best.to_json(),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """What must survive a restart."""
+        return {"records": self.records}
+
+    def from_json(self, value: Mapping[str, Any]) -> None:
+        """Takes the records back, replacing its own."""
+        self.records = list(value["records"])

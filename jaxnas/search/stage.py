@@ -1,0 +1,184 @@
+"""The search stage of a run: from a config to alphas.json and genotype.json."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jaxnas.core import rng
+from jaxnas.core.files import write_json
+from jaxnas.core.schema import AcquisitionConfig
+from jaxnas.data.batches import Batches
+from jaxnas.data.views import Cropped
+from jaxnas.engine.acquire import make_example
+from jaxnas.engine.checkpoint import CheckpointStore
+from jaxnas.engine.clock import Clock
+from jaxnas.engine.logs import RunLog
+from jaxnas.engine.loop import Cadence, run_loop
+from jaxnas.engine.losses import l1
+from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.sources import Dataset
+from jaxnas.engine.training import note_timing
+from jaxnas.models.networks import init_variables
+from jaxnas.search.darts import Step, make_first_order_step, make_second_order_step
+from jaxnas.search.history import History
+from jaxnas.search.random_search import make_random_step, rank_candidates
+from jaxnas.search.state import SearchState, init_search_state
+from jaxnas.spaces.csmri import SPACES
+from jaxnas.spaces.denoiser import CELL
+from jaxnas.spaces.derive import random_alphas
+from jaxnas.spaces.genotype import Genotype, save_genotype
+from jaxnas.spaces.supernet import Supernet, edge_weights, supernet
+
+ALPHAS = "alphas.json"
+RANKING_BATCHES = 8
+
+
+def supernet_loss(net: Supernet, acquisition: AcquisitionConfig) -> Callable[..., jax.Array]:
+    """Returns loss(params, alphas, batch, key), the L1 distance of Eq. 16; a float32 scalar."""
+
+    def loss(params, alphas, batch, key):
+        measurement, target = make_example(key, batch, acquisition)
+        image = net.apply({"params": params, "alphas": alphas}, measurement)
+        return l1(image, target)
+
+    return loss
+
+
+class HalfBatches:
+    """Batches with the halves `train` and `valid`, each from its own volumes."""
+
+    def __init__(self, train: Batches, valid: Batches):
+        self.train, self.valid = train, valid
+
+    def batch(self, step: int) -> dict[str, Any]:
+        """Both halves of a step; a pure function of `step`."""
+        return {"train": self.train.batch(step), "valid": self.valid.batch(step)}
+
+
+def search(run: Run, dataset: Dataset, log: RunLog) -> Genotype:
+    """Searches, writes alphas.json and genotype.json, and returns the genotype."""
+    config, clock = run.config.search, Clock()
+    space = SPACES[run.config.network.space]
+    history = History(space.name, space.operations, patience=config.patience)
+    net = supernet(run.config.network, cascades=config.cascades)
+    loss = supernet_loss(net, run.config.acquisition)
+    w_tx = make_optimizer(config.weights, config.steps)
+    a_tx = make_optimizer(config.alphas, config.steps)
+    batches = _batches(run, dataset)
+    method = METHODS[config.method](run, loss, history)
+    with CheckpointStore(run.checkpoints("search"), keep=2) as store:
+        state = run_loop(
+            method.make_step(w_tx, a_tx),
+            _initial_state(run, net, w_tx, a_tx),
+            batches,
+            steps=config.steps,
+            store=store,
+            log=log,
+            stage="search",
+            model=space.name,
+            every=Cadence(log=config.check_every, checkpoint=run.config.checkpoint_every),
+            on_log=method.on_log,
+            host=history,
+            clock=clock,
+            quiet=run.quiet,
+        )
+    genotype = method.conclude(state, batches)
+    write_json(run.path / ALPHAS, history.summary({CELL: run.config.network.nodes}))
+    save_genotype(run.genotype_path, genotype)
+    note_timing(run.path, "search", clock.summary())
+    return genotype
+
+
+@dataclass(frozen=True)
+class Darts:
+    """Differentiable search: the genotype of the last alphas, stopped early once it is stable."""
+
+    run: Run
+    loss: Callable[..., jax.Array]
+    history: History
+
+    def make_step(self, w_tx, a_tx) -> Step:
+        """The bilevel step of the config's order."""
+        config = self.run.config.search
+        if config.order == "second":
+            return make_second_order_step(
+                self.loss, w_tx, a_tx, xi=config.weights.rate, warmup=config.warmup
+            )
+        return make_first_order_step(self.loss, w_tx, a_tx, warmup=config.warmup)
+
+    def on_log(self, step: int, state: SearchState, row: Mapping[str, float]) -> bool:
+        """Records the alphas; True ends the search."""
+        weights = jax.device_get(edge_weights(state.alphas))
+        losses = {name: row[name] for name in ("train_loss", "valid_loss") if name in row}
+        self.history.record(step, weights, losses)
+        # While α is held still its genotype is stable for no reason.
+        return self.history.should_stop and step > self.run.config.search.warmup
+
+    def conclude(self, state: SearchState, batches: HalfBatches) -> Genotype:
+        """The genotype at the end of the search."""
+        return self.history.last
+
+
+@dataclass(frozen=True)
+class Random:
+    """Random search with shared weights: the best of some candidates on the validation half."""
+
+    run: Run
+    loss: Callable[..., jax.Array]
+    history: History
+
+    def make_step(self, w_tx, a_tx) -> Step:
+        """The step that trains the weights along random paths."""
+        del a_tx
+        return make_random_step(self.loss, w_tx, self.sample)
+
+    def sample(self, key: jax.Array) -> dict[str, jax.Array]:
+        """The one-hot logits of a genotype drawn uniformly."""
+        space, nodes = SPACES[self.run.config.network.space], self.run.config.network.nodes
+        return {name: random_alphas(key, space.operations, nodes=nodes) for name in space.cells}
+
+    def on_log(self, step: int, state: SearchState, row: Mapping[str, float]) -> bool:
+        """Nothing to record before the candidates are ranked."""
+        return False
+
+    def conclude(self, state: SearchState, batches: HalfBatches) -> Genotype:
+        """Ranks the candidates on fixed validation batches and records them, worst first."""
+        config = self.run.config.search
+        ranked = rank_candidates(
+            state.key,
+            self.loss,
+            state.params,
+            self.sample,
+            [batches.valid.batch(i) for i in range(RANKING_BATCHES)],
+            candidates=config.candidates,
+        )
+        for value, alphas in reversed(ranked):
+            weights = jax.device_get(edge_weights(alphas))
+            self.history.record(config.steps, weights, {"valid_loss": value})
+        return self.history.best
+
+
+METHODS = {"darts": Darts, "random": Random}
+
+
+def _batches(run: Run, dataset: Dataset) -> HalfBatches:
+    """train_ω and train_α: the training volumes halved at random, by volume."""
+    config = run.config.search
+    halves = dataset.halves(run.config.seed)
+    source = dataset.source if config.crop is None else Cropped(dataset.source, config.crop)
+    return HalfBatches(
+        *(
+            Batches(source, half, size=config.batch, seed=run.config.seed + i)
+            for i, half in enumerate(halves)
+        )
+    )
+
+
+def _initial_state(run: Run, net: Supernet, w_tx, a_tx) -> SearchState:
+    key = rng.root_key(run.config.seed)
+    variables = init_variables(rng.stream(key, "init", 0), net)
+    key = rng.stream(key, "search", 0)
+    return init_search_state(key, variables["params"], variables["alphas"], w_tx, a_tx)

@@ -1,0 +1,58 @@
+"""The reconstruction module of NAS-CSMRI, Fig. 7: two stem convolutions, cells, one tail.
+
+All convolutions are bias-free, so that a constant factor on the input (a phase, through both
+channels alike, or a scale) stays a factor (Eq. 15).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnas.ops.conv import Conv
+from jaxnas.spaces.cell import DerivedCell, MixedCell
+from jaxnas.spaces.csmri import CellSpace
+from jaxnas.spaces.genotype import Genotype
+
+CELL = "normal"
+
+
+class Denoiser(nn.Module):
+    """x ↦ x + tail(cells(stems(x))) on float32 images (B, H, W, 2).
+
+    Without a genotype every edge is a mixture and `weights` {cell: (edges, operations)} is
+    needed; with one, the same module holds only the picked operations, under the same names.
+    The two stem outputs are the first cell's inputs C_{-1} and C_0.
+    """
+
+    space: CellSpace
+    channels: int = 32
+    cells: int = 3
+    nodes: int = 3
+    plan: str = "stack"
+    genotype: Genotype | None = None
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, weights: Mapping[str, jax.Array] | None = None, /
+    ) -> jax.Array:
+        """Returns the de-aliased image, float32 (B, H, W, 2)."""
+        before = Conv(self.channels, name="stem0")(x.astype(self.dtype))
+        last = Conv(self.channels, name="stem1")(before)
+        for index in range(self.cells):
+            before, last = last, self._cell(index, before, last, weights)
+        correction = Conv(x.shape[-1], name="tail")(nn.relu(last))
+        return x + correction.astype(x.dtype)
+
+    def _cell(self, index, before, last, weights):
+        name = f"cell{index}"
+        if self.genotype is not None:
+            nodes = self.genotype.cell(CELL)
+            return DerivedCell(nodes, self.channels, self.dtype, name=name)(before, last)
+        cell = MixedCell(
+            self.space.operations, self.nodes, self.channels, self.plan, self.dtype, name=name
+        )
+        return cell(before, last, weights[CELL])

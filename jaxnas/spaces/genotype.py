@@ -1,0 +1,115 @@
+"""A genotype: which operation reads which input, node by node, and its JSON form.
+
+Inputs are numbered as the paper numbers them: 0 is the output of cell l−2, 1 of cell l−1,
+2 + i is node i of the same cell.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import read_json, write_json
+
+Pick = tuple[str, int]
+Node = tuple[Pick, ...]
+
+
+@dataclass(frozen=True)
+class Genotype:
+    """The discrete architecture of one space; hashable, so that equal genotypes compile once.
+
+    `cells` holds (cell name, nodes) pairs; a node is a tuple of (operation, input) picks.
+    """
+
+    space: str
+    cells: tuple[tuple[str, tuple[Node, ...]], ...]
+    paths: tuple[tuple[int, ...], ...] | None = None
+
+    def cell(self, name: str) -> tuple[Node, ...]:
+        """The nodes of the cell called `name`; KeyError if there is none."""
+        return dict(self.cells)[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict: space, cells, paths."""
+        cells = {name: [[list(p) for p in node] for node in nodes] for name, nodes in self.cells}
+        paths = None if self.paths is None else [list(path) for path in self.paths]
+        return {"space": self.space, "cells": cells, "paths": paths}
+
+
+def from_json(value: Any, *, where: str = "genotype") -> Genotype:
+    """The genotype of a JSON value; a malformed one raises UserError naming `where`."""
+    if not isinstance(value, Mapping) or not {"space", "cells"} <= set(value):
+        raise UserError(f"{where}: expected an object with the keys space and cells")
+    if not isinstance(value["cells"], Mapping):
+        raise UserError(f"{where}: cells: expected an object of cell name: list of nodes")
+    try:
+        cells = tuple(
+            (str(name), tuple(tuple((str(op), int(i)) for op, i in node) for node in nodes))
+            for name, nodes in value["cells"].items()
+        )
+        paths = value.get("paths")
+        paths = None if paths is None else tuple(tuple(int(s) for s in p) for p in paths)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"{where}: cells: every node must be a list of [operation, input] pairs"
+        ) from None
+    return Genotype(str(value["space"]), cells, paths)
+
+
+def load_genotype(path: str | Path) -> Genotype:
+    """Reads a genotype file; UserError when missing, not JSON or malformed."""
+    return from_json(read_json(path), where=str(path))
+
+
+def save_genotype(path: str | Path, genotype: Genotype) -> Path:
+    """Writes a genotype file atomically."""
+    return write_json(path, genotype.to_json())
+
+
+def check_genotype(
+    genotype: Genotype,
+    *,
+    space: str,
+    cells: Sequence[str],
+    operations: Sequence[str],
+    where: str = "genotype",
+) -> Genotype:
+    """Returns `genotype` if it belongs to the space; otherwise UserError with the first misfit."""
+    if genotype.space != space:
+        raise UserError(
+            f"{where}: belongs to space {genotype.space!r}, the config asks for {space!r}; "
+            f"set network.space or give a genotype of that space"
+        )
+    names = [name for name, _ in genotype.cells]
+    if sorted(names) != sorted(cells):
+        raise UserError(f"{where}: has cells {names}, space {space!r} needs {list(cells)}")
+    for name, nodes in genotype.cells:
+        if not nodes:
+            raise UserError(f"{where}: cell {name!r} has no nodes; at least one is needed")
+        for i, node in enumerate(nodes):
+            _check_node(node, f"{where}: cell {name!r}, node {i}", i, operations)
+    return genotype
+
+
+def _check_node(node: Node, where: str, index: int, operations: Sequence[str]) -> None:
+    if not node:
+        raise UserError(f"{where}: no picks; expected at least one [operation, input]")
+    for operation, source in node:
+        if operation not in operations:
+            close = difflib.get_close_matches(operation, operations, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(operations)}"
+            raise UserError(f"{where}: operation {operation!r} is not in this space; {hint}")
+        if not 0 <= source < index + 2:
+            raise UserError(
+                f"{where}: input {source} does not exist; expected 0 to {index + 1} "
+                f"(0 and 1 are the cell's inputs, 2 + i is node i)"
+            )
+
+
+def describe(genotype: Genotype) -> str:
+    """One line a person can read."""
+    return json.dumps(genotype.to_json()["cells"], separators=(",", ":"))

@@ -1,0 +1,66 @@
+"""Ten thousand reads, many threads, forks: nothing leaks and nothing mixes."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from jaxnas.data import hdf5
+from jaxnas.data.fastmri import FastMRISource
+
+FILES, SLICES = 3 * hdf5.OPEN_FILES, 4
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """More volumes than may be open at once; every pixel is the number of its slice."""
+    folder = tmp_path_factory.mktemp("many")
+    for v in range(FILES):
+        with h5py.File(folder / f"{v:03d}.h5", "w") as file:
+            number = v * SLICES + np.arange(SLICES)
+            file["kspace"] = np.ones((SLICES, 16, 16), "c8") * number[:, None, None]
+    return FastMRISource(folder)
+
+
+def resident():
+    """Resident memory of this process in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_handles():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_ten_thousand_reads_leak_nothing(source):
+    order = np.random.default_rng(0).integers(len(source.slices), size=10_000)
+    hdf5.close_files()
+    handles = open_handles()
+    for i in order[:2000]:
+        source.read(i)
+    memory = resident()
+    for i in order[2000:]:
+        source.read(i)
+    assert resident() - memory < 4e6
+    assert open_handles() - handles <= hdf5.OPEN_FILES
+    hdf5.close_files()
+    assert open_handles() == handles
+
+
+def test_threads_read_their_own_slice(source):
+    order = np.random.default_rng(1).integers(len(source.slices), size=1000)
+    with ThreadPoolExecutor(8) as pool:
+        values = list(pool.map(lambda i: source.read(i).kspace, order))
+    for i, value in zip(order, values):
+        np.testing.assert_array_equal(value, np.full((16, 16), i, "c8"))
+
+
+def test_a_replaced_file_is_read_anew(tmp_path):
+    for value in (1, 2):
+        with h5py.File(tmp_path / "new.h5", "w") as file:
+            file["x"] = [value]
+        os.replace(tmp_path / "new.h5", tmp_path / "x.h5")
+        assert hdf5.read_dataset(tmp_path / "x.h5", "x", ()) == [value]

@@ -1,0 +1,64 @@
+"""Splits by volume: disjoint, complete, reproducible, and clear when they cannot be made."""
+
+import pytest
+
+from jaxnas.core.errors import UserError
+from jaxnas.data.source import SliceRef
+from jaxnas.data.splits import halve, slice_indices, split_volumes
+
+NAMES = [f"s{i}_{view}.h5" for i in (1, 2, 3, 4, 5) for view in ("axial", "coronal")]
+
+
+def test_patterns():
+    groups = {"train": ["s[1-3]_*", "s4_axial*"], "test": ["s5_*"]}
+    split = split_volumes(NAMES, groups=groups)
+    assert split["test"] == ("s5_axial.h5", "s5_coronal.h5")
+    assert len(split["train"]) == 7 and "s4_coronal.h5" not in split["train"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_fractions(seed):
+    groups = {"train": 0.6, "valid": 0.2, "test": 0.2}
+    split = split_volumes(NAMES, groups=groups, seed=seed)
+    assert [len(split[g]) for g in groups] == [6, 2, 2]
+    assert sorted(name for group in split.values() for name in group) == sorted(NAMES)
+    assert split == split_volumes(reversed(NAMES), groups=groups, seed=seed)
+    assert split != split_volumes(NAMES, groups=groups, seed=seed + 1)
+
+
+def test_fractions_share_what_patterns_leave():
+    split = split_volumes(NAMES, groups={"train": 0.75, "test": ["s5_*"], "valid": 0.25})
+    assert list(split) == ["train", "test", "valid"]
+    assert [len(group) for group in split.values()] == [6, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"train": ["s9_*"]}, "pattern 's9_.' matches none of the 10 volumes"),
+        ({"a": ["s1_*"], "b": ["*_axial*"]}, "'s1_axial.h5' is in group 'a' and in group 'b'"),
+        ({"a": 0.7, "b": 0.7}, "sum to 1.4"),
+        ({"a": -0.5, "b": 0.5}, "positive"),
+        ({"a": 0.01, "b": 0.9}, "group 'a': a fraction of 0.01 of 10 volumes is none"),
+        ({"a": []}, "lists no pattern"),
+    ],
+)
+def test_impossible_splits(groups, message):
+    with pytest.raises(UserError, match=message):
+        split_volumes(NAMES, groups=groups)
+
+
+def test_halve():
+    first, second = halve(NAMES[:9], 3)
+    assert (len(first), len(second)) == (5, 4)
+    assert sorted(first + second) == sorted(NAMES[:9])
+    assert (first, second) == halve(NAMES[8::-1], 3) != halve(NAMES[:9], 4)
+    with pytest.raises(UserError, match="1 volume; expected at least 2"):
+        halve(["a"], 0)
+
+
+def test_slice_indices():
+    class Table:
+        slices = tuple(SliceRef(v, i, (4, 4), 1) for v in "abc" for i in range(2))
+
+    assert slice_indices(Table(), ["c", "a"]) == (0, 1, 4, 5)

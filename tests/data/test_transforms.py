@@ -1,0 +1,52 @@
+"""Transforms against their definitions, and the crop against cropping the image."""
+
+import numpy as np
+import pytest
+
+from jaxnas.core.errors import UserError
+from jaxnas.data.transforms import center_crop, crop_kspace, fft2c, ifft2c
+
+SHAPES = [(4, 4), (5, 6), (3, 7, 5)]  # odd sizes on purpose
+AXES = (-2, -1)
+
+
+def complex_normal(shape, seed=0):
+    re, im = np.random.default_rng(seed).standard_normal((2, *shape), dtype=np.float32)
+    return re + 1j * im
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_fft2c_is_centred_and_unitary(shape):
+    x, y = complex_normal(shape), complex_normal(shape, 1)
+    want = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(x, AXES), norm="ortho"), AXES)
+    np.testing.assert_allclose(fft2c(x), want, atol=1e-5)
+    np.testing.assert_allclose(ifft2c(fft2c(x)), x, atol=1e-5)
+    np.testing.assert_allclose(np.vdot(fft2c(x), y), np.vdot(x, ifft2c(y)), rtol=1e-4)
+    assert fft2c(x).dtype == np.complex64
+
+
+@pytest.mark.parametrize("shape", [(12, 10), (13, 11), (2, 12, 9)])
+@pytest.mark.parametrize("size", [(8, 8), (7, 6), (9, 9), (12, 5)])
+def test_crop_kspace_is_the_kspace_of_the_cropped_image(shape, size):
+    kspace = complex_normal(shape)
+    cropped = crop_kspace(kspace, size)
+    assert cropped.dtype == np.complex64
+    np.testing.assert_allclose(cropped, fft2c(center_crop(ifft2c(kspace), size)), atol=1e-5)
+
+
+def test_crop_to_the_same_size_changes_nothing():
+    kspace = complex_normal((9, 10))
+    np.testing.assert_array_equal(crop_kspace(kspace, (9, 10)), kspace)
+
+
+def test_center_crop_starts_where_fastmri_starts():
+    columns = np.arange(368)[None, :]
+    assert center_crop(columns, (1, 320))[0, 0] == 24
+    assert center_crop(np.arange(271)[None, :], (1, 256))[0, 0] == 7
+
+
+@pytest.mark.parametrize("size", [(20, 4), (4, 20), (0, 4)])
+@pytest.mark.parametrize("crop", [center_crop, crop_kspace])
+def test_a_crop_must_fit(crop, size):
+    with pytest.raises(UserError, match=rf"cannot crop 9×10 pixels to {size[0]}×{size[1]}"):
+        crop(complex_normal((9, 10)), size)

@@ -1,0 +1,78 @@
+"""The record of a run and its TensorBoard view."""
+
+import numpy as np
+import pytest
+
+from jaxnas.core.errors import UserError
+from jaxnas.engine.logs import EVENTS, RunLog, read_events, read_log
+
+
+def events(run_dir):
+    """All scalars of the one event file."""
+    (path,) = run_dir.glob(EVENTS)
+    return list(read_events(path))
+
+
+def fill(run_dir):
+    """Two models, three lines each."""
+    with RunLog(run_dir) as log:
+        for model in ("a", "b"):
+            for step in (1, 2, 3):
+                log.write("train", model, step, {"loss": step / 10, "size": 1.0})
+
+
+def test_lines_and_events_tell_the_same(tmp_path):
+    fill(tmp_path)
+    rows = read_log(tmp_path / "log.jsonl")
+    assert rows[0] == {"stage": "train", "model": "a", "step": 1, "loss": 0.1, "size": 1.0}
+    expected = [
+        (f"train/{row['model']}/{name}", row["step"], np.float32(row[name]))
+        for row in rows
+        for name in ("loss", "size")
+    ]
+    assert events(tmp_path) == expected and len(expected) == 12
+
+
+def test_rewind_drops_later_lines_of_one_model(tmp_path):
+    fill(tmp_path)
+    with RunLog(tmp_path) as log:
+        log.rewind("train", "b", 1)
+        log.write("train", "b", 2, {"loss": 7.0})
+    rows = [(row["model"], row["step"], row["loss"]) for row in read_log(tmp_path / "log.jsonl")]
+    assert rows == [("a", 1, 0.1), ("a", 2, 0.2), ("a", 3, 0.3), ("b", 1, 0.1), ("b", 2, 7.0)]
+    assert [e for e in events(tmp_path) if e[0] == "train/b/loss"][1:] == [("train/b/loss", 2, 7.0)]
+
+
+def test_a_line_cut_short_is_left_out_and_repaired(tmp_path):
+    fill(tmp_path)
+    path = tmp_path / "log.jsonl"
+    path.write_text(path.read_text()[:-9])
+    assert len(read_log(path)) == 5
+    with RunLog(tmp_path) as log:
+        log.write("train", "b", 3, {"loss": 0.5})
+    assert [row["loss"] for row in read_log(path)][-2:] == [0.2, 0.5]
+
+
+def test_a_bad_line_is_named(tmp_path):
+    fill(tmp_path)
+    path = tmp_path / "log.jsonl"
+    path.write_text(path.read_text().replace('"step": 2', '"step" 2', 1))
+    with pytest.raises(UserError, match=r"log.jsonl:2: not a JSON line"):
+        read_log(path)
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path):
+    with RunLog(tmp_path) as log, pytest.raises(ValueError):
+        log.write("train", "a", 1, {"loss": float("nan")})
+
+
+def test_a_damaged_event_file_is_noticed(tmp_path):
+    fill(tmp_path)
+    (path,) = tmp_path.glob(EVENTS)
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[:-3])
+    assert len(list(read_events(path))) == 11
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="checksum"):
+        list(read_events(path))

@@ -1,0 +1,65 @@
+"""Optimisers against their equations."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.schema import OptimConfig
+from jaxnas.engine.optim import make_optimizer, make_schedule
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"schedule": "constant"}, [1, 1, 1, 1]),
+        ({"schedule": "step", "drops": (0.5,)}, [1, 1, 0.1, 0.1]),
+        ({"schedule": "step", "drops": (0.25, 0.75)}, [1, 0.1, 0.1, 0.01]),
+        ({"schedule": "step", "drops": ()}, [1, 1, 1, 1]),
+        ({"schedule": "cosine"}, 0.5 + 0.5 * np.cos(np.pi * np.arange(4) / 4)),
+        ({"schedule": "constant", "warmup": 2}, [0.5, 1, 1, 1]),
+    ],
+)
+def test_schedule(config, expected):
+    schedule = make_schedule(OptimConfig(rate=2.0, **config), 4)
+    rates = [schedule(jnp.int32(t)) for t in range(4)]
+    assert all(rate.dtype == jnp.float32 and rate.shape == () for rate in rates)
+    np.testing.assert_allclose(np.array(rates), 2 * np.asarray(expected), rtol=1e-6)
+
+
+def test_a_warmup_longer_than_the_run_is_refused():
+    with pytest.raises(UserError, match="warmup: 10 steps do not fit into a run of 10 steps"):
+        make_schedule(OptimConfig(warmup=10), 10)
+
+
+def walk(config, gradients, start):
+    """Parameters after each gradient."""
+    tx = make_optimizer(OptimConfig(schedule="constant", rate=0.1, **config), len(gradients))
+    params, state = jnp.asarray(start), None
+    state = tx.init(params)
+    path = []
+    for gradient in gradients:
+        updates, state = tx.update(jnp.asarray(gradient), state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(np.asarray(params))
+    return path
+
+
+def test_sgd_is_momentum_on_the_penalised_gradient():
+    path = walk({"name": "sgd", "momentum": 0.5, "weight_decay": 0.2}, [[1.0], [1.0]], [1.0])
+    # v = g + 0.2 w;  w -= 0.1 v;  v = 0.5 v + g + 0.2 w
+    first = 1.0 - 0.1 * 1.2
+    second = first - 0.1 * (0.5 * 1.2 + 1.0 + 0.2 * first)
+    np.testing.assert_allclose(np.ravel(path), [first, second], rtol=1e-6)
+
+
+def test_adam_takes_the_penalty_before_its_moments():
+    (after,) = walk({"name": "adam", "weight_decay": 1.0}, [[0.0, 0.0]], [3.0, -0.5])
+    # The first Adam step is the rate times the sign of the penalised gradient.
+    np.testing.assert_allclose(after, [2.9, -0.4], rtol=1e-5)
+
+
+def test_clipping_bounds_the_global_norm():
+    (after,) = walk({"name": "sgd", "clip": 1.0}, [[3.0, 4.0]], [0.0, 0.0])
+    np.testing.assert_allclose(after, [-0.06, -0.08], rtol=1e-6)

@@ -1,0 +1,169 @@
+"""One suite for every hand-made network: the published sizes, and what all of them must do."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.core.schema import NetworkConfig
+from jaxnas.metrics.cost import Cost, count_cost, count_params
+from jaxnas.models.fastmri_unet import FastmriUNet
+from jaxnas.models.registry import MODELS, paper_flops
+from jaxnas.mri.acquisition import Measurement, measure
+from jaxnas.mri.fourier import fft2c
+from jaxnas.ops.conv import reference_lowering
+from tests.checks import complex_normal
+
+# Parameters, and MACs in units of 10⁹ at 320 × 320 with two channels.
+SIZES = {
+    "unet": (3_348_536, 12.1475),
+    "fastmri_unet": (7_756_418, 18.8350),
+    "dccnn": (170_022, 17.3408),
+    "dccnn_11": (613_926, 62.6393),
+    "modl": (56_674, 17.3408),
+    "modl_11": (204_642, 62.6393),
+    "rdn": (86_790, 25.8343),
+    "rdn_8": (86_790, 68.3016),
+}
+# Yan et al., Table I.
+PAPER_GFLOPS = {
+    "unet": 12.17,
+    "dccnn": 17.41,
+    "dccnn_11": 62.87,
+    "modl": 17.41,
+    "modl_11": 62.87,
+    "rdn": 26.03,
+    "rdn_8": 68.79,
+}
+# The others differ from these in depth alone.
+NAMES = ("unet", "fastmri_unet", "dccnn", "modl", "rdn")
+UNROLLED = ("dccnn", "modl", "rdn")
+SMALL = NetworkConfig(channels=4, cascades=2)
+
+
+def abstract_measurement(height, width):
+    """The shapes of one single-coil slice."""
+    kspace = jax.ShapeDtypeStruct((1, height, width), jnp.complex64)
+    mask = jax.ShapeDtypeStruct((1, 1, width), jnp.float32)
+    return Measurement(kspace, mask, None, jax.ShapeDtypeStruct((1,), jnp.float32))
+
+
+def abstract_params(net, *args):
+    return jax.eval_shape(net.init, jax.random.key(0), *args)
+
+
+@pytest.fixture(scope="module")
+def measurement():
+    """Two slices of odd height, every third column sampled."""
+    mask = jnp.tile((jnp.arange(36) % 3 == 0).astype(jnp.float32), (2, 1, 1))
+    return measure(complex_normal(jax.random.key(7), (2, 33, 36)), mask, None)
+
+
+class Case:
+    """A small version of a network, compiled once, with its parameters."""
+
+    def __init__(self, name, measurement):
+        self.name = name
+        net = MODELS[name](SMALL)
+        self.init, self.apply = jax.jit(net.init), jax.jit(net.apply)
+        self.params = self.init(jax.random.key(1), measurement)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def case(request, measurement):
+    """One network after the other."""
+    return Case(request.param, measurement)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_published_sizes(name):
+    params, gmacs = SIZES[name]
+    net, slice_ = MODELS[name](NetworkConfig()), abstract_measurement(320, 320)
+    variables = abstract_params(net, slice_)
+    assert count_params(variables) == params
+    with reference_lowering():
+        cost = count_cost(net.apply, variables, slice_)
+    assert cost.macs / 1e9 == pytest.approx(gmacs, abs=5e-5)
+    if name in PAPER_GFLOPS:
+        assert round(paper_flops(name, cost) / 1e9, 2) == PAPER_GFLOPS[name]
+
+
+def test_every_network_is_sized():
+    assert SIZES.keys() == MODELS.keys()
+
+
+def test_lowered_convolutions_are_not_counted_as_nothing():
+    net, slice_ = MODELS["dccnn"](SMALL), abstract_measurement(16, 16)
+    with pytest.raises(ValueError, match="reference_lowering"):
+        count_cost(net.apply, abstract_params(net, slice_), slice_)
+
+
+def test_paper_flops_counts_the_activations_of_some():
+    assert paper_flops("unet", Cost(100, 10, 1)) == 110
+    assert paper_flops("derived", Cost(100, 10, 1)) == 111
+
+
+def test_magnitude_fastmri_unet():
+    net = FastmriUNet(features=1)
+    x = jax.ShapeDtypeStruct((1, 320, 320, 1), jnp.float32)
+    assert count_params(abstract_params(net, x)) == 7_756_097
+
+
+def test_learned_lam_is_one_parameter_more():
+    net = MODELS["modl"](NetworkConfig(lam=0.05, learn_lam=True))
+    assert count_params(abstract_params(net, abstract_measurement(32, 32))) == 56_675
+
+
+def test_output(case, measurement):
+    image = case.apply(case.params, measurement)
+    assert image.shape == (2, 33, 36) and image.dtype == jnp.complex64
+    assert jnp.all(jnp.isfinite(image))
+
+
+def test_vmap_is_a_loop(case, measurement):
+    alone = jax.tree.map(lambda a: a[:, None], measurement)
+    mapped = jax.vmap(case.apply, in_axes=(None, 0))(case.params, alone)
+    np.testing.assert_allclose(mapped[:, 0], case.apply(case.params, measurement), atol=1e-4)
+
+
+def test_gradient_reaches_every_parameter(case, measurement):
+    def loss(params):
+        return jnp.mean(jnp.abs(case.apply(params, measurement) - 1) ** 2)
+
+    for path, grad in jax.tree.leaves_with_path(jax.jit(jax.grad(loss))(case.params)):
+        assert jnp.all(jnp.isfinite(grad)) and jnp.any(grad != 0), jax.tree_util.keystr(path)
+
+
+def test_initialisation_is_a_function_of_the_key(case, measurement):
+    again = case.init(jax.random.key(1), measurement)
+    jax.tree.map(np.testing.assert_array_equal, again, case.params)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(again))
+    other = case.init(jax.random.key(2), measurement)
+    assert any(jnp.any(a != b) for a, b in zip(*map(jax.tree.leaves, (other, again))))
+
+
+@pytest.mark.parametrize("case", ["unet", *UNROLLED], indirect=True)
+def test_scale_passes_through_where_nothing_normalises(case, measurement):
+    double = measurement.replace(kspace=2 * measurement.kspace)
+    # Biases are zero at initialisation and ReLU(2 x) = 2 ReLU(x).
+    want = 2 * case.apply(case.params, measurement)
+    np.testing.assert_allclose(case.apply(case.params, double), want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", UNROLLED, indirect=True)
+def test_measured_samples_are_kept(case, measurement):
+    image = case.apply(case.params, measurement)
+    np.testing.assert_allclose(fft2c(image) * measurement.mask, measurement.kspace, atol=1e-4)
+
+
+def test_bfloat16_stays_inside_the_network(case, measurement):
+    narrow = MODELS[case.name](SMALL.model_copy(update={"dtype": "bfloat16"}))
+    image = jax.jit(narrow.apply)(case.params, measurement)
+    assert image.dtype == jnp.complex64
+    np.testing.assert_allclose(image, case.apply(case.params, measurement), atol=0.2)
+
+
+@pytest.mark.parametrize("name", ["unet", "fastmri_unet"])
+def test_images_that_pooling_would_empty_are_refused(name):
+    with pytest.raises(ValueError, match="at least 16"):
+        abstract_params(MODELS[name](SMALL), abstract_measurement(15, 32))

@@ -1,0 +1,144 @@
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnas.mri import coils
+from jaxnas.mri.cg import cg, sense_consistency
+from tests.checks import complex_normal
+from tests.mri import reference
+from tests.mri.scans import random_scan
+
+SIZE = (5, 8)
+
+
+def hermitian(key, batch, n, smallest):
+    """Positive definite (batch, n, n) with eigenvalues from `smallest` to 1."""
+    q = np.linalg.qr(np.asarray(complex_normal(key, (batch, n, n))))[0]
+    eigenvalues = np.linspace(smallest, 1, n)
+    return jnp.asarray((q * eigenvalues) @ q.conj().swapaxes(-1, -2))
+
+
+def apply(matrix):
+    """The operator of a batch of matrices on images (batch, 1, n)."""
+    return lambda x: jnp.einsum("bij,bhj->bhi", matrix, x, precision="highest")
+
+
+def test_solves_hermitian_systems(key):
+    matrix = hermitian(key, 3, 12, 0.1)
+    rhs = complex_normal(jax.random.key(1), (3, 1, 12))
+    x = jax.jit(lambda rhs: cg(apply(matrix), rhs, iterations=30))(rhs)
+    residual = jnp.linalg.norm(rhs - apply(matrix)(x), axis=-1) / jnp.linalg.norm(rhs, axis=-1)
+    assert residual.max() < 1e-5
+    want = np.linalg.solve(np.asarray(matrix, np.complex128), np.asarray(rhs)[:, 0, :, None])
+    np.testing.assert_allclose(x[:, 0], want[..., 0], rtol=1e-4, atol=1e-4)
+
+
+def test_error_in_the_energy_norm_never_grows(key):
+    matrix = hermitian(key, 1, 16, 0.02)
+    rhs = complex_normal(jax.random.key(1), (1, 1, 16))
+    truth = np.linalg.solve(matrix[0], rhs[0, 0])[None, None]
+
+    def error(iterations):
+        d = cg(apply(matrix), rhs, iterations=iterations) - truth
+        return float(jnp.vdot(d, apply(matrix)(d)).real)
+
+    errors = [error(n) for n in (0, 1, 2, 4, 8, 16, 32)]
+    assert all(b <= a + 1e-6 for a, b in pairwise(errors)) and errors[-1] < 1e-6
+
+
+def test_every_item_freezes_on_its_own(key):
+    easy = jnp.eye(12, dtype=jnp.complex64)[None]
+    matrix = jnp.concatenate([easy, hermitian(key, 1, 12, 0.01), easy])
+    rhs = complex_normal(jax.random.key(1), (3, 1, 12)).at[2].set(0)
+    short, long = (cg(apply(matrix), rhs, iterations=n, tol=1e-3) for n in (2, 60))
+    np.testing.assert_array_equal(short[0], long[0])  # solved by the first iteration
+    np.testing.assert_allclose(long[0], rhs[0], rtol=1e-6)
+    assert (short[1] != long[1]).any()  # still at work
+    np.testing.assert_array_equal(long[2], 0)  # never begun
+    longer = cg(apply(matrix), rhs, iterations=120, tol=1e-3)
+    np.testing.assert_array_equal(long, longer)
+    alone = cg(apply(matrix[1:2]), rhs[1:2], iterations=60, tol=1e-3)
+    np.testing.assert_allclose(long[1:2], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_gradient_equals_that_of_the_dense_solve(key):
+    matrix = hermitian(key, 2, 6, 0.2)
+    rhs, weights = complex_normal(jax.random.key(1), (2, 2, 1, 6))
+
+    def loss(solve, shift):
+        shifted = matrix + shift * jnp.eye(6)[None]
+        return jnp.vdot(weights, solve(shifted)).real
+
+    def by_cg(matrix):
+        return cg(apply(matrix), rhs, iterations=20)
+
+    def dense(matrix):
+        return jnp.linalg.solve(matrix, rhs.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+    got, want = (jax.grad(loss, argnums=1)(solve, 0.1) for solve in (by_cg, dense))
+    np.testing.assert_allclose(got, want, rtol=1e-3)
+
+
+def test_gradient_is_finite_for_converged_and_empty_items():
+    def loss(rhs):
+        return jnp.sum(jnp.abs(cg(lambda x: 2 * x, rhs, iterations=10)) ** 2)
+
+    gradient = jax.jit(jax.grad(loss))(jnp.ones((2, 3, 3), jnp.complex64).at[1].set(0))
+    np.testing.assert_allclose(gradient[0], 0.5, rtol=1e-5)
+    np.testing.assert_array_equal(gradient[1], 0)
+
+
+@pytest.mark.parametrize("lam", [None, 0.0, 0.05, 1.0, 20.0])
+@pytest.mark.parametrize("channels", [None, 2])
+def test_sense_consistency_solves_the_normal_equations(key, lam, channels):
+    image, kspace, mask, sens = random_scan(key, coils=channels, size=SIZE)
+    kspace = coils.sample(kspace, mask)
+    got = jax.jit(lambda *a: sense_consistency(*a, lam=lam, iterations=60 if lam is None else 30))(
+        image, kspace, mask, sens
+    )
+    for i in range(len(image)):
+        maps = None if sens is None else sens[i]
+        want = reference.solve(image[i], kspace[i], mask[i], maps, lam)
+        np.testing.assert_allclose(got[i], want, atol=2e-3 if lam is None else 1e-4)
+
+
+def test_sense_consistency_residual_is_small(key):
+    image, kspace, mask, sens = random_scan(key, coils=3)
+    lam = 5.0
+    x = sense_consistency(image, kspace, mask, sens, lam=lam, iterations=20)
+    left = x + lam * coils.adjoint(coils.forward(x, mask, sens), mask, sens)
+    right = image + lam * coils.adjoint(kspace, mask, sens)
+    assert jnp.linalg.norm(left - right) < 1e-5 * jnp.linalg.norm(right)
+
+
+def test_sense_consistency_runs_under_vmap(key):
+    image, kspace, mask, sens = random_scan(key, coils=2)
+
+    def layer(*scan):
+        return sense_consistency(*scan, lam=1.0, iterations=6)
+
+    got, want = jax.vmap(layer)(image, kspace, mask, sens), layer(image, kspace, mask, sens)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_gradients_through_sense_consistency(key):
+    image, kspace, mask, sens = random_scan(key, batch=1, coils=2, size=SIZE)
+    kspace, lam, h = coils.sample(kspace, mask), 0.7, 1e-4
+
+    def loss(image, lam):
+        x = sense_consistency(image, kspace, mask, sens, lam=lam, iterations=12)
+        return jnp.sum(jnp.abs(x) ** 2)
+
+    def dense(lam):
+        x = reference.solve(image[0], kspace[0], mask[0], sens[0], lam)
+        return np.sum(np.abs(x) ** 2)
+
+    g_image, g_lam = jax.jit(jax.grad(loss, argnums=(0, 1)))(image, lam)
+    np.testing.assert_allclose(g_lam, (dense(lam + h) - dense(lam - h)) / (2 * h), rtol=1e-3)
+    # d ||x||^2 = 2 Re <x, B dz> with B = (I + lam A^H A)^-1 self-adjoint: the gradient is 2 B x.
+    x = reference.solve(image[0], kspace[0], mask[0], sens[0], lam)
+    want = 2 * reference.solve(x, np.zeros(kspace[0].shape), mask[0], sens[0], lam)
+    np.testing.assert_allclose(g_image[0].conj(), want, atol=1e-3)

@@ -1,0 +1,52 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxnas.mri.complexes import from_channels, magnitude, rss, to_channels
+from tests.checks import complex_normal
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 4, 7)])
+def test_channels_are_real_and_imaginary_parts_and_round_trip(key, shape):
+    x = complex_normal(key, shape)
+    channels = to_channels(x)
+    assert channels.shape == (*shape, 2) and channels.dtype == jnp.float32
+    np.testing.assert_array_equal(channels, np.stack([x.real, x.imag], -1))
+    back = jax.jit(jax.vmap(from_channels))(channels)
+    assert back.dtype == jnp.complex64
+    np.testing.assert_array_equal(back, x)
+
+
+def test_from_channels_widens_bfloat16():
+    x = jnp.ones((4, 4, 2), jnp.bfloat16)
+    np.testing.assert_array_equal(from_channels(x), np.full((4, 4), 1 + 1j, np.complex64))
+
+
+def test_from_channels_names_the_shape_it_found():
+    with pytest.raises(ValueError, match=r"two channels.*\(4, 4, 3\)"):
+        from_channels(jnp.ones((4, 4, 3)))
+
+
+def test_magnitude_and_rss_equal_numpy(key):
+    x = complex_normal(key, (2, 3, 5, 7))
+    np.testing.assert_allclose(magnitude(x), np.abs(x), rtol=1e-6)
+    np.testing.assert_allclose(rss(x), np.sqrt((np.abs(x) ** 2).sum(1)), rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(rss)(x), rss(x), rtol=1e-6)
+    np.testing.assert_allclose(rss(x.real, axis=0), np.linalg.norm(x.real, axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("function", [magnitude, rss])
+def test_gradient_is_zero_at_zero_and_that_of_finite_differences_elsewhere(key, function):
+    x = complex_normal(key, (3, 4, 5))
+    check_grads(jax.jit(function), (x,), order=1, atol=1e-2, rtol=1e-2)
+
+    one_zero_pixel = x.at[:, 1, 2].set(0)
+    gradient = jax.jit(jax.grad(lambda x: function(x).sum()))(one_zero_pixel)
+    np.testing.assert_array_equal(gradient[:, 1, 2], 0)
+    assert jnp.isfinite(to_channels(gradient)).all()
+
+
+def test_magnitude_survives_tiny_values():
+    np.testing.assert_allclose(magnitude(jnp.array([3e-30 + 4e-30j])), 5e-30, rtol=1e-6)

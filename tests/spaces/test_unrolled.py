@@ -1,0 +1,151 @@
+"""The unrolled network with a denoiser of one parameter, so that every claim can be computed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxnas.core.schema import NetworkConfig
+from jaxnas.mri import coils, fourier
+from jaxnas.mri.acquisition import measure, zero_filled
+from jaxnas.mri.consistency import data_consistency
+from jaxnas.spaces.unrolled import PostProcessing, Unrolled, unroll
+from tests.checks import complex_normal
+
+
+class Gain(nn.Module):
+    """Multiplies by a parameter, and by the context when there is one."""
+
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x, context=1.0):
+        gain = self.param("gain", nn.initializers.constant(0.5), ())
+        return (x * gain * context).astype(self.dtype)
+
+
+def make_measurement(key, *, coils=None, shape=(2, 9, 8)):
+    """Every third column of random k-space; `coils` with normalised random sensitivities."""
+    mask = (jnp.arange(shape[-1]) % 3 == 0).astype(jnp.float32)
+    mask = jnp.broadcast_to(mask, (shape[0], 1, shape[-1]))
+    if coils is None:
+        return measure(complex_normal(key, shape), mask, None)
+    k_image, k_sens = jax.random.split(key)
+    sens = complex_normal(k_sens, (shape[0], coils, *shape[1:]))
+    sens = sens / jnp.linalg.norm(sens, axis=1, keepdims=True)
+    kspace = fourier.fft2c(complex_normal(k_image, shape)[:, None] * sens)
+    return measure(kspace, mask, sens)
+
+
+def run(net, measurement, *context):
+    """(image, params) of a freshly initialised network."""
+    init = jax.jit(net.init_with_output)
+    image, variables = init(jax.random.key(1), measurement, *context)
+    return image, variables["params"]
+
+
+@pytest.mark.parametrize("lam", [None, 0.0, 2.0])
+def test_is_denoising_and_eq8_in_turn(key, lam):
+    m = make_measurement(key)
+    image, _ = run(Unrolled(Gain, cascades=2, lam=lam), m)
+    want = zero_filled(m)
+    for _ in range(2):
+        want = data_consistency(0.5 * want, m.kspace, m.mask, lam=lam)
+    np.testing.assert_allclose(image, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("coils_", [None, 3])
+def test_noiseless_limit_keeps_the_measured_samples(key, coils_):
+    m = make_measurement(key, coils=coils_)
+    image, _ = run(Unrolled(Gain, cascades=2, cg_iterations=60), m)
+    np.testing.assert_allclose(coils.forward(image, m.mask, m.sens), m.kspace, atol=2e-3)
+
+
+def test_several_coils_solve_the_normal_equations(key):
+    m = make_measurement(key, coils=3)
+    x, _ = run(Unrolled(Gain, cascades=1, lam=2.0, cg_iterations=40), m)
+    z = 0.5 * zero_filled(m)
+    gram = coils.adjoint(coils.forward(x, m.mask, m.sens), m.mask, m.sens)
+    np.testing.assert_allclose(x + 2 * gram, z + 2 * zero_filled(m), atol=1e-4)
+
+
+def test_parameter_names(key):
+    m = make_measurement(key)
+    _, params = run(Unrolled(Gain, cascades=2), m)
+    assert set(params) == {"cascade0", "cascade1"}
+    _, params = run(Unrolled(Gain, cascades=2, shared=True, lam=0.3, learn_lam=True), m)
+    assert set(params) == {"denoiser", "log_lam"}
+    _, params = run(PostProcessing(Gain), m)
+    assert set(params) == {"denoiser"}
+
+
+def test_shared_cascades_are_cascades_with_equal_weights(key):
+    m = make_measurement(key)
+    own, _ = run(Unrolled(Gain, cascades=3), m)
+    shared, _ = run(Unrolled(Gain, cascades=3, shared=True), m)
+    np.testing.assert_array_equal(own, shared)
+
+
+@pytest.mark.parametrize("coils_", [None, 2])
+def test_learned_lam_starts_at_lam_and_has_a_gradient(key, coils_):
+    m = make_measurement(key, coils=coils_)
+    fixed, _ = run(Unrolled(Gain, lam=0.3), m)
+    net = Unrolled(Gain, lam=0.3, learn_lam=True)
+    learned, params = run(net, m)
+    np.testing.assert_allclose(learned, fixed, atol=1e-5)
+
+    def loss(params):
+        return jnp.sum(jnp.abs(net.apply({"params": params}, m)) ** 2)
+
+    grad = jax.jit(jax.grad(loss))(params)["log_lam"]
+    assert jnp.isfinite(grad) and grad != 0
+
+
+def test_context_reaches_every_denoiser(key):
+    m = make_measurement(key)
+    doubled, _ = run(Unrolled(Gain), m, 2.0)
+    # Gain 0.5 times context 2 is the identity, and consistency keeps a zero-filled image.
+    np.testing.assert_allclose(doubled, zero_filled(m), atol=1e-5)
+
+
+def test_narrow_denoisers_leave_physics_wide(key):
+    m = make_measurement(key)
+    image, _ = run(Unrolled(lambda name: Gain("bfloat16", name=name), cascades=2), m)
+    assert image.dtype == jnp.complex64
+    np.testing.assert_allclose(fourier.fft2c(image) * m.mask, m.kspace, atol=1e-5)
+
+
+@pytest.mark.parametrize("coils_", [None, 2])
+def test_batches_by_vmap(key, coils_):
+    m = make_measurement(key, coils=coils_)
+    net = Unrolled(Gain, lam=1.0)
+    want, params = run(net, m)
+    single = jax.tree.map(lambda a: a[:, None], m)
+    got = jax.jit(jax.vmap(lambda one: net.apply({"params": params}, one)))(single)
+    np.testing.assert_allclose(got[:, 0], want, atol=1e-5)
+
+
+def test_post_processing_has_no_physics(key):
+    m = make_measurement(key)
+    image, _ = run(PostProcessing(Gain), m)
+    np.testing.assert_allclose(image, 0.5 * zero_filled(m), rtol=1e-6)
+
+
+def test_unroll_reads_the_config():
+    config = NetworkConfig(cascades=5, lam=0.1, learn_lam=True, cg_iterations=4)
+    assert unroll(config, Gain, shared=True) == Unrolled(Gain, 5, True, 0.1, True, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cascades": 0}, "at least one cascade"),
+        ({"learn_lam": True}, "positive start"),
+        ({"learn_lam": True, "lam": 0.0}, "positive start"),
+        ({"lam": -1.0}, "not negative"),
+    ],
+)
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Unrolled(Gain, **options)

@@ -1,0 +1,54 @@
+"""The conventions of the public interface, held by a test instead of a reviewer."""
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import jaxnas
+
+ROOT = Path(jaxnas.__path__[0])
+MODULES = sorted(
+    m.name for m in pkgutil.walk_packages([str(ROOT)], "jaxnas.") if m.name != "jaxnas.__main__"
+)
+COMMANDS = "jaxnas.cli.app"  # typer reads defaults as options, they cannot be keyword-only
+
+
+def members(kind):
+    """Every public function or class with the module that defines it."""
+    for name in MODULES:
+        module = importlib.import_module(name)
+        for label, member in inspect.getmembers(module, kind):
+            if member.__module__ == name and not label.startswith("_"):
+                yield pytest.param(member, id=f"{name.removeprefix('jaxnas.')}.{label}")
+
+
+@pytest.mark.parametrize("function", members(inspect.isfunction))
+def test_public_function(function):
+    assert function.__doc__, "needs a docstring"
+    if function.__module__ == COMMANDS:
+        return
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    assert "key" not in [p.name for p in positional[1:]], "`key` comes first"
+    for p in parameters:
+        assert p.kind is not p.VAR_KEYWORD, f"**{p.name} hides what the function takes"
+        if p.default is not p.empty:
+            assert p.kind is p.KEYWORD_ONLY, f"`{p.name}`: defaults are keyword-only"
+
+
+@pytest.mark.parametrize("cls", members(inspect.isclass))
+def test_public_class(cls):
+    assert cls.__doc__ and not cls.__doc__.startswith(f"{cls.__name__}("), "needs a docstring"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_has_a_docstring(name):
+    assert importlib.import_module(name).__doc__
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: p.name)
+def test_file_is_short(path):
+    assert len(path.read_text().splitlines()) <= 400

@@ -1,0 +1,49 @@
+"""The rooms stand in one order and import only to the left."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import jaxnas
+
+ORDER = "core mri metrics data ops spaces models engine search fed report cli".split()
+STRANGERS = {"mri", "metrics", "data"}
+ROOT = Path(jaxnas.__path__[0])
+FILES = sorted(ROOT.glob("*/*.py"))
+
+
+def imports(path):
+    """(module, line) of every import in a file, also those inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def test_rooms_are_known():
+    assert {path.parent.name for path in FILES} <= set(ORDER)
+    assert len(FILES) > 30
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_imports_point_left(path):
+    room = path.parent.name
+    allowed = set(ORDER[: ORDER.index(room) + 1])
+    if room in STRANGERS:
+        allowed -= STRANGERS - {room}
+    for module, line in imports(path):
+        parts = module.split(".")
+        if parts[0] == "jaxnas" and parts[1] in ORDER:
+            assert parts[1] in allowed, f"{path}:{line}: {room} may not import {module}"
+        if room == "data":
+            assert parts[0] not in {"jax", "flax"}, f"{path}:{line}: data never imports {parts[0]}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_convolution_has_one_home(path):
+    if path.parent.name != "ops":
+        text = path.read_text()
+        assert "lax.conv" not in text and "nn.Conv(" not in text
