@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = tuple[Positive, Positive]
 Patterns = tuple[str, ...]
 Stage = Literal["search", "derive", "train", "evaluate", "report"]
@@ -15,7 +16,7 @@ STAGES: tuple[Stage, ...] = ("search", "derive", "train", "evaluate", "report")
 class Section(BaseModel):
     """A part of a config: immutable, hashable, closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SyntheticConfig(Section):
@@ -40,6 +41,15 @@ class SplitConfig(Section):
     def _train_and_test_together(self):
         if (self.train is None) != (self.test is None):
             raise ValueError("train and test patterns must be given together, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_train_on(self):
+        if self.valid_fraction + self.test_fraction >= 1.0:
+            raise ValueError(
+                f"valid_fraction {self.valid_fraction} and test_fraction {self.test_fraction} "
+                f"leave nothing to train on"
+            )
         return self
 
 
@@ -120,8 +130,8 @@ class OptimConfig(Section):
 
     name: Literal["adam", "sgd"] = "adam"
     rate: Annotated[float, Field(gt=0.0)] = 1e-3
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
+    momentum: Decay = 0.9
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
     schedule: Literal["constant", "step", "cosine"] = "step"
     drops: tuple[Fraction, ...] = (0.5,)

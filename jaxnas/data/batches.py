@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -79,11 +80,11 @@ def prefetch(
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
     try:
-        steps = iter(range(start, stop))
-        waiting = deque(pool.submit(batches.batch, step) for _, step in zip(range(depth), steps))
+        jobs = (pool.submit(batches.batch, step) for step in range(start, stop))
+        waiting = deque(islice(jobs, depth))
         while waiting:
             yield waiting.popleft().result()
-            waiting.extend(pool.submit(batches.batch, step) for _, step in zip(range(1), steps))
+            waiting.extend(islice(jobs, 1))
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -40,7 +40,7 @@ class _Pool:
     def forget(self) -> None:
         """Starts empty, without closing: a forked child must not touch its parent's files."""
         self.lock = threading.RLock()
-        self.files: OrderedDict[tuple, h5py.File] = OrderedDict()
+        self.files: OrderedDict[str, tuple[tuple, h5py.File]] = OrderedDict()
 
     @contextmanager
     def borrow(self, path: Path) -> Iterator[h5py.File]:
@@ -50,18 +50,24 @@ class _Pool:
     def close(self) -> None:
         with self.lock:
             while self.files:
-                self.files.popitem()[1].close()
+                self._close_oldest()
 
     def _open(self, path: Path) -> h5py.File:
-        # A file that was replaced under its name is another file.
-        status = os.stat(path)
-        key = (os.fspath(path), status.st_ino, status.st_mtime_ns)
-        if key not in self.files:
-            self.files[key] = h5py.File(path, "r")
-            while len(self.files) > self.limit:
-                self.files.popitem(last=False)[1].close()
-        self.files.move_to_end(key)
-        return self.files[key]
+        name, status = os.fspath(path), os.stat(path)
+        # A file that was replaced or changed under its name must be opened anew.
+        version = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if name in self.files and self.files[name][0] != version:
+            self.files.pop(name)[1].close()
+        if name not in self.files:
+            self.files[name] = (version, h5py.File(path, "r"))
+            if len(self.files) > self.limit:
+                self._close_oldest()
+        self.files.move_to_end(name)
+        return self.files[name][1]
+
+    def _close_oldest(self) -> None:
+        _, file = self.files.popitem(last=False)[1]
+        file.close()
 
 
 _POOL = _Pool(OPEN_FILES)

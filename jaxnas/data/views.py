@@ -91,6 +91,8 @@ class Cached:
 def center_run(mask: np.ndarray) -> int:
     """Number of consecutive measured columns around the centre W // 2 of `mask` bool (W,)."""
     center = len(mask) // 2
+    if not mask[center]:
+        return 0
     right, left = mask[center:], mask[:center][::-1]
     return int(np.cumprod(right).sum() + np.cumprod(left).sum())
 

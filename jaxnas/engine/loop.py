@@ -112,7 +112,8 @@ def run_loop(
             state = run.advance(state, batch, journal)
             bar.advance()
             row = run.report(state, journal, last=journal.step == steps)
-            bar.note(row)
+            if row:
+                bar.note(row)
             ended = journal.stopped or journal.step == steps
             if ended or stop.requested or journal.step % every.checkpoint == 0:
                 run.save(state, journal)

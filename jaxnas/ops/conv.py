@@ -86,8 +86,6 @@ def conv2d(x: jax.Array, kernel: jax.Array, *, dilation: int = 1) -> jax.Array:
     check_operands(x, kernel, rank=4, dilation=dilation)
     if is_reference():
         return _lax_conv(x, kernel, dilation=dilation, precision=None)
-    if kernel.shape[:2] == (1, 1):
-        return lax.dot_general(x, kernel[0, 0], (((3,), (0,)), ((), ())))
     precision = jax.config.jax_default_matmul_precision
     return conv_p.bind(x[None], kernel[None], dilation=dilation, precision=precision)[0]
 
@@ -212,13 +210,10 @@ def _lax_conv(x, k, *, dilation, precision):
 
 def _lax_conv_kernel(x, dy, *, size, dilation, precision):
     """The kernel gradient as a convolution: channels become the batch, the batch the channels."""
-    # The barrier keeps XLA from folding the transposes back into dimension numbers, for which
-    # XLA:CPU has only its naive loop.
-    images, kernel = lax.optimization_barrier((x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)))
     pads = [(dilation * (s // 2), dilation * (s // 2)) for s in size]
     dk = lax.conv_general_dilated(
-        images,
-        kernel,
+        _written(x.transpose(3, 1, 2, 0)),
+        _written(dy.transpose(1, 2, 0, 3)),
         window_strides=(dilation, dilation),
         padding=pads,
         dimension_numbers=DIMENSIONS,
@@ -227,9 +222,24 @@ def _lax_conv_kernel(x, dy, *, size, dilation, precision):
     return dk.transpose(1, 2, 0, 3)
 
 
-def _barriered_conv(x, k, **params):
-    # For the same reason the flipped kernel of the input gradient is written out first.
-    return _lax_conv(x, lax.optimization_barrier(k), **params)
+# XLA:CPU fuses whatever made an operand into each of its readers and computes it again there, in
+# the reader's order; and it folds transposes into dimension numbers for which it has only a naive
+# loop. An operand that is written out first is read as it is.
+_written = lax.optimization_barrier
+
+
+def _cpu_conv(x, k, *, dilation, precision):
+    if k.shape[:2] == (1, 1):
+        return lax.dot_general(x, k[0, 0], (((3,), (0,)), ((), ())), precision=precision)
+    return _lax_conv(x, _written(k), dilation=dilation, precision=precision)
+
+
+def _cpu_conv_kernel(x, dy, *, size, dilation, precision):
+    x, dy = _written((x, dy))
+    if size == (1, 1):
+        pixels = (((0, 1, 2), (0, 1, 2)), ((), ()))
+        return lax.dot_general(x, dy, pixels, precision=precision)[None, None]
+    return _lax_conv_kernel(x, dy, size=size, dilation=dilation, precision=precision)
 
 
 @lru_cache(maxsize=1024)
@@ -260,5 +270,5 @@ def _at_once(one: Any) -> Any:
     return lambda a, b, **params: jax.vmap(partial(one, **params))(a, b)
 
 
-register_lowering(conv_p, _at_once(_lax_conv), _in_turn(_barriered_conv))
-register_lowering(conv_kernel_p, _at_once(_lax_conv_kernel), _in_turn(_lax_conv_kernel))
+register_lowering(conv_p, _at_once(_lax_conv), _in_turn(_cpu_conv))
+register_lowering(conv_kernel_p, _at_once(_lax_conv_kernel), _in_turn(_cpu_conv_kernel))

@@ -91,7 +91,8 @@ class MixedNodes(nn.Module):
         arriving: list[list[jax.Array]] = [[] for _ in range(self.nodes)]
         for source in range(len(inputs) + self.nodes):
             if source >= len(inputs):
-                states.append(sum(arriving[source - len(inputs)]))
+                # Written out once, and so is its cotangent: every reader would compute it again.
+                states.append(jax.lax.optimization_barrier(sum(arriving[source - len(inputs)])))
             leaving = [e for e, (_, j) in enumerate(order) if j == source]
             if leaving:
                 parts = mix(

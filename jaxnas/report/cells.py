@@ -107,7 +107,7 @@ def _draw_operation(
     _line(axes, [(x0, y0), (x0 + FAN * 0.8, op.y), (op.x + 0.03, op.y)], colour)
     x1, y1 = tensors[2 + op.node]
     _line(axes, [(op.x + BOX_WIDTH, op.y), (x1 - NODE_RADIUS, y1)], colour, arrow=False)
-    skip = op.name == "skip"
+    skip = op.name == "skip_connect"
     axes.add_patch(
         FancyBboxPatch(
             (op.x + 0.06, op.y - BOX_HEIGHT / 2 + 0.03),

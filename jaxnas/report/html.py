@@ -40,10 +40,10 @@ figure { margin: 1.25rem 0 1.75rem; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 figcaption { font-size: .9rem; max-width: 62rem; margin: .6rem auto 0; }
 .table { overflow-x: auto; margin: 1rem 0 1.5rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem;
+table { border-collapse: collapse; width: 100%; font-size: .88rem;
         font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .45rem; font-size: .93rem; }
-th, td { padding: .36rem .7rem; text-align: right; white-space: nowrap; }
+th, td { padding: .36rem .5rem; text-align: right; white-space: nowrap; }
 thead th { border-top: 1.5px solid var(--ink); border-bottom: 1px solid var(--ink); }
 tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink); }
 tbody tr:hover { background: #f6f8fa; }
@@ -59,6 +59,10 @@ footer { font-size: .85rem; padding-top: 2rem; padding-bottom: 2.5rem; }
 
 NOT_BASELINES = ("derived", "supernet", "zero_filled", "tv")
 SCREEN_DPI = 110
+COST_NOTE = (
+    "MACs are multiply–accumulates for one slice; FLOPs, as the NAS-CSMRI paper counts them, are "
+    "MACs plus biases, and + act. adds the activations."
+)
 VOLUME_SUMMARY = (
     "The same models under fastMRI's convention: whole volumes, data range = maximum of the volume"
 )
@@ -211,7 +215,7 @@ def _results(metrics: dict[str, Any]) -> str:
     volumes = "\n".join(map(tables.to_html, tables.volume_tables(metrics)))
     folded = f"<details><summary>{VOLUME_SUMMARY}</summary>\n{volumes}</details>"
     return (
-        f'<p class="note">{escape(note)} MACs are multiply–accumulates for one slice. '
+        f'<p class="note">{escape(note)} {COST_NOTE} '
         "Bold is the best value of a column.</p>\n"
         + "\n".join(map(tables.to_html, tables.method_tables(metrics)))
         + (folded if volumes else "")

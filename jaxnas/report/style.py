@@ -45,7 +45,7 @@ OPERATION_COLOURS = {
     "std_conv_3x3": GREEN,
     "std_conv_5x5": BROWN,
     "std_conv_7x7": BLACK,
-    "skip": GREY,
+    "skip_connect": GREY,
     "none": "#C4C4C4",
 }
 FALLBACK = (BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN, VERMILLION, BLACK)

@@ -180,8 +180,9 @@ def _quality_columns(rows: list[dict[str, Any]]) -> list[Column]:
 
 def _cost_columns(rows: list[dict[str, Any]]) -> list[Column]:
     columns = [
-        Column("FLOPs (paper)", _reader("paper_flops"), short_number, min),
         Column("MACs", _reader("macs"), short_number, min),
+        Column("FLOPs", _reader("flops"), short_number, min),
+        Column("FLOPs + act.", _reader("flops_with_activations"), short_number, min),
         Column("Params", _reader("params"), short_number, min),
     ]
     return [c for c in columns if any(c.read(row) for row in rows)]

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnas.core import rng
+from jaxnas.core.trees import global_norm
 from jaxnas.search.state import SearchState
 
 Loss = Callable[[Any, Any, Any, jax.Array], jax.Array]
@@ -90,7 +91,7 @@ def _make_step(loss, w_tx, a_tx, alpha_gradient, warmup) -> Step:
         moving = jnp.where(state.step < warmup, 0.0, 1.0)
         alphas = jax.tree.map(lambda a, u: a + moving * u, state.alphas, updates)
 
-        metrics = {"train_loss": train, "valid_loss": valid, "w_grad": optax.global_norm(g_w)}
+        metrics = {"train_loss": train, "valid_loss": valid, "w_grad": global_norm(g_w)}
         state = state.replace(
             params=params, alphas=alphas, w_opt=w_opt, a_opt=a_opt, step=state.step + 1
         )

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from jaxnas.core import rng
+from jaxnas.core.trees import global_norm
 from jaxnas.search.state import SearchState
 
 Sampler = Callable[[jax.Array], Any]
@@ -39,7 +40,7 @@ def make_random_step(
         state = state.replace(
             params=optax.apply_updates(state.params, updates), w_opt=w_opt, step=state.step + 1
         )
-        metrics = {"train_loss": train, "valid_loss": valid, "w_grad": optax.global_norm(g_w)}
+        metrics = {"train_loss": train, "valid_loss": valid, "w_grad": global_norm(g_w)}
         return state, metrics
 
     return step

@@ -5,6 +5,7 @@ image is complex64 everywhere else. `denoise` is the only place where one become
 Fourier transforms and data consistency never see a narrow dtype.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ class Unrolled(nn.Module):
             raise ValueError(f"expected at least one cascade, found {self.cascades}")
         if self.lam is not None and self.lam < 0:
             raise ValueError(f"expected a lam that is not negative, found {self.lam}")
-        if self.learn_lam and not self.lam:
+        if self.learn_lam and not (self.lam and math.isfinite(self.lam)):
             raise ValueError(f"a learned λ needs a positive start in lam, found {self.lam}")
         super().__post_init__()
 

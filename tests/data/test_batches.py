@@ -93,6 +93,7 @@ def test_prefetch_keeps_the_order():
     assert steps == list(range(3, 20))
     assert not worker_threads()
     assert list(prefetch(Stream(), 4, 4)) == []
+    assert len(list(prefetch(Stream(), 0, 2, depth=9))) == 2
 
 
 def test_prefetch_works_ahead_but_not_further_than_depth():

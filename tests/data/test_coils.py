@@ -23,7 +23,7 @@ def test_estimated_maps_span_the_coil_images():
     np.testing.assert_allclose(power, 1, atol=1e-5)
     # What the maps cannot explain of the coil images, relative to them.
     left = item.kspace - expand(combine(item.kspace, sens), sens)
-    assert np.linalg.norm(left) < 0.05 * np.linalg.norm(item.kspace)
+    assert np.linalg.norm(left) < 0.07 * np.linalg.norm(item.kspace)
 
 
 def test_no_signal_gives_no_nan():

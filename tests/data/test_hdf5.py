@@ -1,6 +1,8 @@
 """Ten thousand reads, many threads, forks: nothing leaks and nothing mixes."""
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
+from jaxnas.core.errors import UserError
 from jaxnas.data import hdf5
 from jaxnas.data.fastmri import FastMRISource
 
@@ -56,6 +59,39 @@ def test_threads_read_their_own_slice(source):
         values = list(pool.map(lambda i: source.read(i).kspace, order))
     for i, value in zip(order, values):
         np.testing.assert_array_equal(value, np.full((16, 16), i, "c8"))
+
+
+def test_a_file_changed_in_place_is_read_anew(tmp_path):
+    path = tmp_path / "x.h5"
+    for n in (1, 300):
+        with h5py.File(path, "w") as file:
+            file["x"] = np.full(n, n)
+        assert hdf5.read_dataset(path, "x", ())[0] == n
+        hdf5.close_files()
+
+
+def test_a_truncation_is_noticed_although_the_file_is_open(source):
+    path = source.volumes[0].path
+    hdf5.read_dataset(path, "kspace", (0,))
+    os.truncate(path, path.stat().st_size - 100)
+    with pytest.raises(UserError, match="is truncated"):
+        hdf5.read_dataset(path, "kspace", (0,))
+
+
+FORK = """
+import os, sys
+from jaxnas.data import hdf5
+want = hdf5.read_dataset(sys.argv[1], "kspace", (0,)).sum()
+if os.fork() == 0:
+    stale = bool(hdf5._POOL.files)
+    os._exit(stale or int(hdf5.read_dataset(sys.argv[1], "kspace", (0,)).sum() != want))
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+assert hdf5.read_dataset(sys.argv[1], "kspace", (0,)).sum() == want
+"""
+
+
+def test_a_forked_child_opens_its_own_files(source):
+    subprocess.run([sys.executable, "-c", FORK, source.volumes[-1].path], check=True)
 
 
 def test_a_replaced_file_is_read_anew(tmp_path):

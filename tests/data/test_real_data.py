@@ -55,7 +55,8 @@ def test_estimated_maps_explain_a_real_brain(real_data):
     item = ArraySource(real_data / "brain8ch" / "brain8ch.npz", axes="CHW").read(0)
     sens = estimate_maps(item.kspace, columns=18)
     left = item.kspace - expand(combine(item.kspace, sens), sens)
-    assert np.linalg.norm(left) < 0.1 * np.linalg.norm(item.kspace)
+    # Noise is most of it: the ESPIRiT maps of the file leave 0.109.
+    assert np.linalg.norm(left) < 0.12 * np.linalg.norm(item.kspace)
 
 
 def test_magnitude_volumes(real_data):

@@ -14,6 +14,7 @@ from jaxnas.core.schema import AcquisitionConfig, EvaluateConfig, TvConfig
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.transforms import fft2c
 from jaxnas.engine.evaluate import (
+    SliceScore,
     classical_reconstructors,
     evaluate_reconstruction,
     network_reconstructor,
@@ -34,7 +35,9 @@ class Volumes:
     def __init__(self):
         rng = np.random.default_rng(0)
         self.slices = tuple(
-            SliceRef(name, s, shape[1:], 1) for name, shape in SHAPES.items() for s in range(shape[0])
+            SliceRef(name, s, shape[1:], 1)
+            for name, shape in SHAPES.items()
+            for s in range(shape[0])
         )
         self.images = [
             UNITS * (1 + np.cumsum(rng.normal(size=(2, *ref.shape)), axis=-1)[0] / 9)
@@ -93,9 +96,7 @@ def by_hand(name, acceleration, fraction):
 def test_scores_are_those_computed_by_hand(evaluation, name, acceleration, fraction):
     target, image = by_hand(name, acceleration, fraction)
     place = ("zero_filled", name, acceleration)
-    scores = {
-        s.slice: s for s in evaluation.slices if (s.model, s.volume, s.acceleration) == place
-    }
+    scores = {s.slice: s for s in evaluation.slices if (s.model, s.volume, s.acceleration) == place}
     assert list(scores) == [s for s in range(len(target)) if target[s].any()]
     for s, score in scores.items():
         limits = {"data_range": target[s].max()}
@@ -125,7 +126,7 @@ def test_files_have_equal_bytes(evaluation):
 
 def test_slices_csv(evaluation):
     rows = list(csv.DictReader(io.StringIO(slices_csv(evaluation))))
-    assert list(rows[0]) == "model volume slice acceleration mse nmse psnr ssim".split()
+    assert list(rows[0]) == [*SliceScore._fields]
     assert len(rows) == 2 * 2 * 6
     assert {row["acceleration"] for row in rows} == {"2", "3.5"}
     np.testing.assert_allclose(float(rows[0]["psnr"]), evaluation.slices[0].psnr, rtol=1e-6)
@@ -196,7 +197,7 @@ def test_undersampled_slices_are_refused():
     source = Volumes()
     read = source.read
     source.read = lambda i: read(i)._replace(mask=np.ones(20, bool))
-    with pytest.raises(UserError, match="a.h5: slice 0 is undersampled already"):
+    with pytest.raises(UserError, match=r"a\.h5: slice 0 is undersampled already"):
         evaluate(source=source)
 
 

@@ -208,7 +208,7 @@ def poisoned(at, *, metric=False, state=False):
 
 
 def test_a_loss_that_is_not_finite_for_one_step_is_found(tmp_path):
-    with pytest.raises(Diverged, match="train tiny: loss = nan after step 10 .* state of step 6"):
+    with pytest.raises(Diverged, match=r"train tiny: loss = nan after step 10 .* state of step 6"):
         run(tmp_path, step=poisoned(10, metric=True))
     step, state = saved(tmp_path, tiny.initial_state())
     assert step == 6 and all_finite(state)

@@ -1,4 +1,4 @@
-"""A run that is stopped or killed and started again ends in the bytes of an unbroken one."""
+"""A run that is stopped, killed and started again ends in the bytes of an unbroken one."""
 
 import os
 import signal
@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.logs import read_log
@@ -32,40 +31,37 @@ def finish(run_dir):
     return [(run_dir / name).read_bytes() for name in RESULTS]
 
 
-def wait_for_lines(run_dir, process, count):
-    """Returns once the log has `count` lines."""
-    while len(read_log(run_dir / "log.jsonl")) < count:
+def end(run_dir, number, *, lines, delay=0.0):
+    """Starts the run and sends it a signal `delay` seconds after the log has `lines` lines.
+
+    Returns the exit status and what the process said.
+    """
+    process = start(run_dir)
+    while len(read_log(run_dir / "log.jsonl")) < lines:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.002)
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    """Results of a run that nobody disturbed."""
-    return finish(tmp_path_factory.mktemp("unbroken"))
-
-
-def test_sigterm_saves_at_the_step_and_the_same_command_continues(tmp_path, unbroken):
-    process = start(tmp_path)
-    wait_for_lines(tmp_path, process, 3)
-    process.send_signal(signal.SIGTERM)
+    time.sleep(delay)
+    process.send_signal(number)
     _, message = process.communicate(timeout=60)
-    assert process.returncode == 130, message
-    with CheckpointStore(tmp_path / "checkpoints") as store:
+    return process.returncode, message
+
+
+def test_a_run_ended_early_three_times_ends_in_the_same_bytes(tmp_path):
+    unbroken = finish(tmp_path / "unbroken")
+    path = tmp_path / "broken"
+
+    # SIGTERM: the step is finished and saved, the message says how to go on.
+    status, message = end(path, signal.SIGTERM, lines=3)
+    assert status == 130, message
+    with CheckpointStore(path / "checkpoints") as store:
         saved = store.latest()
     assert 30 <= saved < STEPS
     assert f"after step {saved} of {STEPS}" in message and "same command" in message
     assert "Traceback" not in message
-    assert finish(tmp_path) == unbroken
 
-
-def test_kill_at_random_moments_changes_nothing(tmp_path, unbroken):
+    # SIGKILL, at moments that differ from run to run: nothing is asked, nothing is lost.
     rng = np.random.default_rng(int.from_bytes(os.urandom(4)))
-    for lines in (1, 12):
-        process = start(tmp_path)
-        wait_for_lines(tmp_path, process, lines)
-        time.sleep(rng.uniform(0.0, 0.15))
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    assert finish(tmp_path) == unbroken
+    for lines in (6, 10):
+        status, _ = end(path, signal.SIGKILL, lines=lines, delay=rng.uniform(0.0, 0.1))
+        assert status == -signal.SIGKILL
+    assert finish(path) == unbroken

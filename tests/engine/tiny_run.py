@@ -16,7 +16,7 @@ from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
 from tests.engine import tiny
 
-STEPS = 300
+STEPS = 200
 
 
 class SlowBatches(tiny.Batches):

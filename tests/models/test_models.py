@@ -13,6 +13,7 @@ from jaxnas.mri.acquisition import Measurement, measure
 from jaxnas.mri.fourier import fft2c
 from jaxnas.ops.conv import reference_lowering
 from tests.checks import complex_normal
+from tests.models.params import abstract_params, numpy_params
 
 # Parameters, and MACs in units of 10⁹ at 320 × 320 with two channels.
 SIZES = {
@@ -48,10 +49,6 @@ def abstract_measurement(height, width):
     return Measurement(kspace, mask, None, jax.ShapeDtypeStruct((1,), jnp.float32))
 
 
-def abstract_params(net, *args):
-    return jax.eval_shape(net.init, jax.random.key(0), *args)
-
-
 @pytest.fixture(scope="module")
 def measurement():
     """Two slices of odd height, every third column sampled."""
@@ -60,13 +57,12 @@ def measurement():
 
 
 class Case:
-    """A small version of a network, compiled once, with its parameters."""
+    """A small version of a network, compiled once, with parameters."""
 
     def __init__(self, name, measurement):
         self.name = name
         net = MODELS[name](SMALL)
-        self.init, self.apply = jax.jit(net.init), jax.jit(net.apply)
-        self.params = self.init(jax.random.key(1), measurement)
+        self.apply, self.params = jax.jit(net.apply), numpy_params(net, measurement)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -134,18 +130,24 @@ def test_gradient_reaches_every_parameter(case, measurement):
         assert jnp.all(jnp.isfinite(grad)) and jnp.any(grad != 0), jax.tree_util.keystr(path)
 
 
-def test_initialisation_is_a_function_of_the_key(case, measurement):
-    again = case.init(jax.random.key(1), measurement)
-    jax.tree.map(np.testing.assert_array_equal, again, case.params)
-    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(again))
-    other = case.init(jax.random.key(2), measurement)
-    assert any(jnp.any(a != b) for a, b in zip(*map(jax.tree.leaves, (other, again))))
+def test_initialisation_is_a_function_of_the_key(measurement):
+    net = MODELS["modl"](SMALL)
+    first, again, other = (net.init(jax.random.key(seed), measurement) for seed in (1, 1, 2))
+    jax.tree.map(np.testing.assert_array_equal, again, first)
+    assert any(jnp.any(a != b) for a, b in zip(*map(jax.tree.leaves, (other, first))))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameters_are_float32(name):
+    narrow = MODELS[name](SMALL.model_copy(update={"dtype": "bfloat16"}))
+    variables = abstract_params(narrow, abstract_measurement(32, 32))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
 @pytest.mark.parametrize("case", ["unet", *UNROLLED], indirect=True)
 def test_scale_passes_through_where_nothing_normalises(case, measurement):
     double = measurement.replace(kspace=2 * measurement.kspace)
-    # Biases are zero at initialisation and ReLU(2 x) = 2 ReLU(x).
+    # Biases are zero and ReLU(2 x) = 2 ReLU(x).
     want = 2 * case.apply(case.params, measurement)
     np.testing.assert_allclose(case.apply(case.params, double), want, rtol=1e-4, atol=1e-4)
 

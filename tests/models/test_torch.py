@@ -9,6 +9,7 @@ from jaxnas.models.dccnn import ResidualDenoiser
 from jaxnas.models.fastmri_unet import FastmriUNet
 from jaxnas.models.rdn import RecursiveDilatedDenoiser
 from jaxnas.models.unet import UNet
+from tests.models.params import numpy_params
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -91,10 +92,9 @@ def test_forward_is_pytorch_s(name, key):
     net, reference = NETWORKS[name]
     # 15 rows are odd at both poolings, 20 columns at none.
     x = jax.random.normal(key, (2, 15, 20, 2))
-    params = jax.jit(net.init)(jax.random.key(1), x)["params"]
     # Biases start at zero: only other values show that they are used.
-    params = jax.tree.map(lambda a: a + 0.1 if a.ndim == 1 else a, params)
+    params = numpy_params(net, x, bias=0.1)["params"]
     got = jax.jit(net.apply)({"params": params}, x)
-    weights = jax.tree.map(lambda a: torch.from_numpy(np.array(a)), params)
+    weights = jax.tree.map(lambda a: torch.from_numpy(a), params)
     want = reference(torch.from_numpy(np.array(jnp.moveaxis(x, -1, 1))), weights)
     np.testing.assert_allclose(jnp.moveaxis(got, -1, 1), want.numpy(), rtol=1e-4, atol=1e-4)

@@ -7,16 +7,15 @@ import pytest
 
 from jaxnas.mri import coils
 from jaxnas.mri.cg import cg, sense_consistency
-from tests.checks import complex_normal
 from tests.mri import reference
-from tests.mri.scans import random_scan
+from tests.mri.scans import random_complex, random_scan
 
 SIZE = (5, 8)
 
 
-def hermitian(key, batch, n, smallest):
+def hermitian(batch, n, smallest):
     """Positive definite (batch, n, n) with eigenvalues from `smallest` to 1."""
-    q = np.linalg.qr(np.asarray(complex_normal(key, (batch, n, n))))[0]
+    q = np.linalg.qr(np.asarray(random_complex((batch, n, n), seed=9)))[0]
     eigenvalues = np.linspace(smallest, 1, n)
     return jnp.asarray((q * eigenvalues) @ q.conj().swapaxes(-1, -2))
 
@@ -26,9 +25,9 @@ def apply(matrix):
     return lambda x: jnp.einsum("bij,bhj->bhi", matrix, x, precision="highest")
 
 
-def test_solves_hermitian_systems(key):
-    matrix = hermitian(key, 3, 12, 0.1)
-    rhs = complex_normal(jax.random.key(1), (3, 1, 12))
+def test_solves_hermitian_systems():
+    matrix = hermitian(3, 12, 0.1)
+    rhs = random_complex((3, 1, 12), seed=1)
     x = jax.jit(lambda rhs: cg(apply(matrix), rhs, iterations=30))(rhs)
     residual = jnp.linalg.norm(rhs - apply(matrix)(x), axis=-1) / jnp.linalg.norm(rhs, axis=-1)
     assert residual.max() < 1e-5
@@ -36,23 +35,23 @@ def test_solves_hermitian_systems(key):
     np.testing.assert_allclose(x[:, 0], want[..., 0], rtol=1e-4, atol=1e-4)
 
 
-def test_error_in_the_energy_norm_never_grows(key):
-    matrix = hermitian(key, 1, 16, 0.02)
-    rhs = complex_normal(jax.random.key(1), (1, 1, 16))
+def test_error_in_the_energy_norm_never_grows():
+    matrix = hermitian(1, 16, 0.02)
+    rhs = random_complex((1, 1, 16), seed=1)
     truth = np.linalg.solve(matrix[0], rhs[0, 0])[None, None]
 
     def error(iterations):
         d = cg(apply(matrix), rhs, iterations=iterations) - truth
         return float(jnp.vdot(d, apply(matrix)(d)).real)
 
-    errors = [error(n) for n in (0, 1, 2, 4, 8, 16, 32)]
+    errors = [error(n) for n in (0, 1, 4, 16, 32)]
     assert all(b <= a + 1e-6 for a, b in pairwise(errors)) and errors[-1] < 1e-6
 
 
-def test_every_item_freezes_on_its_own(key):
+def test_every_item_freezes_on_its_own():
     easy = jnp.eye(12, dtype=jnp.complex64)[None]
-    matrix = jnp.concatenate([easy, hermitian(key, 1, 12, 0.01), easy])
-    rhs = complex_normal(jax.random.key(1), (3, 1, 12)).at[2].set(0)
+    matrix = jnp.concatenate([easy, hermitian(1, 12, 0.01), easy])
+    rhs = random_complex((3, 1, 12), seed=1).at[2].set(0)
     short, long = (cg(apply(matrix), rhs, iterations=n, tol=1e-3) for n in (2, 60))
     np.testing.assert_array_equal(short[0], long[0])  # solved by the first iteration
     np.testing.assert_allclose(long[0], rhs[0], rtol=1e-6)
@@ -64,9 +63,9 @@ def test_every_item_freezes_on_its_own(key):
     np.testing.assert_allclose(long[1:2], alone, rtol=1e-4, atol=1e-4)
 
 
-def test_gradient_equals_that_of_the_dense_solve(key):
-    matrix = hermitian(key, 2, 6, 0.2)
-    rhs, weights = complex_normal(jax.random.key(1), (2, 2, 1, 6))
+def test_gradient_equals_that_of_the_dense_solve():
+    matrix = hermitian(2, 6, 0.2)
+    rhs, weights = random_complex((2, 2, 1, 6), seed=1)
 
     def loss(solve, shift):
         shifted = matrix + shift * jnp.eye(6)[None]
@@ -78,7 +77,10 @@ def test_gradient_equals_that_of_the_dense_solve(key):
     def dense(matrix):
         return jnp.linalg.solve(matrix, rhs.swapaxes(-1, -2)).swapaxes(-1, -2)
 
-    got, want = (jax.grad(loss, argnums=1)(solve, 0.1) for solve in (by_cg, dense))
+    got, want = (
+        jax.jit(jax.grad(lambda shift, solve=solve: loss(solve, shift)))(0.1)
+        for solve in (by_cg, dense)
+    )
     np.testing.assert_allclose(got, want, rtol=1e-3)
 
 
@@ -93,20 +95,19 @@ def test_gradient_is_finite_for_converged_and_empty_items():
 
 @pytest.mark.parametrize("lam", [None, 0.0, 0.05, 1.0, 20.0])
 @pytest.mark.parametrize("channels", [None, 2])
-def test_sense_consistency_solves_the_normal_equations(key, lam, channels):
-    image, kspace, mask, sens = random_scan(key, coils=channels, size=SIZE)
+def test_sense_consistency_solves_the_normal_equations(lam, channels):
+    image, kspace, mask, sens = random_scan(coils=channels, size=SIZE)
     kspace = coils.sample(kspace, mask)
-    got = jax.jit(lambda *a: sense_consistency(*a, lam=lam, iterations=60 if lam is None else 30))(
-        image, kspace, mask, sens
-    )
+    solve = jax.jit(sense_consistency, static_argnames="iterations")
+    got = solve(image, kspace, mask, sens, lam=lam, iterations=60)
     for i in range(len(image)):
         maps = None if sens is None else sens[i]
         want = reference.solve(image[i], kspace[i], mask[i], maps, lam)
         np.testing.assert_allclose(got[i], want, atol=2e-3 if lam is None else 1e-4)
 
 
-def test_sense_consistency_residual_is_small(key):
-    image, kspace, mask, sens = random_scan(key, coils=3)
+def test_sense_consistency_residual_is_small():
+    image, kspace, mask, sens = random_scan(coils=3)
     lam = 5.0
     x = sense_consistency(image, kspace, mask, sens, lam=lam, iterations=20)
     left = x + lam * coils.adjoint(coils.forward(x, mask, sens), mask, sens)
@@ -114,8 +115,8 @@ def test_sense_consistency_residual_is_small(key):
     assert jnp.linalg.norm(left - right) < 1e-5 * jnp.linalg.norm(right)
 
 
-def test_sense_consistency_runs_under_vmap(key):
-    image, kspace, mask, sens = random_scan(key, coils=2)
+def test_sense_consistency_runs_under_vmap():
+    image, kspace, mask, sens = random_scan(coils=2)
 
     def layer(*scan):
         return sense_consistency(*scan, lam=1.0, iterations=6)
@@ -124,8 +125,8 @@ def test_sense_consistency_runs_under_vmap(key):
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 
-def test_gradients_through_sense_consistency(key):
-    image, kspace, mask, sens = random_scan(key, batch=1, coils=2, size=SIZE)
+def test_gradients_through_sense_consistency():
+    image, kspace, mask, sens = random_scan(batch=1, coils=2, size=SIZE)
     kspace, lam, h = coils.sample(kspace, mask), 0.7, 1e-4
 
     def loss(image, lam):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from jaxnas.mri import coils
-from tests.checks import check_adjoint, check_linear, complex_normal
+from tests.checks import check_adjoint, check_linear
 from tests.mri import reference
-from tests.mri.scans import random_scan
+from tests.mri.scans import random_complex, random_scan
 
 COILS = [None, 3]
 
@@ -19,8 +19,8 @@ def signed_zeros(x):
 
 @pytest.mark.parametrize("channels", COILS)
 @pytest.mark.parametrize("operator", ["sense", "expand", "sample"])
-def test_linear_and_adjoint(key, channels, operator):
-    image, kspace, mask, sens = random_scan(key, coils=channels)
+def test_linear_and_adjoint(channels, operator):
+    image, kspace, mask, sens = random_scan(coils=channels)
     A, AH, x = {
         "sense": (
             lambda x: coils.forward(x, mask, sens),
@@ -30,7 +30,7 @@ def test_linear_and_adjoint(key, channels, operator):
         "expand": (lambda x: coils.expand(x, sens), lambda y: coils.combine(y, sens), image),
         "sample": (lambda y: coils.sample(y, mask), lambda y: coils.sample(y, mask), kspace[::-1]),
     }[operator]
-    other = complex_normal(jax.random.key(5), x.shape)
+    other = random_complex(x.shape, seed=5)
     A, AH = jax.jit(A), jax.jit(AH)
     check_linear(A, x, other)
     check_linear(AH, kspace, A(other))
@@ -39,8 +39,8 @@ def test_linear_and_adjoint(key, channels, operator):
 
 @pytest.mark.parametrize("size", [(8, 16), (7, 15)], ids=str)
 @pytest.mark.parametrize("channels", [None, 1, 3])
-def test_equal_to_numpy(key, size, channels):
-    image, kspace, mask, sens = random_scan(key, coils=channels, size=size)
+def test_equal_to_numpy(size, channels):
+    image, kspace, mask, sens = random_scan(coils=channels, size=size)
     got = coils.forward(image, mask, sens)
     back = coils.adjoint(kspace, mask, sens)
     for i in range(len(image)):
@@ -53,8 +53,8 @@ def test_equal_to_numpy(key, size, channels):
 
 
 @pytest.mark.parametrize("channels", COILS)
-def test_vmap_over_items_equals_the_batch(key, channels):
-    image, kspace, mask, sens = random_scan(key, coils=channels)
+def test_vmap_over_items_equals_the_batch(channels):
+    image, kspace, mask, sens = random_scan(coils=channels)
     axes = (0, 0, None if sens is None else 0)
     got = jax.vmap(coils.forward, axes)(image, mask, sens)
     np.testing.assert_allclose(got, coils.forward(image, mask, sens), atol=1e-6)
@@ -63,8 +63,8 @@ def test_vmap_over_items_equals_the_batch(key, channels):
 
 
 @pytest.mark.parametrize("channels", COILS)
-def test_gradient_of_the_misfit_is_the_adjoint_of_the_residual(key, channels):
-    image, kspace, mask, sens = random_scan(key, coils=channels)
+def test_gradient_of_the_misfit_is_the_adjoint_of_the_residual(channels):
+    image, kspace, mask, sens = random_scan(coils=channels)
 
     def misfit(x):
         return jnp.sum(jnp.abs(coils.forward(x, mask, sens) - coils.sample(kspace, mask)) ** 2)
@@ -76,14 +76,14 @@ def test_gradient_of_the_misfit_is_the_adjoint_of_the_residual(key, channels):
 
 
 @pytest.mark.parametrize("channels", COILS)
-def test_gram_is_self_adjoint_positive_and_no_larger_than_the_identity(key, channels):
-    image, _, mask, sens = random_scan(key, coils=channels)
+def test_gram_is_self_adjoint_positive_and_no_larger_than_the_identity(channels):
+    image, _, mask, sens = random_scan(coils=channels)
 
     @jax.jit
     def gram(x):
         return coils.adjoint(coils.forward(x, mask, sens), mask, sens)
 
-    check_adjoint(gram, gram, image, complex_normal(jax.random.key(2), image.shape))
+    check_adjoint(gram, gram, image, random_complex(image.shape, seed=2))
     A = reference.matrix(mask[0], None if sens is None else sens[0], image.shape[1:])
     assert np.linalg.norm(A, 2) < 1 + 1e-5
     energy = jnp.vdot(image, gram(image))
@@ -91,14 +91,14 @@ def test_gram_is_self_adjoint_positive_and_no_larger_than_the_identity(key, chan
     assert abs(energy.imag) < 1e-3
 
 
-def test_normalised_maps_combine_back_to_the_image(key):
-    image, _, _, sens = random_scan(key, coils=4)
+def test_normalised_maps_combine_back_to_the_image():
+    image, _, _, sens = random_scan(coils=4)
     np.testing.assert_allclose(coils.combine(coils.expand(image, sens), sens), image, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", COILS)
-def test_no_sign_leaks_past_the_mask(key, channels):
-    _, kspace, mask, _ = random_scan(key, coils=channels)
+def test_no_sign_leaks_past_the_mask(channels):
+    _, kspace, mask, _ = random_scan(coils=channels)
     negative = -jnp.abs(kspace.real) - 1j * jnp.abs(kspace.imag)
     assert signed_zeros(np.asarray(negative) * np.asarray(coils.mask_like(mask, kspace))) > 0
     for function in (coils.sample, jax.jit(coils.sample)):
@@ -107,12 +107,12 @@ def test_no_sign_leaks_past_the_mask(key, channels):
         np.testing.assert_array_equal(sampled != 0, coils.mask_like(mask, kspace) * (kspace != 0))
 
 
-def test_sample_discards_what_was_not_measured_even_if_not_finite(key):
-    _, kspace, mask, _ = random_scan(key)
+def test_sample_discards_what_was_not_measured_even_if_not_finite():
+    _, kspace, mask, _ = random_scan()
     broken = jnp.where(mask == 0, jnp.nan, kspace)
     np.testing.assert_array_equal(coils.sample(broken, mask), coils.sample(kspace, mask))
 
 
-def test_mask_of_wrong_rank_is_refused(key):
+def test_mask_of_wrong_rank_is_refused():
     with pytest.raises(ValueError, match=r"mask of rank 4 or 3 .* found shape \(1, 6\)"):
-        coils.sample(complex_normal(key, (2, 3, 5, 6)), jnp.ones((1, 6)))
+        coils.sample(random_complex((2, 3, 5, 6)), jnp.ones((1, 6)))

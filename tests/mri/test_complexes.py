@@ -5,12 +5,12 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxnas.mri.complexes import from_channels, magnitude, rss, to_channels
-from tests.checks import complex_normal
+from tests.mri.scans import random_complex
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (2, 4, 7)])
-def test_channels_are_real_and_imaginary_parts_and_round_trip(key, shape):
-    x = complex_normal(key, shape)
+def test_channels_are_real_and_imaginary_parts_and_round_trip(shape):
+    x = random_complex(shape)
     channels = to_channels(x)
     assert channels.shape == (*shape, 2) and channels.dtype == jnp.float32
     np.testing.assert_array_equal(channels, np.stack([x.real, x.imag], -1))
@@ -29,8 +29,8 @@ def test_from_channels_names_the_shape_it_found():
         from_channels(jnp.ones((4, 4, 3)))
 
 
-def test_magnitude_and_rss_equal_numpy(key):
-    x = complex_normal(key, (2, 3, 5, 7))
+def test_magnitude_and_rss_equal_numpy():
+    x = random_complex((2, 3, 5, 7))
     np.testing.assert_allclose(magnitude(x), np.abs(x), rtol=1e-6)
     np.testing.assert_allclose(rss(x), np.sqrt((np.abs(x) ** 2).sum(1)), rtol=1e-6)
     np.testing.assert_allclose(jax.vmap(rss)(x), rss(x), rtol=1e-6)
@@ -38,8 +38,8 @@ def test_magnitude_and_rss_equal_numpy(key):
 
 
 @pytest.mark.parametrize("function", [magnitude, rss])
-def test_gradient_is_zero_at_zero_and_that_of_finite_differences_elsewhere(key, function):
-    x = complex_normal(key, (3, 4, 5))
+def test_gradient_is_zero_at_zero_and_that_of_finite_differences_elsewhere(function):
+    x = random_complex((3, 4, 5))
     check_grads(jax.jit(function), (x,), order=1, atol=1e-2, rtol=1e-2)
 
     one_zero_pixel = x.at[:, 1, 2].set(0)

@@ -7,16 +7,16 @@ from jaxnas.mri import coils
 from jaxnas.mri.acquisition import measure
 from jaxnas.mri.consistency import consistency, data_consistency
 from jaxnas.mri.fourier import fft2c
-from tests.checks import check_adjoint, check_linear, complex_normal
+from tests.checks import check_adjoint, check_linear
 from tests.mri import reference
-from tests.mri.scans import random_scan
+from tests.mri.scans import random_complex, random_scan
 
 LAMBDAS = [None, 0.0, 0.05, 1.0, 30.0]
 
 
 @pytest.mark.parametrize("lam", LAMBDAS)
-def test_closed_form_solves_eq_8(key, lam):
-    image, kspace, mask, _ = random_scan(key)
+def test_closed_form_solves_eq_8(lam):
+    image, kspace, mask, _ = random_scan()
     got = jax.jit(data_consistency)(image, kspace, mask, lam=lam)
     for i in range(len(image)):
         sampled = coils.sample(kspace, mask)[i]
@@ -24,8 +24,8 @@ def test_closed_form_solves_eq_8(key, lam):
         np.testing.assert_allclose(got[i], want, atol=1e-5)
 
 
-def test_noiseless_limit_replaces_measured_samples_and_keeps_the_others(key):
-    image, kspace, mask, _ = random_scan(key)
+def test_noiseless_limit_replaces_measured_samples_and_keeps_the_others():
+    image, kspace, mask, _ = random_scan()
     got = fft2c(data_consistency(image, kspace, mask, lam=None))
     want = jnp.where(mask == 1, kspace, fft2c(image))
     np.testing.assert_allclose(got, want, atol=1e-5)
@@ -34,22 +34,22 @@ def test_noiseless_limit_replaces_measured_samples_and_keeps_the_others(key):
 
 
 @pytest.mark.parametrize("lam", [None, 0.3])
-def test_the_layer_without_data_is_linear_and_self_adjoint(key, lam):
-    image, kspace, mask, _ = random_scan(key)
+def test_the_layer_without_data_is_linear_and_self_adjoint(lam):
+    image, kspace, mask, _ = random_scan()
 
     @jax.jit
     def layer(x):
         return data_consistency(x, jnp.zeros_like(kspace), mask, lam=lam)
 
-    other = complex_normal(jax.random.key(7), image.shape)
+    other = random_complex(image.shape, seed=7)
     check_linear(layer, image, other)
     check_adjoint(layer, layer, image, other)
     vmapped = jax.vmap(lambda *a: data_consistency(*a, lam=lam))(image, kspace, mask)
     np.testing.assert_allclose(vmapped, data_consistency(image, kspace, mask, lam=lam), atol=1e-6)
 
 
-def test_gradient_of_lambda_is_that_of_finite_differences(key):
-    image, kspace, mask, _ = random_scan(key)
+def test_gradient_of_lambda_is_that_of_finite_differences():
+    image, kspace, mask, _ = random_scan()
 
     def loss(lam):
         return jnp.sum(jnp.abs(data_consistency(image, kspace, mask, lam=lam)) ** 2)
@@ -60,8 +60,8 @@ def test_gradient_of_lambda_is_that_of_finite_differences(key):
 
 
 @pytest.mark.parametrize("lam", LAMBDAS)
-def test_one_entry_serves_single_and_multi_coil(key, lam):
-    image, kspace, mask, _ = random_scan(key)
+def test_one_entry_serves_single_and_multi_coil(lam):
+    image, kspace, mask, _ = random_scan()
     single = measure(kspace, mask, None)
     ones = jnp.ones((2, 1, *image.shape[1:]), jnp.complex64)
     multi = measure(kspace[:, None], mask, ones)
@@ -70,8 +70,8 @@ def test_one_entry_serves_single_and_multi_coil(key, lam):
 
 
 @pytest.mark.parametrize("channels", [None, 3])
-def test_an_image_that_explains_the_data_is_left_alone(key, channels):
-    image, _, mask, sens = random_scan(key, coils=channels)
+def test_an_image_that_explains_the_data_is_left_alone(channels):
+    image, _, mask, sens = random_scan(coils=channels)
     scan = measure(coils.forward(image, mask, sens), mask, sens)
     truth = image * scan.scale[:, None, None]
     for lam in (None, 2.0):

@@ -31,7 +31,7 @@ def dense_cell(nodes):
 CELLS = [random_cell(n, seed) for n in (2, 3, 4) for seed in range(4)] + [
     dense_cell(3),
     dense_cell(4),
-    [[["skip", 0]], [["skip", 2]]],
+    [[["skip_connect", 0]], [["skip_connect", 2]]],
 ]
 
 

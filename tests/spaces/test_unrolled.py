@@ -143,6 +143,7 @@ def test_unroll_reads_the_config():
         ({"cascades": 0}, "at least one cascade"),
         ({"learn_lam": True}, "positive start"),
         ({"learn_lam": True, "lam": 0.0}, "positive start"),
+        ({"learn_lam": True, "lam": float("inf")}, "positive start"),
         ({"lam": -1.0}, "not negative"),
     ],
 )
