@@ -17,12 +17,13 @@ COMMANDS = "jaxnas.cli.app"  # typer reads defaults as options, they cannot be k
 
 
 def members(kind):
-    """Every public function or class with the module that defines it."""
-    for name in MODULES:
-        module = importlib.import_module(name)
-        for label, member in inspect.getmembers(module, kind):
-            if member.__module__ == name and not label.startswith("_"):
-                yield pytest.param(member, id=f"{name.removeprefix('jaxnas.')}.{label}")
+    """Every public function or class, under the name of the module that defines it."""
+    return [
+        pytest.param(member, id=f"{name.removeprefix('jaxnas.')}.{label}")
+        for name in MODULES
+        for label, member in inspect.getmembers(importlib.import_module(name), kind)
+        if member.__module__ == name and not label.startswith("_")
+    ]
 
 
 @pytest.mark.parametrize("function", members(inspect.isfunction))

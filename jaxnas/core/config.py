@@ -132,13 +132,13 @@ def _override(values: dict, origins: Origins, item: str) -> None:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         raise UserError(f"{origin}: the value is not valid YAML") from None
-    *parents, last = dotted.split(".")
+    *parents, last = key = tuple(dotted.split("."))
     target = values
-    for name in parents:
+    for depth, name in enumerate(parents, start=1):
+        origins.setdefault(key[:depth], origin)
         target = target.setdefault(name, {})
         if not isinstance(target, dict):
             raise UserError(f"{origin}: {name} is a value, not a section")
-    key = tuple(dotted.split("."))
     inner: Origins = {}
     target[last] = None if node is None else _build(node, key, inner, Path("--set"))
     origins.update(dict.fromkeys([*inner, key], origin))

@@ -33,7 +33,7 @@ def reconstruct_volume(
     @jax.jit
     def apply(kspace, mask, sens):
         measurement = measure(kspace, mask, sens, peak=acquisition.peak)
-        return magnitude(method(measurement))[0] / measurement.scale
+        return (magnitude(method(measurement)) / measurement.scale[:, None, None])[0]
 
     images = []
     for i in range(len(source.slices)):

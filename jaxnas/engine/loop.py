@@ -95,7 +95,7 @@ def run_loop(
     Interrupted after SIGTERM or SIGINT, with everything up to that step on disk.
     """
     clock = clock or Clock()
-    run = _Run(step, store, log, stage, model, every, validate, on_log, host, clock)
+    run = _Run(step, steps, store, log, stage, model, every, validate, on_log, host, clock)
     state, journal = run.begin(state)
     log.rewind(stage, model, journal.step)
     if journal.stopped or journal.step >= steps:
@@ -132,6 +132,7 @@ class _Run:
     """The parts of one run, and what is done with them between steps."""
 
     step: Callable
+    steps: int
     store: CheckpointStore
     log: RunLog
     stage: str
@@ -194,6 +195,7 @@ class _Run:
         record = {
             "step": journal.step,
             "stopped": journal.stopped,
+            "finished": journal.stopped or journal.step >= self.steps,
             "pending": [readings.to_json() for readings in journal.pending],
             "host": self.host.to_json() if self.host is not None else None,
             "clock": self.clock.to_json(),

@@ -1,17 +1,20 @@
 """Training every network of a config: same batches, same masks, same number of steps for all."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
 from jaxnas.core import rng
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_json
-from jaxnas.data.batches import Batches
+from jaxnas.data.batches import Batches, stack
+from jaxnas.engine.acquire import fixed_example
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
@@ -21,7 +24,9 @@ from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.engine.state import TrainState, init_train_state, make_train_step
+from jaxnas.metrics.image import psnr
 from jaxnas.models.networks import DERIVED, build_network, check_names, init_variables
+from jaxnas.mri.complexes import magnitude
 from jaxnas.spaces.genotype import Genotype, load_genotype
 from jaxnas.spaces.supernet import fit_genotype
 
@@ -103,9 +108,42 @@ def train_network(
                 checkpoint=run.config.checkpoint_every,
                 validate=config.validate_every,
             ),
+            validate=make_validation(run, dataset, net) if config.validate_every else None,
             clock=clock,
             quiet=run.quiet,
         )
+
+
+def make_validation(
+    run: Run, dataset: Dataset, net: nn.Module
+) -> Callable[[TrainState], dict[str, float]]:
+    """Returns validate(state): mean PSNR over the validation slices at every acceleration.
+
+    Masks are those of the evaluation, the data range is the maximum of the target slice.
+    """
+    slices, acquisition = dataset.slices("valid"), run.config.acquisition
+    if not slices:
+        raise UserError(
+            f"{run.path / 'config.yaml'}: train.validate_every needs validation volumes; set "
+            f"data.split.valid or valid_fraction, or validate_every=0"
+        )
+
+    @jax.jit
+    def score(params, measurement, target):
+        image, truth = magnitude(net.apply({"params": params}, measurement)), magnitude(target)
+        return psnr(truth, image, data_range=truth.max(axis=(-2, -1)))[0]
+
+    def validate(state):
+        scores = []
+        for i in slices:
+            item = dataset.source.read(i)
+            batch = stack([item], indices=[i])
+            for index in range(len(acquisition.accelerations)):
+                example = fixed_example(batch, [item.volume], acquisition, index)
+                scores.append(score(state.params, *example))
+        return {"valid_psnr": float(jnp.mean(jnp.stack(scores)))}
+
+    return validate
 
 
 def initial_state(run: Run, net: nn.Module, tx: optax.GradientTransformation) -> TrainState:
@@ -116,16 +154,19 @@ def initial_state(run: Run, net: nn.Module, tx: optax.GradientTransformation) ->
 
 
 def trained_params(run: Run, net: nn.Module, name: str) -> Any:
-    """The parameters of a network the run has trained; UserError if it has not."""
+    """The parameters of a network whose training is finished; UserError if it is not."""
     directory = run.checkpoints(f"train-{name}")
     if not directory.is_dir():
         raise UserError(f"{run.path}: network {name!r} is not trained yet; run jaxnas train first")
-    tx = make_optimizer(run.config.train.optimizer, 1)
+    # Steps only shape the schedule, which is no part of the state.
+    tx = make_optimizer(run.config.train.optimizer, sys.maxsize)
     target = jax.eval_shape(lambda: initial_state(run, net, tx))
     with CheckpointStore(directory) as store:
         found = store.restore(target)
-    if found is None:
-        raise UserError(f"{directory}: holds no checkpoint; run jaxnas train first")
+    if found is None or not found[1]["finished"]:
+        raise UserError(
+            f"{run.path}: training of {name!r} is not finished; continue with jaxnas train"
+        )
     return found[0].params
 
 

@@ -16,7 +16,7 @@ from jaxnas.spaces.supernet import derived_network
 
 DERIVED = "derived"
 NAMES = (DERIVED, *MODELS)
-INIT_SIZE = (32, 32)  # no parameter's shape depends on the image
+INIT_SIZE = (16, 16)  # no parameter's shape depends on the image
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -49,4 +49,6 @@ def init_variables(key: jax.Array, net: nn.Module, *, coils: int = 1) -> Any:
     empty = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), abstract_measurement(INIT_SIZE, coils=coils)
     )
-    return jax.jit(net.init)(key, empty)
+    # Not jitted: kernels of equal shape then share one compiled draw, where a whole program of
+    # draws takes XLA five times as long to compile as they take to run one by one.
+    return net.init(key, empty)

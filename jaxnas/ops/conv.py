@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -114,7 +115,7 @@ class Conv(nn.Module):
         y = conv2d(x.astype(dtype), kernel.astype(dtype), dilation=self.dilation)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-            y = y + bias.astype(dtype)
+            y = y + bias.astype(dtype)[None, None, None]
         return y
 
 
@@ -237,7 +238,9 @@ def _cpu_conv(x, k, *, dilation, precision):
 def _cpu_conv_kernel(x, dy, *, size, dilation, precision):
     x, dy = _written((x, dy))
     if size == (1, 1):
-        pixels = (((0, 1, 2), (0, 1, 2)), ((), ()))
+        # One contracted axis: for several XLA:CPU would transpose both operands first.
+        x, dy = x.reshape(-1, x.shape[3]), dy.reshape(-1, dy.shape[3])
+        pixels = (((0,), (0,)), ((), ()))
         return lax.dot_general(x, dy, pixels, precision=precision)[None, None]
     return _lax_conv_kernel(x, dy, size=size, dilation=dilation, precision=precision)
 
@@ -252,6 +255,20 @@ def register_lowering(primitive: Primitive, default: Any, cpu: Any) -> None:
     primitive.def_impl(lambda *args, **params: _jitted(primitive, **params)(*args))
     mlir.register_lowering(primitive, mlir.lower_fun(default, multiple_results=False))
     mlir.register_lowering(primitive, mlir.lower_fun(cpu, multiple_results=False), "cpu")
+
+
+def fenced(fn: Any) -> Any:
+    """Compiles `fn` as a call of its own, so that XLA fuses nothing into it or out of it.
+
+    XLA:CPU recomputes a fused operand for every reader, and its `optimization_barrier` is gone
+    before fusion; a call that may not be inlined stays.
+    """
+
+    def call(*args, **params):
+        with set_xla_metadata(inlineable="false"):
+            return jax.jit(partial(fn, **params))(*args)
+
+    return call
 
 
 def _in_turn(one: Any) -> Any:

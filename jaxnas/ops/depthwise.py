@@ -132,7 +132,8 @@ def _forward(x, k, *, dilation):
     dtype, size = _sum_dtype(x), k.shape[1:3]
     taps = k.astype(dtype).reshape(k.shape[0], -1, 1, 1, 1, k.shape[3])
     views = _views(x, size, dilation, x.shape[2])
-    return sum(v.astype(dtype) * taps[:, t] for t, v in enumerate(views)).astype(x.dtype)
+    y = sum(v.astype(dtype) * taps[:, t] for t, v in enumerate(views)).astype(x.dtype)
+    return lax.optimization_barrier(y)
 
 
 def _kernel_gradient(x, dy, *, size, dilation):
@@ -165,5 +166,7 @@ def _kernel_gradient_cpu(x, dy, *, size, dilation):
     return jnp.stack(sums, axis=1).reshape(n, *size, c).astype(x.dtype)
 
 
-conv.register_lowering(depthwise_p, _forward, _forward)
-conv.register_lowering(depthwise_kernel_p, _kernel_gradient, _kernel_gradient_cpu)
+conv.register_lowering(depthwise_p, _forward, conv.fenced(_forward))
+conv.register_lowering(
+    depthwise_kernel_p, _kernel_gradient, conv.fenced(_kernel_gradient_cpu)
+)

@@ -1,0 +1,116 @@
+import csv
+import json
+
+import h5py
+import jax
+import numpy as np
+import pytest
+
+from jaxnas.core.config import load_config
+from jaxnas.data.volumes import open_volume
+from jaxnas.engine.logs import read_log
+
+RUN_FILES = (
+    "config.yaml genotype.json alphas.json metrics.json slices.csv log.jsonl timings.json "
+    "examples.npz examples.json report.html"
+).split()
+
+
+def test_every_file_of_a_run_is_there(finished):
+    assert {name for name in RUN_FILES if not (finished / name).is_file()} == set()
+    assert list(finished.glob("events.out.tfevents.*"))
+    assert list((finished / "figures").glob("*.png"))
+    assert not [p for p in finished.rglob("*") if p.name.startswith(".") and p.name != ".lock"]
+
+
+def test_metrics_rows(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert (metrics["schema"], metrics["task"]) == (1, "reconstruction")
+    places = [(row["model"], row["acceleration"]) for row in metrics["rows"]]
+    models = ["zero_filled", "tv", "dccnn", "derived"]
+    assert places == [(model, a) for model in models for a in (4, 8, "all")]
+    for row in metrics["rows"]:
+        assert row["n"] == (4 if row["acceleration"] == "all" else 2)
+        assert 0 < row["psnr"]["mean"] < 60 and row["psnr"]["std"] >= 0
+        assert set(row["volume"]) == {"psnr", "ssim", "nmse"}
+        assert (row["params"] > 0) is (row["model"] in {"dccnn", "derived"})
+    with (finished / "slices.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 2 * 2 * len(models)
+
+
+def test_alphas_and_log_tell_the_search(finished):
+    alphas = json.loads((finished / "alphas.json").read_text())
+    assert [record["step"] for record in alphas["history"]] == [2, 4, 6]
+    assert alphas["history"][-1]["genotype"] == json.loads((finished / "genotype.json").read_text())
+    rows = read_log(finished / "log.jsonl")
+    assert [r["step"] for r in rows if r["stage"] == "search"] == [2, 4, 6]
+    steps = {r["model"]: [] for r in rows if r["stage"] == "train"}
+    for r in rows:
+        if r["stage"] == "train" and "valid_psnr" in r:
+            steps[r["model"]].append(r["step"])
+    assert steps == {"dccnn": [4, 8], "derived": [4, 8]}
+
+
+def test_a_finished_run_does_nothing_twice(finished, tiny, call):
+    before = {name: (finished / name).read_bytes() for name in ("metrics.json", "log.jsonl")}
+    result = call("run", tiny, "--workdir", finished, "--quiet")
+    assert result.code == 0, result.err
+    assert before == {name: (finished / name).read_bytes() for name in before}
+
+
+def test_evaluate_and_report_take_a_run_directory(finished, call):
+    before = (finished / "metrics.json").read_bytes()
+    for command in ("evaluate", "report"):
+        result = call(command, finished, "--quiet")
+        assert result.code == 0, result.err
+    assert (finished / "metrics.json").read_bytes() == before
+
+
+def test_the_resolved_config_is_the_config(finished, tiny):
+    assert load_config(finished / "config.yaml") == load_config(tiny)
+
+
+@pytest.mark.parametrize("coils", [1, 2])
+def test_reconstruct_files(finished, tmp_path, call, coils):
+    made = call("data", "make", "--out", tmp_path / "in", "--volumes", 2, "--slices", 2,
+                "--size", 33, 40, "--coils", coils)  # fmt: skip
+    assert made.code == 0, made.err
+    files = sorted((tmp_path / "in").glob("*.h5"))
+    assert len(files) == 2
+    refused = call("reconstruct", finished, *files, "--out", tmp_path / "out")
+    assert refused.code == 2 and "--acceleration 4" in refused.err
+    assert not list(tmp_path.glob("out/*"))
+    result = call("reconstruct", finished, *files, "--out", tmp_path / "out", "--acceleration", 4)
+    assert result.code == 0, result.err
+    for path in files:
+        with h5py.File(tmp_path / "out" / path.name) as file:
+            images = file["reconstruction"][:]
+        assert images.shape == (2, *open_volume(path).image_size) and images.dtype == np.float32
+        with h5py.File(path) as file:
+            target = file["reconstruction_rss"][:]
+        # In the file's own units, and closer to the target than an empty image.
+        assert np.linalg.norm(images - target) < 0.8 * np.linalg.norm(target)
+
+
+def test_export_runs_without_the_library(finished, tmp_path, call):
+    path = tmp_path / "net.bin"
+    assert call("export", finished, "--out", path, "--model", "dccnn").code == 0
+    side = json.loads((tmp_path / "net.bin.json").read_text())
+    assert side["model"] == "dccnn" and "(b, 32, 32)" in side["inputs"]["kspace"]
+    function = jax.export.deserialize(bytearray(path.read_bytes()))
+    kspace = np.ones((3, 32, 32), np.complex64)
+    image = function.call(kspace, np.ones((3, 1, 32), np.float32))
+    assert image.shape == (3, 32, 32) and np.isfinite(image).all()
+
+
+def test_second_order_and_random_search(tiny, tmp_path, call):
+    """The other methods run from the same config; the result is a genotype of the space."""
+    for name, setting in {
+        "second": "search.order=second",
+        "random": "search.method=random",
+    }.items():
+        result = call("search", tiny, "--workdir", tmp_path / name, "--quiet", "--set", setting)
+        assert result.code == 0, result.err
+        alphas = json.loads((tmp_path / name / "alphas.json").read_text())
+        assert alphas["best"]["space"] == "csmri_a"
+    assert len(alphas["history"]) == 4  # the candidates of the random search
