@@ -49,7 +49,9 @@ def inspect(
     console.print(table)
 
 
-def describe_config(config: Config, chosen: tuple[Genotype, str], *, whole: bool) -> dict[str, Any]:
+def describe_config(
+    config: Config, genotype: Genotype, origin: str, *, whole: bool
+) -> dict[str, Any]:
     """Sizes of every network of a config; `whole` describes the supernet instead."""
     size = config.data.crop or (
         config.data.synthetic.size if config.data.source == "synthetic" else DEFAULT_SIZE

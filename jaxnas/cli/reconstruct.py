@@ -17,6 +17,7 @@ from jaxnas.engine.apply import reconstruct_volume
 from jaxnas.engine.evaluate import classical_reconstructors, network_reconstructor
 from jaxnas.engine.rundir import Run, open_run
 from jaxnas.engine.training import trainable, trained_params
+from jaxnas.models.networks import check_coils
 
 
 def reconstruct(
@@ -29,6 +30,8 @@ def reconstruct(
     run = open_run(run_dir, quiet=True)
     method = _method(run, model)
     volumes = [open_volume(path) for path in find_files(inputs)]
+    for volume in volumes:
+        check_coils(run.config.network, volume.coils, where=str(volume.path))
     if any(volume.path.parent.resolve() == out.resolve() for volume in volumes):
         raise UserError(f"--out {out}: holds input files; choose another folder")
     console = Console(stderr=True)

@@ -10,6 +10,7 @@ from jaxnas.data.source import Source, volume_names
 from jaxnas.data.splits import halve, slice_indices, split_volumes
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.views import Cached, Calibrated, Cropped
+from jaxnas.models.networks import check_coils
 
 CACHE_BYTES = 2 << 30
 
@@ -36,9 +37,12 @@ class Dataset:
 def open_dataset(config: Config) -> Dataset:
     """Opens the source of a config as its networks see it, and splits it by volume.
 
-    Raises UserError where there is nothing to read, a crop does not fit or a split is empty.
+    Raises UserError where there is nothing to read, a crop does not fit, a split is empty or the
+    network has no λ for several coils.
     """
     source: Source = open_source(config.data, seed=config.seed)
+    for ref in source.slices:
+        check_coils(config.network, ref.coils, where=ref.volume)
     # Coil maps may only know the centre of k-space that every acceleration samples.
     source = Calibrated(source, fraction=min(config.acquisition.center_fractions))
     if config.data.crop is not None:

@@ -28,6 +28,19 @@ def check_names(names: Iterable[str]) -> None:
             )
 
 
+def check_coils(config: NetworkConfig, coils: int, *, where: str) -> None:
+    """Raises UserError, naming `where`, for several coils without a finite λ.
+
+    Exact data consistency inverts the coil maps, which are never exact: what they cannot explain
+    would be amplified in the directions that undersampling leaves open.
+    """
+    if coils > 1 and config.lam is None:
+        raise UserError(
+            f"{where}: has {coils} coils, but network.lam is null, the noiseless limit for a single "
+            f"coil; set a finite weight of the data, such as network.lam=20, and train with it"
+        )
+
+
 def build_network(
     name: str, config: NetworkConfig, *, genotype: Genotype | None = None
 ) -> nn.Module:

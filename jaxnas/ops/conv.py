@@ -31,6 +31,10 @@ from jax.interpreters import ad, batching, mlir
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
+# On CPU a kernel gradient of at most this many taps times channels on its narrower side is one
+# matrix product over shifted images; a convolution is faster for wider ones.
+NARROW = 64
+
 _reference: contextvars.ContextVar[bool] = contextvars.ContextVar("reference", default=False)
 
 
@@ -237,12 +241,38 @@ def _cpu_conv(x, k, *, dilation, precision):
 
 def _cpu_conv_kernel(x, dy, *, size, dilation, precision):
     x, dy = _written((x, dy))
-    if size == (1, 1):
+    inputs, outputs, taps = x.shape[3], dy.shape[3], size[0] * size[1]
+    if taps > 1 and taps * min(inputs, outputs) > NARROW:
+        return _lax_conv_kernel(x, dy, size=size, dilation=dilation, precision=precision)
+    # dk = Σ_p x[p + t] dy[p] = Σ_q x[q] dy[q - t]: shift the side that has fewer channels.
+    if taps == 1:
         # One contracted axis: for several XLA:CPU would transpose both operands first.
-        x, dy = x.reshape(-1, x.shape[3]), dy.reshape(-1, dy.shape[3])
-        pixels = (((0,), (0,)), ((), ()))
-        return lax.dot_general(x, dy, pixels, precision=precision)[None, None]
-    return _lax_conv_kernel(x, dy, size=size, dilation=dilation, precision=precision)
+        dk = lax.dot_general(
+            x.reshape(-1, inputs),
+            dy.reshape(-1, outputs),
+            (((0,), (0,)), ((), ())),
+            precision=precision,
+        )
+    elif inputs <= outputs:
+        planes = _shifted_planes(x, size, dilation)
+        dk = jnp.matmul(planes, dy.reshape(-1, outputs), precision=precision)
+    else:
+        planes = _shifted_planes(dy, size, dilation).reshape(taps, outputs, -1)[::-1]
+        dk = jnp.matmul(planes, x.reshape(-1, inputs), precision=precision).swapaxes(1, 2)
+    return dk.reshape(*size, inputs, outputs)
+
+
+def _shifted_planes(x, size, dilation):
+    """The taps of a zero-padded image as rows: (B, H, W, C) → (kh kw C, B H W)."""
+    (kh, kw), (_, height, width, _) = size, x.shape
+    top, left = dilation * (kh // 2), dilation * (kw // 2)
+    planes = jnp.pad(x.transpose(3, 0, 1, 2), ((0, 0), (0, 0), (top, top), (left, left)))
+    views = [
+        planes[:, :, i : i + height, j : j + width]
+        for i in range(0, dilation * kh, dilation)
+        for j in range(0, dilation * kw, dilation)
+    ]
+    return jnp.concatenate(views).reshape(len(views) * x.shape[3], -1)
 
 
 @lru_cache(maxsize=1024)

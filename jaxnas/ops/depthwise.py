@@ -110,12 +110,11 @@ batching.primitive_batchers[depthwise_kernel_p] = partial(_batch_rule, depthwise
 
 
 def _views(x, size, dilation, rows):
-    """The kh·kw shifted views of the zero-padded images, each with `rows` rows, in kernel order."""
+    """The kh kw shifted views of the zero-padded images, each with `rows` rows, in kernel order."""
     (kh, kw), (height, width) = size, x.shape[2:4]
     top, left = dilation * (kh // 2), dilation * (kw // 2)
-    bottom = top + rows - height
-    padded = jnp.pad(x, ((0, 0), (0, 0), (top, bottom), (left, left), (0, 0)))
-    # Written out once: otherwise XLA recomputes the padding, and whatever made x, for every tap.
+    padded = jnp.pad(x, ((0, 0), (0, 0), (top, top + rows - height), (left, left), (0, 0)))
+    # Written out once: otherwise XLA may recompute the padding for every tap.
     padded = lax.optimization_barrier(padded)
     return [
         padded[:, :, i : i + rows, j : j + width]
@@ -132,8 +131,7 @@ def _forward(x, k, *, dilation):
     dtype, size = _sum_dtype(x), k.shape[1:3]
     taps = k.astype(dtype).reshape(k.shape[0], -1, 1, 1, 1, k.shape[3])
     views = _views(x, size, dilation, x.shape[2])
-    y = sum(v.astype(dtype) * taps[:, t] for t, v in enumerate(views)).astype(x.dtype)
-    return lax.optimization_barrier(y)
+    return sum(v.astype(dtype) * taps[:, t] for t, v in enumerate(views)).astype(x.dtype)
 
 
 def _kernel_gradient(x, dy, *, size, dilation):
@@ -150,16 +148,15 @@ def _kernel_gradient_cpu(x, dy, *, size, dilation):
     as an elementwise loop over ROW_PARTS distant parts, and the remainder by a product with ones.
     """
     dtype, (n, b, height, width, c) = _sum_dtype(x), x.shape
-    dy = lax.optimization_barrier(dy)
     part = -(-height // ROW_PARTS)
     rows = part * ROW_PARTS
     dy = jnp.pad(dy, ((0, 0), (0, 0), (0, rows - height), (0, 0), (0, 0))).astype(dtype)
     ones = jnp.ones((n, b * part * width), dtype)
 
     def total(view):
-        parts = [slice(start, start + part) for start in range(0, rows, part)]
+        parts = [slice(first, first + part) for first in range(0, rows, part)]
         partial_sum = sum(view[:, :, p].astype(dtype) * dy[:, :, p] for p in parts)
-        flat = lax.optimization_barrier(partial_sum).reshape(n, -1, c)
+        flat = partial_sum.reshape(n, -1, c)
         return lax.dot_general(ones, flat, (((1,), (1,)), ((0,), (0,))))
 
     sums = [total(view) for view in _views(x, size, dilation, rows)]
@@ -167,6 +164,4 @@ def _kernel_gradient_cpu(x, dy, *, size, dilation):
 
 
 conv.register_lowering(depthwise_p, _forward, conv.fenced(_forward))
-conv.register_lowering(
-    depthwise_kernel_p, _kernel_gradient, conv.fenced(_kernel_gradient_cpu)
-)
+conv.register_lowering(depthwise_kernel_p, _kernel_gradient, conv.fenced(_kernel_gradient_cpu))

@@ -70,17 +70,17 @@ def test_the_resolved_config_is_the_config(finished, tiny):
     assert load_config(finished / "config.yaml") == load_config(tiny)
 
 
-@pytest.mark.parametrize("coils", [1, 2])
-def test_reconstruct_files(finished, tmp_path, call, coils):
+def check_reconstruction(run, tmp_path, call, *, coils):
+    """Makes two odd-sized files, reconstructs them, and compares with their targets."""
     made = call("data", "make", "--out", tmp_path / "in", "--volumes", 2, "--slices", 2,
                 "--size", 33, 40, "--coils", coils)  # fmt: skip
     assert made.code == 0, made.err
     files = sorted((tmp_path / "in").glob("*.h5"))
-    assert len(files) == 2
-    refused = call("reconstruct", finished, *files, "--out", tmp_path / "out")
+    out = ["--out", tmp_path / "out", "--model", "dccnn"]
+    refused = call("reconstruct", run, *files, *out)
     assert refused.code == 2 and "--acceleration 4" in refused.err
     assert not list(tmp_path.glob("out/*"))
-    result = call("reconstruct", finished, *files, "--out", tmp_path / "out", "--acceleration", 4)
+    result = call("reconstruct", run, *files, *out, "--acceleration", 4)
     assert result.code == 0, result.err
     for path in files:
         with h5py.File(tmp_path / "out" / path.name) as file:
@@ -90,6 +90,25 @@ def test_reconstruct_files(finished, tmp_path, call, coils):
             target = file["reconstruction_rss"][:]
         # In the file's own units, and closer to the target than an empty image.
         assert np.linalg.norm(images - target) < 0.8 * np.linalg.norm(target)
+
+
+def test_reconstruct_files(finished, tmp_path, call):
+    check_reconstruction(finished, tmp_path, call, coils=1)
+
+
+def test_several_coils_need_a_finite_weight(finished, tiny, tmp_path, call):
+    """Refused in the noiseless limit, trained and applied by conjugate gradients with λ."""
+    sets = ["--set", "data.synthetic.coils=4", "--set", "train.models=[dccnn]"]
+    refused = call("train", tiny, "--workdir", tmp_path / "refused", *sets)
+    assert refused.code == 2 and "network.lam" in refused.err
+    sets += ["--set", "network.lam=20", "--set", "network.cg_iterations=4"]
+    result = call("train", tiny, "--workdir", tmp_path / "run", "--quiet", *sets)
+    assert result.code == 0, result.err
+    check_reconstruction(tmp_path / "run", tmp_path, call, coils=4)
+    single = call(
+        "reconstruct", finished, tmp_path / "in", "--out", tmp_path / "no", "--acceleration", 4
+    )
+    assert single.code == 2 and "4 coils" in single.err
 
 
 def test_export_runs_without_the_library(finished, tmp_path, call):
@@ -114,3 +133,34 @@ def test_second_order_and_random_search(tiny, tmp_path, call):
         alphas = json.loads((tmp_path / name / "alphas.json").read_text())
         assert alphas["best"]["space"] == "csmri_a"
     assert len(alphas["history"]) == 4  # the candidates of the random search
+
+
+@pytest.mark.parametrize(("nodes", "params"), [(2, 107_712), (3, 142_272), (4, 176_832)])
+def test_inspect_counts_the_papers_parameters(nodes, params, call, tmp_path):
+    path = tmp_path / "g.json"
+    node = [["sep_conv_3x3", 0], ["dil_2_conv_3x3", 1]]
+    path.write_text(json.dumps({"space": "csmri_a", "cells": {"normal": [node] * nodes}}))
+    for arguments in (["--genotype", path], []):
+        result = call("inspect", "configs/nas_csmri/train.yaml", "--json", *arguments,
+                      "--set", f"network.nodes={nodes}")  # fmt: skip
+        assert result.code == 0, result.err
+        assert json.loads(result.out)["params"] == params
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("unet", 3_348_536),
+        ("fastmri_unet", 7_756_418),
+        ("dccnn", 170_022),
+        ("dccnn_11", 613_926),
+        ("modl", 56_674),
+        ("modl_11", 204_642),
+        ("rdn", 86_790),
+        ("rdn_8", 86_790),
+    ],
+)
+def test_inspect_baselines(name, params, call):
+    result = call("inspect", f"configs/baselines/{name}.yaml", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["networks"][0]["params"] == params
