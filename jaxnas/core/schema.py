@@ -140,13 +140,16 @@ class OptimConfig(Section):
 
 
 class SearchConfig(Section):
-    """How weights and alphas move, and when the search is over."""
+    """How weights and alphas move, and when the search is over.
+
+    `cascades` is the supernet's own number (null: the network's); `rows` as in training.
+    """
 
     method: Literal["darts", "random"] = "darts"
     order: Literal["first", "second"] = "first"
     steps: Positive = 200
     batch: Positive = 1
-    crop: Size | None = None
+    rows: Positive | None = None
     cascades: Positive | None = None
     warmup: Annotated[int, Field(ge=0)] = 0
     check_every: Positive = 10
@@ -159,12 +162,17 @@ class SearchConfig(Section):
 
 
 class TrainConfig(Section):
-    """The networks to train, all with the same budget, data order and masks."""
+    """The networks to train, all with the same budget, data order and masks.
+
+    With `rows` every step sees a random strip of that many image rows: k-space is undersampled
+    along columns only, so a strip poses the same problem and costs less.
+    """
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("derived",)
     steps: Positive | None = None
     epochs: Positive | None = None
     batch: Positive = 1
+    rows: Positive | None = None
     optimizer: OptimConfig = OptimConfig()
     validate_every: Annotated[int, Field(ge=0)] = 0
 

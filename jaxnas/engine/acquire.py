@@ -23,14 +23,23 @@ Example = tuple[mri.Measurement, jax.Array]
 BANK = 64  # training masks per acceleration of the kinds that only NumPy draws
 
 
-def make_example(key: jax.Array, batch: Batch, acquisition: AcquisitionConfig) -> Example:
+def make_example(
+    key: jax.Array, batch: Batch, acquisition: AcquisitionConfig, *, rows: int | None = None
+) -> Example:
     """A training example with masks drawn from `key`; for use inside a jitted step.
 
     Returns the measurement and its target complex64 (B, H, W), in the measurement's scaled units.
-    Every item draws its own acceleration and mask.
+    Every item draws its own acceleration and mask. With `rows` the batch is cut to one random
+    strip of that many rows (of all rows where there are fewer), scaled as the whole slice.
     """
-    size, columns = batch["kspace"].shape[0], batch["kspace"].shape[-1]
-    return simulate(batch, draw_masks(key, size, columns, acquisition), peak=acquisition.peak)
+    (size, *_, height, columns) = batch["kspace"].shape
+    key_mask, key_start = jax.random.split(key)
+    masks = draw_masks(key_mask, size, columns, acquisition)
+    measurement, target = simulate(batch, masks, peak=acquisition.peak)
+    if rows is None or rows >= height:
+        return measurement, target
+    start = jax.random.randint(key_start, (), 0, height - rows + 1)
+    return mri.readout_strip(measurement, target, start, rows=rows)
 
 
 def fixed_example(

@@ -18,14 +18,17 @@ def l1(image: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.mean(jnp.abs(to_channels(image) - to_channels(target)))
 
 
-def reconstruction_loss(net: nn.Module, acquisition: AcquisitionConfig) -> Loss:
+def reconstruction_loss(
+    net: nn.Module, acquisition: AcquisitionConfig, *, rows: int | None = None
+) -> Loss:
     """Returns loss(params, batch, key) -> (scalar, {}), the L1 loss in scaled units.
 
-    `net(measurement)` is an image complex64 (B, H, W); the masks of the batch are drawn from `key`.
+    `net(measurement)` is an image complex64 (B, H, W); masks, and with `rows` the strip, are drawn
+    from `key` (see `make_example`).
     """
 
     def loss(params, batch, key):
-        measurement, target = make_example(key, batch, acquisition)
+        measurement, target = make_example(key, batch, acquisition, rows=rows)
         return l1(net.apply({"params": params}, measurement), target), {}
 
     return loss

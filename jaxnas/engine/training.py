@@ -95,7 +95,7 @@ def train_network(
     tx = make_optimizer(config.optimizer, steps)
     with CheckpointStore(run.checkpoints(f"train-{name}"), keep=2) as store:
         return run_loop(
-            make_train_step(reconstruction_loss(net, run.config.acquisition), tx),
+            make_train_step(reconstruction_loss(net, run.config.acquisition, rows=config.rows), tx),
             initial_state(run, net, tx),
             batches,
             steps=steps,

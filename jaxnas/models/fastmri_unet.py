@@ -14,7 +14,7 @@ from flax import linen as nn
 
 from jaxnas.core.schema import NetworkConfig
 from jaxnas.models.unet import check_size, pad_to
-from jaxnas.ops.conv import Conv, uniform_fan_in
+from jaxnas.ops.conv import PYTORCH_GAIN, Conv, uniform_fan_in
 from jaxnas.ops.resample import avg_pool2, conv_transpose2
 from jaxnas.spaces.unrolled import PostProcessing
 
@@ -54,7 +54,8 @@ class NormUpsample(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (B, H, W, C) to (B, 2 H, 2 W, features) in `dtype`."""
-        kernel = self.param("kernel", uniform_fan_in, (2, 2, x.shape[-1], self.features))
+        shape = (2, 2, x.shape[-1], self.features)
+        kernel = self.param("kernel", uniform_fan_in(PYTORCH_GAIN), shape)
         dtype = self.dtype or x.dtype
         x = conv_transpose2(x.astype(dtype), kernel.astype(dtype))
         return nn.leaky_relu(instance_norm(x), SLOPE)

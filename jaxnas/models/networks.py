@@ -36,8 +36,8 @@ def check_coils(config: NetworkConfig, coils: int, *, where: str) -> None:
     """
     if coils > 1 and config.lam is None:
         raise UserError(
-            f"{where}: has {coils} coils, but network.lam is null, the noiseless limit for a single "
-            f"coil; set a finite weight of the data, such as network.lam=20, and train with it"
+            f"{where}: has {coils} coils, but network.lam is null, the noiseless limit for a "
+            f"single coil; set a finite weight, such as network.lam=20, and train with it"
         )
 
 

@@ -6,7 +6,7 @@ from flax import struct
 
 from jaxnas.mri import coils
 from jaxnas.mri.complexes import magnitude
-from jaxnas.mri.fourier import ifft2c
+from jaxnas.mri.fourier import fft1c, ifft1c, ifft2c
 
 
 @struct.dataclass
@@ -46,3 +46,22 @@ def target(kspace: jax.Array, sens: jax.Array | None) -> jax.Array:
 def zero_filled(measurement: Measurement) -> jax.Array:
     """The image A^H y of a measurement, complex64 (B, H, W), in scaled units."""
     return coils.adjoint(measurement.kspace, measurement.mask, measurement.sens)
+
+
+def readout_strip(
+    measurement: Measurement, image: jax.Array, start: jax.Array | int, *, rows: int
+) -> tuple[Measurement, jax.Array]:
+    """The same scan of a field of view cut to `rows` image rows from `start`; and its image.
+
+    `image` (B, H, W) is cut alike. Columns of k-space are undersampled, rows are read out whole,
+    so the cut commutes with the mask: the strip has the same columns, and the same `scale`.
+    """
+
+    def cut(x):
+        return jax.lax.dynamic_slice_in_dim(x, start, rows, axis=-2)
+
+    kspace = fft1c(cut(ifft1c(measurement.kspace, axis=-2)), axis=-2)
+    # +0 where not sampled, as in every measurement
+    kspace = coils.sample(kspace, measurement.mask)
+    sens = None if measurement.sens is None else cut(measurement.sens)
+    return measurement.replace(kspace=kspace, sens=sens), cut(image)

@@ -1,6 +1,6 @@
-"""Centred orthonormal Fourier transforms over the last two axes of complex images.
+"""Centred orthonormal Fourier transforms of complex images, over the last two axes or one.
 
-Both are unitary, so each is the adjoint and the inverse of the other, and the zero frequency
+All are unitary, so each inverse is the adjoint too, and the zero frequency
 (as the image's origin) sits at index n // 2 of an axis of length n, odd or even.
 """
 
@@ -18,3 +18,17 @@ def fft2c(image: jax.Array) -> jax.Array:
 def ifft2c(kspace: jax.Array) -> jax.Array:
     """K-space (..., H, W) to image (..., H, W), complex64."""
     return jnp.fft.fftshift(jnp.fft.ifft2(jnp.fft.ifftshift(kspace, AXES), norm="ortho"), AXES)
+
+
+def fft1c(image: jax.Array, *, axis: int) -> jax.Array:
+    """The transform along one axis alone, complex64; over both axes it is fft2c."""
+    return jnp.fft.fftshift(
+        jnp.fft.fft(jnp.fft.ifftshift(image, axis), axis=axis, norm="ortho"), axis
+    )
+
+
+def ifft1c(kspace: jax.Array, *, axis: int) -> jax.Array:
+    """The inverse of fft1c along one axis, complex64."""
+    return jnp.fft.fftshift(
+        jnp.fft.ifft(jnp.fft.ifftshift(kspace, axis), axis=axis, norm="ortho"), axis
+    )

@@ -7,7 +7,7 @@ dataclass with the methods of `Linear` and a line in `OPERATIONS`.
 """
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +18,32 @@ from jaxnas.ops.depthwise import depthwise_conv2d
 
 Kernels = dict[str, jax.Array]
 
+# Variance at the start: the first kernel of a candidate follows a ReLU, the last one is summed with
+# another candidate's in a derived node. Both keep the variance of the node's inputs (He et al.).
+FIRST_GAIN, LAST_GAIN = 2.0, 0.5
+
+
+class Spec(NamedTuple):
+    """A kernel's shape (fan-in: all axes but the last) and its gain at the start."""
+
+    shape: tuple[int, ...]
+    gain: float
+
+
+def draw_kernels(layer: nn.Module, operation: str, like: jax.Array) -> Kernels:
+    """Declares the kernels of a convolutional candidate in `layer`, cast to the dtype of `like`."""
+    specs = OPERATIONS[operation].specs(like.shape[-1])
+    return {
+        name: layer.param(name, uniform_fan_in(spec.gain), spec.shape).astype(like.dtype)
+        for name, spec in specs.items()
+    }
+
 
 class Linear(Protocol):
     """What the mixed edges need to know about a convolutional candidate."""
 
-    def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
-        """Parameter names and shapes; fan-in is the product of all axes but the last."""
+    def specs(self, channels: int) -> dict[str, Spec]:
+        """The kernels by name, in the order they are applied."""
 
     def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
         """The linear map of r = ReLU(x), (B, H, W, C) → (B, H, W, C)."""
@@ -42,11 +62,11 @@ class Separable:
     size: int
     dilation: int = 1
 
-    def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+    def specs(self, channels: int) -> dict[str, Spec]:
         """See `Linear`."""
         return {
-            "depthwise": (self.size, self.size, channels),
-            "pointwise": (channels, channels),
+            "depthwise": Spec((self.size, self.size, channels), FIRST_GAIN),
+            "pointwise": Spec((channels, channels), LAST_GAIN),
         }
 
     def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
@@ -70,9 +90,12 @@ class Strips:
 
     size: int
 
-    def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+    def specs(self, channels: int) -> dict[str, Spec]:
         """See `Linear`."""
-        return {"column": (self.size, 1, channels), "row": (1, self.size, channels)}
+        return {
+            "column": Spec((self.size, 1, channels), FIRST_GAIN),
+            "row": Spec((1, self.size, channels), LAST_GAIN),
+        }
 
     def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
         """See `Linear`."""
@@ -138,9 +161,5 @@ class Operation(nn.Module):
             return x
         if self.operation == NONE:
             return jnp.zeros_like(x)
-        candidate = OPERATIONS[self.operation]
-        kernels = {
-            name: self.param(name, uniform_fan_in, shape).astype(x.dtype)
-            for name, shape in candidate.shapes(x.shape[-1]).items()
-        }
-        return candidate.apply(nn.relu(x), kernels)
+        kernels = draw_kernels(self, self.operation, x)
+        return OPERATIONS[self.operation].apply(nn.relu(x), kernels)

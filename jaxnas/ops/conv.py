@@ -17,7 +17,7 @@ adds: CPU runs them in turn, an accelerator as one grouped convolution.
 import contextlib
 import contextvars
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -95,26 +95,42 @@ def conv2d(x: jax.Array, kernel: jax.Array, *, dilation: int = 1) -> jax.Array:
     return conv_p.bind(x[None], kernel[None], dilation=dilation, precision=precision)[0]
 
 
-def uniform_fan_in(key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32) -> jax.Array:
-    """Uniform in ±1/sqrt(fan_in), fan_in the product of all but the last axis."""
-    bound = 1 / math.prod(shape[:-1]) ** 0.5
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
+PYTORCH_GAIN = 1 / 3  # the default of torch.nn.Conv2d
+
+
+def uniform_fan_in(gain: float) -> Callable[..., jax.Array]:
+    """Returns init(key, shape): uniform with variance `gain` / fan-in.
+
+    The fan-in is the product of all axes but the last. A gain of 1 keeps the variance of the
+    input, 2 keeps it behind a ReLU.
+    """
+
+    def init(key: jax.Array, shape: Sequence[int]) -> jax.Array:
+        bound = (3 * gain / math.prod(shape[:-1])) ** 0.5
+        return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+    return init
 
 
 class Conv(nn.Module):
-    """A convolution layer (B, H, W, I) → (B, H, W, features) with params `kernel` (and `bias`)."""
+    """A convolution layer (B, H, W, I) → (B, H, W, features) with params `kernel` (and `bias`).
+
+    `gain` sets the variance of the kernel at the start (see `uniform_fan_in`), `dtype` the compute
+    dtype; None is that of the input.
+    """
 
     features: int
     kernel_size: tuple[int, int] = (3, 3)
     dilation: int = 1
     use_bias: bool = False
     dtype: Any = None
+    gain: float = PYTORCH_GAIN
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns the convolved image in `dtype` (the input's when None)."""
         shape = (*self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", uniform_fan_in, shape)
+        kernel = self.param("kernel", uniform_fan_in(self.gain), shape)
         dtype = self.dtype or x.dtype
         y = conv2d(x.astype(dtype), kernel.astype(dtype), dilation=self.dilation)
         if self.use_bias:

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.ops.candidates import OPERATIONS, SKIP, Kernels, check_operations
-from jaxnas.ops.conv import conv2d, uniform_fan_in
+from jaxnas.ops.candidates import OPERATIONS, SKIP, Kernels, check_operations, draw_kernels
+from jaxnas.ops.conv import conv2d
 
 Edge = dict[str, Kernels]
 
@@ -124,11 +124,7 @@ class _OperationKernels(nn.Module):
 
     @nn.compact
     def __call__(self, like: jax.Array) -> Kernels:
-        shapes = OPERATIONS[self.operation].shapes(like.shape[-1])
-        return {
-            name: self.param(name, uniform_fan_in, shape).astype(like.dtype)
-            for name, shape in shapes.items()
-        }
+        return draw_kernels(self, self.operation, like)
 
 
 def _edge_kernels(edge: nn.Module, like: jax.Array) -> Edge:

@@ -10,7 +10,6 @@ from jaxnas.core import rng
 from jaxnas.core.files import write_json
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.batches import Batches
-from jaxnas.data.views import Cropped
 from jaxnas.engine.acquire import make_example
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
@@ -36,11 +35,13 @@ ALPHAS = "alphas.json"
 RANKING_BATCHES = 8
 
 
-def supernet_loss(net: Supernet, acquisition: AcquisitionConfig) -> Callable[..., jax.Array]:
+def supernet_loss(
+    net: Supernet, acquisition: AcquisitionConfig, *, rows: int | None = None
+) -> Callable[..., jax.Array]:
     """Returns loss(params, alphas, batch, key), the L1 distance of Eq. 16; a float32 scalar."""
 
     def loss(params, alphas, batch, key):
-        measurement, target = make_example(key, batch, acquisition)
+        measurement, target = make_example(key, batch, acquisition, rows=rows)
         image = net.apply({"params": params, "alphas": alphas}, measurement)
         return l1(image, target)
 
@@ -64,7 +65,7 @@ def search(run: Run, dataset: Dataset, log: RunLog) -> Genotype:
     space = SPACES[run.config.network.space]
     history = History(space.name, space.operations, patience=config.patience)
     net = supernet(run.config.network, cascades=config.cascades)
-    loss = supernet_loss(net, run.config.acquisition)
+    loss = supernet_loss(net, run.config.acquisition, rows=config.rows)
     w_tx = make_optimizer(config.weights, config.steps)
     a_tx = make_optimizer(config.alphas, config.steps)
     batches = _batches(run, dataset)
@@ -168,10 +169,9 @@ def _batches(run: Run, dataset: Dataset) -> HalfBatches:
     """train_ω and train_α: the training volumes halved at random, by volume."""
     config = run.config.search
     halves = dataset.halves(run.config.seed)
-    source = dataset.source if config.crop is None else Cropped(dataset.source, config.crop)
     return HalfBatches(
         *(
-            Batches(source, half, size=config.batch, seed=run.config.seed + i)
+            Batches(dataset.source, half, size=config.batch, seed=run.config.seed + i)
             for i, half in enumerate(halves)
         )
     )

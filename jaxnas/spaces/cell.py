@@ -27,7 +27,7 @@ class Preprocess(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, any) → (B, H, W, channels)."""
-        return Conv(self.channels, (1, 1), dtype=self.dtype, name="conv")(nn.relu(x))
+        return Conv(self.channels, (1, 1), dtype=self.dtype, gain=2.0, name="conv")(nn.relu(x))
 
 
 class MixedCell(nn.Module):

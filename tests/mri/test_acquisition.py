@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jaxnas.mri import coils
-from jaxnas.mri.acquisition import Measurement, measure, target, zero_filled
-from jaxnas.mri.fourier import ifft2c
+from jaxnas.mri.acquisition import Measurement, measure, readout_strip, target, zero_filled
+from jaxnas.mri.fourier import fft2c, ifft2c
+from tests.checks import complex_normal
 from tests.mri.scans import random_scan
 from tests.mri.test_coils import signed_zeros
 
@@ -59,3 +60,23 @@ def test_measurement_is_a_pytree_that_vmaps():
     scan = jax.vmap(measure)(kspace, mask, sens)
     assert isinstance(scan, Measurement) and len(jax.tree.leaves(scan)) == 4
     np.testing.assert_allclose(scan.kspace, measure(kspace, mask, sens).kspace, rtol=1e-5)
+
+
+@pytest.mark.parametrize("coils", [1, 3])
+def test_readout_strip_is_the_scan_of_a_smaller_field_of_view(key, coils):
+    """Cutting rows of the image first, and undersampling the strip, gives the same k-space."""
+    shape = (2, 12, 10) if coils == 1 else (2, coils, 12, 10)
+    k_image, k_sens, k_mask = jax.random.split(key, 3)
+    sens = None if coils == 1 else complex_normal(k_sens, shape)
+    images = complex_normal(k_image, shape)
+    mask = jax.random.bernoulli(k_mask, 0.5, (2, 1, 10)).astype(jnp.float32)
+    whole = measure(fft2c(images), mask, sens)
+    image = target(fft2c(images), sens) * whole.scale[:, None, None]
+    strip, strip_image = jax.jit(readout_strip, static_argnames="rows")(whole, image, 3, rows=5)
+    factor = whole.scale.reshape((2,) + (1,) * (len(shape) - 1))
+    wide = mask if coils == 1 else mask[:, None]
+    expected = fft2c(factor * images[..., 3:8, :]) * wide
+    np.testing.assert_allclose(strip.kspace, expected, atol=1e-5)
+    np.testing.assert_allclose(strip_image, image[:, 3:8], atol=1e-5)
+    np.testing.assert_array_equal(strip.scale, whole.scale)
+    assert strip.sens is None or strip.sens.shape == (2, coils, 5, 10)

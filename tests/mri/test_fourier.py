@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnas.mri.fourier import AXES, fft2c, ifft2c
+from jaxnas.mri.fourier import AXES, fft1c, fft2c, ifft1c, ifft2c
 from tests.mri.scans import random_complex
 
 SHAPES = [(4, 4), (5, 6), (3, 7, 5), (2, 3, 6, 9)]
@@ -39,3 +39,14 @@ def test_equal_to_fastmri():
     np.testing.assert_allclose(kspace[0, 0], 2.0678787 - 1.4770562j, rtol=1e-5)
     np.testing.assert_allclose(kspace[2, 3], 15.5188058 + 10.9544512j, rtol=1e-5)
     np.testing.assert_allclose(kspace[4, 1], -0.3070973 + 3.6053747j, rtol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [-2, -1])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_one_axis_at_a_time(shape, axis):
+    """Two one-dimensional transforms make the two-dimensional one; each is unitary."""
+    x = random_complex(shape)
+    both = fft1c(fft1c(x, axis=axis), axis=-3 - axis)
+    np.testing.assert_allclose(both, fft2c(x), atol=1e-5)
+    np.testing.assert_allclose(ifft1c(fft1c(x, axis=axis), axis=axis), x, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(fft1c(x, axis=axis)), np.linalg.norm(x), rtol=1e-5)
