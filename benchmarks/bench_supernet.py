@@ -9,7 +9,6 @@ agree before anything is timed. Ratios are ours / PyTorch channels_last, round b
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -34,7 +33,9 @@ def make_problem(path: Path, *, size: int, channels: int, cells: int, nodes: int
     alphas = 0.3 * jax.random.normal(jax.random.key(1), (nodes * (nodes + 3) // 2, 5))
     params = net.init(jax.random.key(2), images["x_train"], {"normal": jax.nn.softmax(alphas)})
     params = params["params"]
-    gradients = jax.grad(loss, (0, 1))(params, alphas, images["x_train"], images["y_train"])
+    gradients = jax.jit(jax.grad(loss, (0, 1)))(
+        params, alphas, images["x_train"], images["y_train"]
+    )
     arrays = {f"params/{n}": p for n, p in flatten_dict(params, sep="/").items()}
     arrays |= {f"grad/{n}": g for n, g in flatten_dict(gradients[0], sep="/").items()}
     arrays |= images | {"alphas": alphas, "grad_alphas": gradients[1]}
@@ -125,8 +126,6 @@ def main() -> None:
         plan, path = options.worker
         serve(lambda: prepare(plan, dict(np.load(path))))
         return
-    # PyTorch's idle thread must not spin while another program has its turn.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     setting = {n: getattr(options, n) for n in ("size", "channels", "cells", "nodes")}
     with tempfile.TemporaryDirectory() as folder:
         problem = Path(folder) / "problem.npz"

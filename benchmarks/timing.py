@@ -12,6 +12,7 @@ import dataclasses
 import json
 import platform
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,10 +33,13 @@ class Worker:
     ready: dict[str, Any]
 
     def ask(self, request: str) -> dict[str, Any]:
-        """Sends one line and reads one JSON line back."""
+        """Wakes the process, sends one line, reads one JSON line back and stops the process."""
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write(request + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
+        # Threads that spin while they wait for work would take a core from the next program.
+        self.process.send_signal(signal.SIGSTOP)
         if not line:
             raise RuntimeError(f"{self.name} ended; its messages are above")
         return json.loads(line)
@@ -48,6 +52,7 @@ def start(name: str, module: str, *arguments: str) -> Worker:
     line = process.stdout.readline()
     if not line:
         raise RuntimeError(f"{name} did not start; its messages are above")
+    process.send_signal(signal.SIGSTOP)
     return Worker(name, process, json.loads(line))
 
 
@@ -87,6 +92,7 @@ def compare(workers: list[Worker], *, rounds: int, warmup: int = 2) -> dict[str,
             worker.ask("run")
     answers = [{w.name: w.ask("run") for w in workers} for _ in range(rounds)]
     for worker in workers:
+        worker.process.send_signal(signal.SIGCONT)
         worker.process.stdin.close()
         worker.process.wait()
     reference = workers[-1].name

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, errors on
 GenotypeFile = Annotated[Path | None, typer.Option("--genotype", help="A genotype JSON file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[str, typer.Option(help="Which of the run's networks.")]
+
+
+class CompareBy(StrEnum):
+    """What sets the compared runs apart."""
+
+    nodes = "nodes"
+    space = "space"
 
 
 def _add_stage(name: str, help_text: str) -> None:
@@ -104,6 +112,17 @@ def inspect(
     from jaxnas.cli import inspect as command
 
     command.inspect(target, overrides=overrides, genotype=genotype, supernet=supernet, as_json=json)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished run directories.")],
+    by: Annotated[CompareBy, typer.Option(help="Table II (nodes) or Table III (space).")],
+):
+    """The derived networks of several runs as one table, in Markdown."""
+    from jaxnas.report.tables import compare_runs, to_markdown
+
+    print(to_markdown(compare_runs(runs, by=by.value)))
 
 
 @app.command()

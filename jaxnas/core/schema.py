@@ -187,7 +187,7 @@ class TvConfig(Section):
     """Total variation: weight relative to the largest zero-filled magnitude."""
 
     weight: Annotated[float, Field(gt=0.0)] | None = None
-    iterations: Positive = 100
+    iterations: Positive = 150
 
 
 class EvaluateConfig(Section):

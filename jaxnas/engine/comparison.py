@@ -13,6 +13,7 @@ from jaxnas.engine.scores import examples_npz, slices_csv, summary_rows
 from jaxnas.engine.sources import Dataset
 from jaxnas.engine.training import trainable, trained_params
 from jaxnas.models.costing import network_cost
+from jaxnas.models.networks import DERIVED
 
 CONVENTION = (
     "psnr, ssim, nmse, mse: per slice on the modulus, data range = maximum of the target slice, "
@@ -25,7 +26,8 @@ def compare(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
     config, test = run.config, dataset.slices("test")
     reconstructors = classical_reconstructors(config.evaluate)
     costs = {}
-    for name, net in trainable(run).items():
+    # In tables the searched network comes last, whenever it was trained.
+    for name, net in sorted(trainable(run).items(), key=lambda item: item[0] == DERIVED):
         params = trained_params(run, net, name)
         reconstructors[name] = network_reconstructor(net, params)
         ref = dataset.source.slices[test[0]]

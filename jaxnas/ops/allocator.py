@@ -30,4 +30,4 @@ def keep_freed_memory() -> bool:
         M_TRIM_THRESHOLD: 2**31 - 1,  # never shrink the heap
         M_TOP_PAD: 64 * 2**20,  # grow it in large steps
     }
-    return all([mallopt(name, value) for name, value in settings.items()])
+    return 0 not in [mallopt(name, value) for name, value in settings.items()]

@@ -164,3 +164,9 @@ def test_inspect_baselines(name, params, call):
     result = call("inspect", f"configs/baselines/{name}.yaml", "--json")
     assert result.code == 0, result.err
     assert json.loads(result.out)["networks"][0]["params"] == params
+
+
+def test_compare_runs(finished, call):
+    result = call("compare", finished, "--by", "nodes")
+    assert result.code == 0, result.err
+    assert "| Nodes |" in result.out and "\n| 2 |" in result.out
