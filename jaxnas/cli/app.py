@@ -83,14 +83,15 @@ def _add_training(name: str, help_text: str) -> None:
 
 def _run(name, target, overrides, workdir, fresh, seed, quiet, genotype) -> None:
     from jaxnas.cli import stages
+    from jaxnas.engine.rundir import open_run
 
     overrides = list(overrides)
     if seed is not None:
         overrides.append(f"seed={seed}")
     if genotype is not None:
         overrides.append(f"genotype={genotype}")
-    run = stages.open_target(target, overrides=overrides, workdir=workdir, fresh=fresh, quiet=quiet)
-    stages.run_stages(run, stages.named_stages(run, name))
+    run = open_run(target, overrides=overrides, workdir=workdir, quiet=quiet)
+    stages.run_stages(run, stages.named_stages(run, name), fresh=fresh)
 
 
 _add_training("run", "All stages of a config: search, derive, train, evaluate, report.")

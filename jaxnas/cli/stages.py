@@ -1,24 +1,15 @@
 """The stages of a run, in order: search → derive → train → evaluate → report."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rich.console import Console
 
 from jaxnas.engine.logs import RunLog
-from jaxnas.engine.rundir import Run, exclusive, open_run
+from jaxnas.engine.rundir import Run, check_directory, claim
 from jaxnas.engine.sources import Dataset, open_dataset
+from jaxnas.engine.training import check_trainable
 
 console = Console(stderr=True)
-
-
-def open_target(
-    target: Path, *, overrides: Sequence[str], workdir: Path | None, fresh: bool, quiet: bool
-) -> Run:
-    """The run of a config or a run directory; says where it lives."""
-    run = open_run(target, overrides=overrides, workdir=workdir, fresh=fresh, quiet=quiet)
-    say(run, f"run directory {run.path}")
-    return run
 
 
 def named_stages(run: Run, command: str) -> tuple[str, ...]:
@@ -28,10 +19,17 @@ def named_stages(run: Run, command: str) -> tuple[str, ...]:
     return ("search", "derive") if command == "search" else (command,)
 
 
-def run_stages(run: Run, stages: Sequence[str]) -> None:
-    """Runs stages in order in one process; each starts from what is on disk."""
-    with exclusive(run), RunLog(run.path) as log:
-        dataset = open_dataset(run.config)
+def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
+    """Runs stages in order in one process; each starts from what is on disk.
+
+    Everything that can be wrong with the user's input is looked at before anything is written.
+    """
+    check_directory(run, fresh=fresh)
+    if "train" in stages:
+        check_trainable(run, searched="search" in stages, fresh=fresh)
+    dataset = open_dataset(run.config)
+    say(run, f"run directory {run.path}")
+    with claim(run, fresh=fresh), RunLog(run.path) as log:
         for stage in stages:
             STAGES[stage](run, dataset, log)
 

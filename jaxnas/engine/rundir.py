@@ -12,7 +12,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.core.schema import Config
 
-CONFIG = "config.yaml"
+CONFIG, LOCK = "config.yaml", ".lock"
 
 
 @dataclass(frozen=True)
@@ -38,59 +38,49 @@ def open_run(
     *,
     overrides: Sequence[str] = (),
     workdir: Path | None = None,
-    fresh: bool = False,
     quiet: bool = False,
 ) -> Run:
-    """The run of a config file, or the existing run of a run directory.
-
-    A run directory belongs to one config: asking for another one in the same place is refused,
-    unless `fresh` starts it over.
-    """
+    """The run of a config file, or the existing run of a run directory; writes nothing."""
     target = Path(target)
-    if target.is_dir():
-        if not (target / CONFIG).is_file():
-            raise UserError(
-                f"{target}: not a run directory (it has no {CONFIG}); give a config file, or the "
-                f"directory of an earlier run"
-            )
-        if workdir is not None and workdir.resolve() != target.resolve():
-            raise UserError(f"--workdir {workdir}: the run already lives in {target}; leave it out")
-        config, path = load_config(target / CONFIG, overrides=overrides), target
-    else:
+    if not target.is_dir():
         config = load_config(target, overrides=overrides)
         path = workdir or Path("runs") / f"{config.name}-{fingerprint(config)}"
-    if fresh and path.exists():
-        _remove(path)
-    _claim(path, config)
-    return Run(config, path.resolve(), quiet)
-
-
-def _remove(path: Path) -> None:
-    """Deletes a run directory; anything that is not one is left alone."""
-    if any(path.iterdir()) and not (path / CONFIG).is_file():
-        raise UserError(f"{path}: not a run directory, --fresh will not delete it; choose another")
-    shutil.rmtree(path)
-
-
-def _claim(path: Path, config: Config) -> None:
-    """Writes the config into a new run directory, or checks that an existing one agrees."""
-    resolved = path / CONFIG
-    if not resolved.exists():
-        if path.exists() and not path.is_dir():
-            raise UserError(f"{path}: is a file; --workdir needs a directory")
-        write_atomic(resolved, dump_config(config))
-        return
-    if fingerprint(load_config(resolved)) != fingerprint(config):
+        return Run(config, path.resolve(), quiet)
+    if not (target / CONFIG).is_file():
         raise UserError(
-            f"{path}: holds a run of another config; use --fresh to start over, or another "
-            f"--workdir"
+            f"{target}: not a run directory (it has no {CONFIG}); give a config file, or the "
+            f"directory of an earlier run"
         )
+    if workdir is not None and workdir.resolve() != target.resolve():
+        raise UserError(f"--workdir {workdir}: the run already lives in {target}; leave it out")
+    return Run(load_config(target / CONFIG, overrides=overrides), target.resolve(), quiet)
+
+
+def check_directory(run: Run, *, fresh: bool) -> None:
+    """Raises UserError unless the run may use its directory; writes nothing.
+
+    A run directory belongs to one config: another one in the same place is refused, unless
+    `fresh` starts it over. What is no run directory is never deleted.
+    """
+    path, resolved = run.path, run.path / CONFIG
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: is a file; --workdir needs a directory")
+    if resolved.is_file():
+        if not fresh and fingerprint(load_config(resolved)) != fingerprint(run.config):
+            raise UserError(
+                f"{path}: holds a run of another config; use --fresh to start over, or another "
+                f"--workdir"
+            )
+    elif fresh and path.is_dir() and any(path.iterdir()):
+        raise UserError(f"{path}: not a run directory, --fresh will not delete it; choose another")
 
 
 @contextmanager
-def exclusive(run: Run) -> Iterator[None]:
-    """Holds the run directory for this process; a second process is refused, not mixed in."""
-    with open(run.path / ".lock", "w") as handle:
+def claim(run: Run, *, fresh: bool) -> Iterator[None]:
+    """Holds the run directory for this process, made or started over; UserError if it is taken."""
+    check_directory(run, fresh=fresh)
+    run.path.mkdir(parents=True, exist_ok=True)
+    with open(run.path / LOCK, "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -98,4 +88,17 @@ def exclusive(run: Run) -> Iterator[None]:
                 f"{run.path}: another process is working on this run; wait for it, or use "
                 f"another --workdir"
             ) from None
+        if fresh:
+            _empty(run.path)
+        if not (run.path / CONFIG).exists():
+            write_atomic(run.path / CONFIG, dump_config(run.config))
         yield
+
+
+def _empty(path: Path) -> None:
+    """Deletes what a run directory holds, but for the lock."""
+    for entry in path.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != LOCK:
+            entry.unlink()

@@ -27,19 +27,30 @@ from jaxnas.engine.state import TrainState, init_train_state, make_train_step
 from jaxnas.metrics.image import psnr
 from jaxnas.models.networks import DERIVED, build_network, check_names, init_variables
 from jaxnas.mri.complexes import magnitude
-from jaxnas.spaces.genotype import Genotype, load_genotype
+from jaxnas.spaces.genotype import Genotype, load_genotype, save_genotype
 from jaxnas.spaces.supernet import fit_genotype
 
 TIMINGS = "timings.json"
 
 
-def run_genotype(run: Run) -> Genotype:
-    """The genotype a run trains: its own once searched, else the config's, which it then keeps.
+def check_trainable(run: Run, *, searched: bool, fresh: bool) -> None:
+    """Raises UserError for an unknown network, or a genotype missing or misfit; writes nothing.
 
-    UserError if there is neither, or if the config's differs from the one already in the run.
+    With `searched` the genotype comes from a search in the same command; with `fresh` what the
+    run holds is about to go.
+    """
+    check_names(run.config.train.models)
+    if DERIVED in run.config.train.models and not searched:
+        find_genotype(run, fresh=fresh)
+
+
+def find_genotype(run: Run, *, fresh: bool = False) -> Genotype:
+    """The genotype a run trains: its own once there is one (unless `fresh`), else the config's.
+
+    UserError if there is neither, if it does not fit, or if the two differ.
     """
     given = run.config.genotype
-    own = run.genotype_path if run.genotype_path.exists() else None
+    own = run.genotype_path if run.genotype_path.exists() and not fresh else None
     source = own or given
     if source is None:
         raise UserError(
@@ -52,16 +63,14 @@ def run_genotype(run: Run) -> Genotype:
             f"{given}: differs from the genotype already in {own}; use --fresh, or another "
             f"--workdir"
         )
-    if own is None:
-        write_json(run.genotype_path, genotype.to_json())
     return genotype
 
 
 def trainable(run: Run) -> dict[str, nn.Module]:
-    """The networks of the config by name; UserError for an unknown name."""
+    """The networks of the config by name; UserError as in `check_trainable`."""
+    check_trainable(run, searched=False, fresh=False)
     names = run.config.train.models
-    check_names(names)
-    genotype = run_genotype(run) if DERIVED in names else None
+    genotype = find_genotype(run) if DERIVED in names else None
     return {name: build_network(name, run.config.network, genotype=genotype) for name in names}
 
 
@@ -74,7 +83,12 @@ def training_steps(run: Run, slices: int) -> int:
 
 
 def train_all(run: Run, dataset: Dataset, log: RunLog) -> None:
-    """Trains what the config names, one after the other; finished networks cost nothing."""
+    """Trains what the config names, one after the other; finished networks cost nothing.
+
+    The run keeps the genotype it trains.
+    """
+    if DERIVED in run.config.train.models:
+        save_genotype(run.genotype_path, find_genotype(run))
     for name, net in trainable(run).items():
         clock = Clock()
         train_network(run, dataset, log, name, net, clock)

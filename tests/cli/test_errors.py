@@ -1,5 +1,6 @@
 """Bad input: exit code 2, one message that names the place, nothing half-written."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -43,7 +44,7 @@ def test_bad_settings(settings, messages, tiny, tmp_path, call):
     for message in messages:
         assert message in result.err
     assert "Traceback" not in result.err
-    assert not list(tmp_path.rglob("metrics.json")) and not list(tmp_path.rglob("genotype.json"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_all_errors_of_a_file_at_once(tmp_path, call):
@@ -80,6 +81,25 @@ def test_one_directory_one_config(finished, tiny, call):
     result = call("run", tiny, "--workdir", finished, "--set", "seed=9")
     assert result.code == 2 and "another config" in result.err
     assert (finished / "metrics.json").exists()
+
+
+def test_two_processes_do_not_share_a_run(finished, tiny, call):
+    with open(finished / ".lock") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        result = call("report", tiny, "--workdir", finished)
+    assert result.code == 2 and "another process" in result.err
+
+
+def test_fresh_starts_over(tiny, tmp_path, call):
+    """With a good config the old results are gone, with a bad one they are not."""
+    arguments = ["train", tiny, "--workdir", tmp_path / "run", "--quiet"]
+    sets = ["--set", "train.models=[dccnn]", "--set", "train.steps=2"]
+    assert call(*arguments, *sets).code == 0
+    (tmp_path / "run" / "metrics.json").write_text("old")
+    bad = call(*arguments, *sets, "--set", "data.crop=[99, 99]", "--fresh")
+    assert bad.code == 2 and (tmp_path / "run" / "metrics.json").exists()
+    assert call(*arguments, *sets, "--seed", 1, "--fresh").code == 0
+    assert not (tmp_path / "run" / "metrics.json").exists()
 
 
 def test_fresh_never_deletes_a_stranger(tiny, tmp_path, call):
