@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import compare, report, serve, start
+from benchmarks.timing import compare, limit_threads, report, serve, start
 
 PROGRAMS = ("stack", "dense", "branch", "torch_nchw", "torch_channels_last")
 GRADIENT_TOLERANCE = 2e-3
@@ -119,6 +119,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=32)
     parser.add_argument("--cells", type=int, default=3)
     parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2, help="processors for every program")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--worker", nargs=2, metavar=("PLAN", "PROBLEM"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -126,10 +127,12 @@ def main() -> None:
         plan, path = options.worker
         serve(lambda: prepare(plan, dict(np.load(path))))
         return
+    limit_threads(options.threads)
     setting = {n: getattr(options, n) for n in ("size", "channels", "cells", "nodes")}
     with tempfile.TemporaryDirectory() as folder:
         problem = Path(folder) / "problem.npz"
         make_problem(problem, **setting)
+        setting["threads"] = options.threads
         figures = compare([launch(p, problem) for p in options.programs], rounds=options.rounds)
     report("supernet", setting, figures)
     gaps = {name: row["gradient_gap"] for name, row in figures.items()}

@@ -10,6 +10,7 @@ A figure is the median over pairs of the ratio within a pair.
 import contextlib
 import dataclasses
 import json
+import os
 import platform
 import resource
 import signal
@@ -43,6 +44,11 @@ class Worker:
         if not line:
             raise RuntimeError(f"{self.name} ended; its messages are above")
         return json.loads(line)
+
+
+def limit_threads(threads: int) -> None:
+    """Binds this process, and the workers it starts, to its first `threads` processors."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def start(name: str, module: str, *arguments: str) -> Worker:

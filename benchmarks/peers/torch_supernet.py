@@ -6,6 +6,7 @@ by `groups`, memory format by choice. Parameters carry the names of the JAX tree
     python -m benchmarks.peers.torch_supernet channels_last problem.npz
 """
 
+import os
 import sys
 
 import numpy as np
@@ -146,6 +147,6 @@ def jax_name(name: str, kernels: dict[str, np.ndarray]) -> str:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     layout = {"channels_last": torch.channels_last, "nchw": torch.contiguous_format}[sys.argv[1]]
     serve(lambda: prepare(layout, dict(np.load(sys.argv[2]))))

@@ -142,7 +142,8 @@ class OptimConfig(Section):
 class SearchConfig(Section):
     """How weights and alphas move, and when the search is over.
 
-    `cascades` is the supernet's own number (null: the network's); `rows` as in training.
+    `channels`, `cells` and `cascades` may make the searched network smaller than the trained one
+    (null: the same); the cell is shared. `rows` as in training, `max_skips` as in `derive`.
     """
 
     method: Literal["darts", "random"] = "darts"
@@ -150,7 +151,10 @@ class SearchConfig(Section):
     steps: Positive = 200
     batch: Positive = 1
     rows: Positive | None = None
+    channels: Positive | None = None
+    cells: Positive | None = None
     cascades: Positive | None = None
+    max_skips: Annotated[int, Field(ge=0)] | None = None
     warmup: Annotated[int, Field(ge=0)] = 0
     check_every: Positive = 10
     patience: Annotated[int, Field(ge=0)] = 0

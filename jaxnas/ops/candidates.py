@@ -30,9 +30,16 @@ class Spec(NamedTuple):
     gain: float
 
 
-def draw_kernels(layer: nn.Module, operation: str, like: jax.Array) -> Kernels:
-    """Declares the kernels of a convolutional candidate in `layer`, cast to the dtype of `like`."""
+def draw_kernels(
+    layer: nn.Module, operation: str, like: jax.Array, *, gain: float = 1.0
+) -> Kernels:
+    """Declares the kernels of a convolutional candidate in `layer`, cast to the dtype of `like`.
+
+    `gain` multiplies the variance of the last kernel at the start.
+    """
     specs = OPERATIONS[operation].specs(like.shape[-1])
+    last = [*specs][-1]
+    specs[last] = specs[last]._replace(gain=gain * specs[last].gain)
     return {
         name: layer.param(name, uniform_fan_in(spec.gain), spec.shape).astype(like.dtype)
         for name, spec in specs.items()

@@ -22,6 +22,10 @@ from jaxnas.ops.conv import conv2d
 
 Edge = dict[str, Kernels]
 
+# A candidate enters a mixture with a fraction of its weight in a derived node. Without more
+# variance at the start the identity outweighs it, and the search answers "skip" before it learns.
+MIXED_GAIN = 4.0
+
 
 def edges(nodes: int, *, inputs: int = 2) -> list[tuple[int, int]]:
     """The (node, input) pairs of a cell, node by node; node i reads all inputs and nodes before."""
@@ -124,7 +128,7 @@ class _OperationKernels(nn.Module):
 
     @nn.compact
     def __call__(self, like: jax.Array) -> Kernels:
-        return draw_kernels(self, self.operation, like)
+        return draw_kernels(self, self.operation, like, gain=MIXED_GAIN)
 
 
 def _edge_kernels(edge: nn.Module, like: jax.Array) -> Edge:

@@ -14,18 +14,26 @@ class History:
 
     `patience` > 0 stops the search after that many checks in a row with the same genotype
     (the paper: when the cell structure stays stable). The best genotype is the one recorded at
-    the lowest validation loss.
+    the lowest validation loss. `max_skips` as in `derive`.
     """
 
-    def __init__(self, space: str, operations: Sequence[str], *, patience: int = 0):
-        self.space, self.operations, self.patience = space, tuple(operations), patience
+    def __init__(
+        self,
+        space: str,
+        operations: Sequence[str],
+        *,
+        patience: int = 0,
+        max_skips: int | None = None,
+    ):
+        self.space, self.operations = space, tuple(operations)
+        self.patience, self.max_skips = patience, max_skips
         self.records: list[dict[str, Any]] = []
 
     def record(
         self, step: int, weights: Mapping[str, np.ndarray], losses: Mapping[str, float]
     ) -> Genotype:
         """Adds softmaxed weights {cell: (edges, operations)} at `step`; returns the genotype."""
-        genotype = derive(self.space, weights, self.operations)
+        genotype = derive(self.space, weights, self.operations, max_skips=self.max_skips)
         rounded = {name: np.round(np.float64(table), 6).tolist() for name, table in weights.items()}
         self.records.append(
             {"step": step, "weights": rounded, "genotype": genotype.to_json(), **losses}

@@ -8,7 +8,7 @@ import jax
 
 from jaxnas.core import rng
 from jaxnas.core.files import write_json
-from jaxnas.core.schema import AcquisitionConfig
+from jaxnas.core.schema import AcquisitionConfig, Config, NetworkConfig
 from jaxnas.data.batches import Batches
 from jaxnas.engine.acquire import make_example
 from jaxnas.engine.checkpoint import CheckpointStore
@@ -63,8 +63,10 @@ def search(run: Run, dataset: Dataset, log: RunLog) -> Genotype:
     """Searches, writes alphas.json and genotype.json, and returns the genotype."""
     config, clock = run.config.search, Clock()
     space = SPACES[run.config.network.space]
-    history = History(space.name, space.operations, patience=config.patience)
-    net = supernet(run.config.network, cascades=config.cascades)
+    history = History(
+        space.name, space.operations, patience=config.patience, max_skips=config.max_skips
+    )
+    net = supernet(_proxy(run.config))
     loss = supernet_loss(net, run.config.acquisition, rows=config.rows)
     w_tx = make_optimizer(config.weights, config.steps)
     a_tx = make_optimizer(config.alphas, config.steps)
@@ -160,6 +162,16 @@ class Random:
             weights = jax.device_get(edge_weights(alphas))
             self.history.record(config.steps, weights, {"valid_loss": value})
         return self.history.best
+
+
+def _proxy(config: Config) -> NetworkConfig:
+    """The network that is searched: the config's own, or a smaller one with the same cell."""
+    smaller = {
+        name: value
+        for name in ("channels", "cells", "cascades")
+        if (value := getattr(config.search, name)) is not None
+    }
+    return config.network.model_copy(update=smaller)
 
 
 METHODS = {"darts": Darts, "random": Random}

@@ -17,7 +17,6 @@ from jaxnas.spaces.csmri import CellSpace
 from jaxnas.spaces.genotype import Genotype
 
 CELL = "normal"
-TAIL_GAIN = 0.03  # a network starts close to x ↦ x and learns what to correct
 
 
 class Denoiser(nn.Module):
@@ -45,7 +44,7 @@ class Denoiser(nn.Module):
         last = Conv(self.channels, gain=1.0, name="stem1")(before)
         for index in range(self.cells):
             before, last = last, self._cell(index, before, last, weights)
-        correction = Conv(x.shape[-1], gain=TAIL_GAIN, name="tail")(nn.relu(last))
+        correction = Conv(x.shape[-1], name="tail")(nn.relu(last))
         return x + correction.astype(x.dtype)
 
     def _cell(self, index, before, last, weights):

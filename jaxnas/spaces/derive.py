@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.ops.candidates import NONE, SKIP
 from jaxnas.spaces.genotype import Genotype, Node
 
 Edge = tuple[int, int]
@@ -21,31 +22,53 @@ def cell_edges(nodes: int) -> tuple[Edge, ...]:
 
 
 def derive(
-    space: str, weights: Mapping[str, np.ndarray], operations: Sequence[str], *, picks: int = 2
+    space: str,
+    weights: Mapping[str, np.ndarray],
+    operations: Sequence[str],
+    *,
+    picks: int = 2,
+    max_skips: int | None = None,
 ) -> Genotype:
     """The genotype of softmaxed weights {cell: (edges, operations)}, Eq. 17.
 
     Each node keeps its `picks` strongest (input, operation) pairs with distinct inputs; `none`
     is never picked. Ties go to the earlier operation and input, so the result is deterministic.
+    With `max_skips` a cell keeps at most that many skips (P-DARTS, Chen et al. 2019): the weakest
+    are struck out and their nodes pick again.
     """
     cells = tuple(
-        (name, _derive_cell(np.asarray(table), operations, picks))
+        (name, _derive_cell(np.asarray(table), tuple(operations), picks, max_skips))
         for name, table in weights.items()
     )
     return Genotype(space, cells)
 
 
-def _derive_cell(table: np.ndarray, operations: Sequence[str], picks: int) -> tuple[Node, ...]:
-    allowed = np.array([name != "none" for name in operations])
-    strength = np.where(allowed, table, -np.inf)
-    best, operation = strength.max(axis=1), strength.argmax(axis=1)
+def _derive_cell(
+    table: np.ndarray, operations: tuple[str, ...], picks: int, max_skips: int | None
+) -> tuple[Node, ...]:
+    strength = np.where([name == NONE for name in operations], -np.inf, table)
     edges = cell_edges(_node_count(len(table)))
-    nodes: list[Node] = []
+    while True:
+        rows = _strongest(strength.max(axis=1), edges, picks)
+        skips = [row for row in rows if operations[strength[row].argmax()] == SKIP]
+        if max_skips is None or len(skips) <= max_skips:
+            break
+        skip = operations.index(SKIP)
+        weakest = min(skips, key=lambda row: strength[row, skip])
+        strength[weakest, skip] = -np.inf
+    chosen = [(edges[row][0], (operations[strength[row].argmax()], edges[row][1])) for row in rows]
+    return tuple(
+        tuple(pick for at, pick in chosen if at == node) for node in range(edges[-1][0] + 1)
+    )
+
+
+def _strongest(best: np.ndarray, edges: Sequence[Edge], picks: int) -> list[int]:
+    """The rows of the `picks` strongest edges of every node, in edge order."""
+    rows = []
     for node in range(edges[-1][0] + 1):
-        rows = [row for row, edge in enumerate(edges) if edge[0] == node]
-        rows = sorted(sorted(rows, key=lambda row: -best[row])[:picks])
-        nodes.append(tuple((operations[operation[row]], edges[row][1]) for row in rows))
-    return tuple(nodes)
+        own = [row for row, edge in enumerate(edges) if edge[0] == node]
+        rows += sorted(sorted(own, key=lambda row: -best[row])[:picks])
+    return rows
 
 
 def _node_count(edges: int) -> int:
@@ -61,7 +84,7 @@ def one_hot_alphas(genotype: Genotype, operations: Sequence[str]) -> dict[str, j
 
     A picked edge puts all its weight on its operation, every other edge on `none`.
     """
-    none = operations.index("none")
+    none = operations.index(NONE)
     alphas = {}
     for name, nodes in genotype.cells:
         edges = cell_edges(len(nodes))
@@ -82,7 +105,7 @@ def random_alphas(key: jax.Array, operations: Sequence[str], *, nodes: int) -> j
 
     Every node reads two distinct inputs through any operation but `none`.
     """
-    none = operations.index("none")
+    none = operations.index(NONE)
     real = jnp.asarray([i for i in range(len(operations)) if i != none])
     tables = []
     for node, node_key in enumerate(jax.random.split(key, nodes)):

@@ -50,16 +50,15 @@ def edge_weights(alphas: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     return {name: jax.nn.softmax(table, axis=-1) for name, table in alphas.items()}
 
 
-def supernet(config: NetworkConfig, *, cascades: int | None = None) -> Supernet:
-    """The supernet of a config, with its own number of cascades if given."""
-    space = SPACES[config.space]
-    return Supernet(space, config.nodes, _unrolled(config, None, cascades or config.cascades))
+def supernet(config: NetworkConfig) -> Supernet:
+    """The supernet of a config."""
+    return Supernet(SPACES[config.space], config.nodes, _unrolled(config, None))
 
 
 def derived_network(config: NetworkConfig, genotype: Genotype) -> Unrolled:
     """The network of a genotype; UserError if it does not fit the config's space and nodes."""
     fit_genotype(config, genotype)
-    return _unrolled(config, genotype, config.cascades)
+    return _unrolled(config, genotype)
 
 
 def fit_genotype(config: NetworkConfig, genotype: Genotype, *, where: str = "genotype") -> Genotype:
@@ -86,7 +85,7 @@ def example_genotype(config: NetworkConfig) -> Genotype:
     return Genotype(space.name, tuple((cell, (node,) * config.nodes) for cell in space.cells))
 
 
-def _unrolled(config: NetworkConfig, genotype: Genotype | None, cascades: int) -> Unrolled:
+def _unrolled(config: NetworkConfig, genotype: Genotype | None) -> Unrolled:
     denoiser = partial(
         Denoiser,
         SPACES[config.space],
@@ -99,7 +98,7 @@ def _unrolled(config: NetworkConfig, genotype: Genotype | None, cascades: int) -
     )
     return Unrolled(
         denoiser,
-        cascades=cascades,
+        cascades=config.cascades,
         lam=config.lam,
         learn_lam=config.learn_lam,
         cg_iterations=config.cg_iterations,

@@ -53,6 +53,19 @@ def test_ties_go_to_the_first():
     assert genotype.cell("normal") == ((("sep_conv_3x3", 0), ("sep_conv_3x3", 1)),) * 2
 
 
+@pytest.mark.parametrize("limit", [0, 1, 2, 4])
+@pytest.mark.parametrize("seed", range(4))
+def test_skips_are_limited(seed, limit):
+    table = weights(seed, 3)["normal"].copy()
+    table[:, OPERATIONS.index("skip_connect")] += np.linspace(1, 2, len(table))
+    free = derive("csmri_a", {"normal": table}, OPERATIONS)
+    assert str(free).count("skip_connect") == 6
+    limited = derive("csmri_a", {"normal": table}, OPERATIONS, max_skips=limit)
+    assert str(limited).count("skip_connect") == limit
+    for node in limited.cell("normal"):
+        assert len({source for _, source in node}) == 2
+
+
 def test_edges_not_of_a_cell():
     with pytest.raises(ValueError, match="4 edges"):
         derive("csmri_a", {"normal": np.zeros((4, 5))}, OPERATIONS)

@@ -84,13 +84,6 @@ def test_alphas_are_their_own_collection(key):
     assert variables["alphas"]["normal"].shape == (5, 5)
 
 
-def test_cascades_of_the_search(key):
-    variables = jax.eval_shape(
-        supernet(SMALL, cascades=1).init, key, abstract_measurement((16, 16))
-    )
-    assert set(variables["params"]["unrolled"]) == {"cascade0"}
-
-
 def test_a_factor_passes_through(key):
     """Bias-free networks are positively homogeneous (Eq. 15): D(c x) = c D(x), c > 0."""
     net = derived_network(SMALL, example_genotype(SMALL))
