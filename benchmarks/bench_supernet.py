@@ -63,7 +63,7 @@ def make_loss(plan: str, channels: int, cells: int, nodes: int):
 
 def prepare(plan: str, problem: dict[str, np.ndarray]):
     """Our bilevel step, compiled, and how far its gradients are from the problem's."""
-    from jaxnas.ops.allocator import keep_freed_memory
+    from jaxnas.core.allocator import keep_freed_memory
 
     keep_freed_memory()
     import time

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
+from jaxnas.core.errors import UserError
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run, check_directory, claim
 from jaxnas.engine.sources import Dataset, open_dataset
@@ -25,6 +26,11 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
     Everything that can be wrong with the user's input is looked at before anything is written.
     """
     check_directory(run, fresh=fresh)
+    if "search" in stages and run.config.genotype is not None:
+        raise UserError(
+            f"genotype {run.config.genotype}: given, but this command searches for one; use jaxnas "
+            f"train, or stages: [train, evaluate, report]"
+        )
     if "train" in stages:
         check_trainable(run, searched="search" in stages, fresh=fresh)
     dataset = open_dataset(run.config)

@@ -182,8 +182,10 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _one_budget(self):
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError("give steps or epochs, not both")
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(
+                f"give either steps or epochs, found steps={self.steps} and epochs={self.epochs}"
+            )
         return self
 
 
@@ -213,7 +215,7 @@ class Config(Section):
     acquisition: AcquisitionConfig = AcquisitionConfig()
     network: NetworkConfig = NetworkConfig()
     search: SearchConfig = SearchConfig()
-    train: TrainConfig = TrainConfig(steps=200)
+    train: TrainConfig = TrainConfig(steps=1000)
     evaluate: EvaluateConfig = EvaluateConfig()
     log_every: Positive = 10
     checkpoint_every: Positive = 100

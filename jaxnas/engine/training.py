@@ -77,9 +77,7 @@ def trainable(run: Run) -> dict[str, nn.Module]:
 def training_steps(run: Run, slices: int) -> int:
     """The budget in steps: as given, or epochs over `slices` training slices."""
     train = run.config.train
-    if train.epochs is not None:
-        return train.epochs * max(slices // train.batch, 1)
-    return train.steps or 1
+    return train.steps or train.epochs * max(slices // train.batch, 1)
 
 
 def train_all(run: Run, dataset: Dataset, log: RunLog) -> None:

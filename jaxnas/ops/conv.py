@@ -231,10 +231,12 @@ def _lax_conv(x, k, *, dilation, precision):
 
 def _lax_conv_kernel(x, dy, *, size, dilation, precision):
     """The kernel gradient as a convolution: channels become the batch, the batch the channels."""
+    # Without the barrier XLA folds the transposes into dimension numbers; see `_cpu_conv`.
+    images, kernel = lax.optimization_barrier((x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)))
     pads = [(dilation * (s // 2), dilation * (s // 2)) for s in size]
     dk = lax.conv_general_dilated(
-        _written(x.transpose(3, 1, 2, 0)),
-        _written(dy.transpose(1, 2, 0, 3)),
+        images,
+        kernel,
         window_strides=(dilation, dilation),
         padding=pads,
         dimension_numbers=DIMENSIONS,
@@ -243,20 +245,15 @@ def _lax_conv_kernel(x, dy, *, size, dilation, precision):
     return dk.transpose(1, 2, 0, 3)
 
 
-# XLA:CPU fuses whatever made an operand into each of its readers and computes it again there, in
-# the reader's order; and it folds transposes into dimension numbers for which it has only a naive
-# loop. An operand that is written out first is read as it is.
-_written = lax.optimization_barrier
-
-
 def _cpu_conv(x, k, *, dilation, precision):
     if k.shape[:2] == (1, 1):
         return lax.dot_general(x, k[0, 0], (((3,), (0,)), ((), ())), precision=precision)
-    return _lax_conv(x, _written(k), dilation=dilation, precision=precision)
+    # The barrier keeps a transposed kernel from being folded into the dimension numbers: inside a
+    # loop XLA:CPU has a fast path for NHWC and HWIO alone.
+    return _lax_conv(x, lax.optimization_barrier(k), dilation=dilation, precision=precision)
 
 
 def _cpu_conv_kernel(x, dy, *, size, dilation, precision):
-    x, dy = _written((x, dy))
     inputs, outputs, taps = x.shape[3], dy.shape[3], size[0] * size[1]
     if taps > 1 and taps * min(inputs, outputs) > NARROW:
         return _lax_conv_kernel(x, dy, size=size, dilation=dilation, precision=precision)

@@ -95,8 +95,7 @@ class MixedNodes(nn.Module):
         arriving: list[list[jax.Array]] = [[] for _ in range(self.nodes)]
         for source in range(len(inputs) + self.nodes):
             if source >= len(inputs):
-                # Written out once, and so is its cotangent: every reader would compute it again.
-                states.append(jax.lax.optimization_barrier(sum(arriving[source - len(inputs)])))
+                states.append(sum(arriving[source - len(inputs)]))
             leaving = [e for e, (_, j) in enumerate(order) if j == source]
             if leaving:
                 parts = mix(
@@ -185,6 +184,8 @@ def _stack(r: jax.Array, kernels: Sequence[Edge], weights: Sequence[Weights]) ->
 
 
 def _dense(r: jax.Array, kernels: Sequence[Edge], weights: Sequence[Weights]) -> list[jax.Array]:
+    if not kernels[0]:
+        return [jnp.zeros_like(r)] * len(kernels)
     merged = [_merge(k, w) for k, w in zip(kernels, weights)]
     y = conv2d(r, jnp.concatenate(merged, axis=3))
     return jnp.split(y, len(merged), axis=3)

@@ -34,6 +34,7 @@ def test_help_is_instant():
         (["data.source=fastmri", "data.path=/nowhere"], ["/nowhere: no such file or folder"]),
         (["train.models=[unett]"], ["unknown network 'unett'", "unet"]),
         (["genotype=/nowhere.json"], ["/nowhere.json: no such file"]),
+        (["train.epochs=3"], ["either steps or epochs", "steps=8"]),
         (["train.optimizer.rate=-1"], ["train.optimizer.rate", "greater than 0"]),
     ],
 )  # fmt: skip
@@ -45,6 +46,11 @@ def test_bad_settings(settings, messages, tiny, tmp_path, call):
         assert message in result.err
     assert "Traceback" not in result.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_genotype_and_a_search(tiny, call):
+    result = call("run", tiny, "--genotype", "g.json")
+    assert result.code == 2 and "searches for one" in result.err
 
 
 def test_all_errors_of_a_file_at_once(tmp_path, call):

@@ -154,6 +154,15 @@ def test_one_hot_weights_choose_one_operation(plan, key):
         np.testing.assert_allclose(edge.apply(variables, x, jnp.eye(5)[o]), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("plan", PLANS)
+def test_an_edge_without_convolutions_is_a_weighted_skip(plan, key):
+    x = jax.random.normal(key, (1, 4, 4, 3))
+    edge = MixedEdge(("none", "skip_connect"), plan=plan)
+    y, variables = edge.init_with_output(key, x, jnp.array([0.25, 0.75]))
+    assert not variables
+    np.testing.assert_allclose(y, 0.75 * x, rtol=1e-6)
+
+
 def test_bfloat16_cell_keeps_float32_parameters(key):
     inputs = (jnp.ones((1, 4, 4, 2)), jnp.ones((1, 4, 4, 2)))
     cell = MixedNodes(CSMRI_B, 1, dtype=jnp.bfloat16)
