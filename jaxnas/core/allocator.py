@@ -22,4 +22,5 @@ def keep_freed_memory() -> bool:
         return False
     # One arena: the others, which threads other than the first use, hold no large blocks.
     options = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: NEVER, M_TOP_PAD: TOP_PAD}
-    return all([mallopt(option, value) for option, value in options.items()])
+    agreed = [mallopt(option, value) for option, value in options.items()]  # asks for every one
+    return all(agreed)

@@ -41,7 +41,7 @@ class Denoiser(nn.Module):
     ) -> jax.Array:
         """Returns the de-aliased image, float32 (B, H, W, 2)."""
         before = Conv(self.channels, gain=1.0, name="stem0")(x.astype(self.dtype))
-        last = Conv(self.channels, gain=1.0, name="stem1")(before)
+        last = Conv(self.channels, gain=2.0, name="stem1")(nn.relu(before))
         for index in range(self.cells):
             before, last = last, self._cell(index, before, last, weights)
         correction = Conv(x.shape[-1], name="tail")(nn.relu(last))
