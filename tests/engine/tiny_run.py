@@ -20,11 +20,11 @@ STEPS = 200
 
 
 class SlowBatches(tiny.Batches):
-    """Batches that take a few milliseconds, so that there is a moment to interrupt."""
+    """Batches that take some milliseconds, so that there is a moment to interrupt."""
 
     def batch(self, step):
         """The batch of `step`, not at once."""
-        time.sleep(0.004)
+        time.sleep(0.012)
         return super().batch(step)
 
 
