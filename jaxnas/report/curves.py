@@ -134,10 +134,14 @@ def draw_training(log: Records, *, stage: str = "train") -> "Figure":
     panels = 2 if any(len(steps) for steps, _ in scores.values()) else 1
     figure = style.new_figure(4.8 * panels, 3.9)
     left, *right = figure.subplots(1, panels, squeeze=False, gridspec_kw={"wspace": 0.22})[0]
+    settled = []
     for model, records in groups.items():
         steps, loss = series(records, "loss", of="train")
         left.plot(steps, smooth(loss), label=DISPLAY.get(model, model), **_line(pens[model]))
+        settled += [*smooth(loss)[len(loss) // 10 :]]
     left.set(title="Training loss, smoothed", xlabel="step", yscale="log")
+    if settled:  # the first tenth of a wild start may leave the picture
+        left.set_ylim(0.95 * min(settled), 1.05 * max(settled))
     _plain_log_ticks(left)
     for axes in right:
         for model, (steps, psnr) in scores.items():
