@@ -77,7 +77,7 @@ class Denoiser(nn.Module):
 
     def forward(self, x, weights):
         before = self.stem0(x)
-        last = self.stem1(before)
+        last = self.stem1(F.relu(before))
         for name in self.names:
             before, last = last, getattr(self, name)(before, last, weights)
         return x + self.tail(F.relu(last))
