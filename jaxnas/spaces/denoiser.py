@@ -24,7 +24,7 @@ class Denoiser(nn.Module):
 
     Without a genotype every edge is a mixture and `weights` {cell: (edges, operations)} is
     needed; with one, the same module holds only the picked operations, under the same names.
-    The two stem outputs are the first cell's inputs C_{-1} and C_0.
+    The stems, a ReLU between them, give the first cell's inputs C_{-1} and C_0.
     """
 
     space: CellSpace
