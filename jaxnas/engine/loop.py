@@ -16,7 +16,7 @@ import numpy as np
 from jaxnas.core.errors import Diverged, Interrupted
 from jaxnas.core.trees import all_finite
 from jaxnas.data.batches import prefetch
-from jaxnas.engine.advance import Advance, Readings
+from jaxnas.engine.advance import Readings
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
@@ -63,7 +63,7 @@ class Journal:
 
 
 def run_loop(
-    step: Callable[[Any, Any], tuple[Any, Mapping[str, jax.Array]]],
+    advance: Callable[[Any, Any], tuple[Any, Readings]],
     state: Any,
     batches: BatchSource,
     *,
@@ -79,14 +79,15 @@ def run_loop(
     clock: Clock | None = None,
     quiet: bool = False,
 ) -> Any:
-    """Runs `step` until `steps` are done and returns the final state.
+    """Runs `advance` until `steps` are done and returns the final state.
 
-    `step(state, batch) -> (state, metrics)` is pure and not jitted; metrics are scalars. `state`
-    is the state before step 0 and stays valid. The run resumes by these rules: (1) a checkpoint in
-    `store` wins over `state`; (2) if that run had finished, its state is returned at once; (3)
-    lines of the log after the checkpoint are dropped and written again.
+    `advance(state, batch)` is one step, compiled (see `Advance`), or one federated round; it may
+    consume the state it is given. `state` is the state before step 0 and stays valid. The run
+    resumes by these rules: (1) a checkpoint in `store` wins over `state`; (2) if that run had
+    finished, its state is returned at once; (3) lines of the log after the checkpoint are dropped
+    and written again.
 
-    Metrics are averaged since the last log. At a logged or validated step `on_log(step, state,
+    Metrics are averaged since the last log, each over the steps that have it. At a logged or validated step `on_log(step, state,
     row)` sees what is written; it must not keep `state`, and ends the run by returning True,
     which may depend on nothing but its arguments and `host`.
 
@@ -95,7 +96,7 @@ def run_loop(
     Interrupted after SIGTERM or SIGINT, with everything up to that step on disk.
     """
     clock = clock or Clock()
-    run = _Run(step, steps, store, log, stage, model, every, validate, on_log, host, clock)
+    run = _Run(advance, steps, store, log, stage, model, every, validate, on_log, host, clock)
     state, journal = run.begin(state)
     log.rewind(stage, model, journal.step)
     if journal.stopped or journal.step >= steps:
@@ -131,7 +132,7 @@ def run_loop(
 class _Run:
     """The parts of one run, and what is done with them between steps."""
 
-    step: Callable
+    take_step: Callable
     steps: int
     store: CheckpointStore
     log: RunLog
@@ -142,9 +143,6 @@ class _Run:
     on_log: Callable | None
     host: HostState | None
     clock: Clock
-
-    def __post_init__(self) -> None:
-        self._advance = Advance(self.step, self.clock)
 
     def begin(self, state: Any) -> tuple[Any, Journal]:
         """The newest checkpoint; where there is none, `state`, saved as step 0."""
@@ -164,7 +162,7 @@ class _Run:
 
     def advance(self, state: Any, batch: Any, journal: Journal) -> Any:
         """One step; waits for the device only where it is `AHEAD` steps behind."""
-        state, readings = self._advance(state, batch)
+        state, readings = self.take_step(state, batch)
         journal.pending.append(readings)
         journal.step += 1
         if len(journal.pending) > AHEAD:
@@ -209,11 +207,12 @@ class _Run:
             return {}
         with self.clock.phase("step"):
             journal.pending = jax.device_get(journal.pending)
-        values = np.stack([readings.values for readings in journal.pending]).astype(np.float64)
-        names = journal.pending[0].names
-        for step, row in enumerate(values, start=journal.step - len(values) + 1):
-            self._finite(dict(zip(names, row)), step)
-        return dict(zip(names, values.mean(axis=0).tolist()))
+        found: dict[str, list[float]] = {}
+        first = journal.step - len(journal.pending) + 1
+        for step, readings in enumerate(journal.pending, start=first):
+            for name, value in self._finite(readings.to_json(), step).items():
+                found.setdefault(name, []).append(value)
+        return {name: float(np.mean(values)) for name, values in found.items()}
 
     def _finite(self, row: Mapping[str, float], step: int) -> Mapping[str, float]:
         for name, value in row.items():

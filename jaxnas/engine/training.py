@@ -15,6 +15,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_json
 from jaxnas.data.batches import Batches, stack
 from jaxnas.engine.acquire import fixed_example
+from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
@@ -106,8 +107,9 @@ def train_network(
     steps = training_steps(run, len(slices))
     tx = make_optimizer(config.optimizer, steps)
     with CheckpointStore(run.checkpoints(f"train-{name}"), keep=2) as store:
+        loss = reconstruction_loss(net, run.config.acquisition, rows=config.rows)
         return run_loop(
-            make_train_step(reconstruction_loss(net, run.config.acquisition, rows=config.rows), tx),
+            Advance(make_train_step(loss, tx), clock),
             initial_state(run, net, tx),
             batches,
             steps=steps,

@@ -11,6 +11,7 @@ from jaxnas.core.files import write_json
 from jaxnas.core.schema import AcquisitionConfig, Config, NetworkConfig
 from jaxnas.data.batches import Batches
 from jaxnas.engine.acquire import make_example
+from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
@@ -74,7 +75,7 @@ def search(run: Run, dataset: Dataset, log: RunLog) -> Genotype:
     method = METHODS[config.method](run, loss, history)
     with CheckpointStore(run.checkpoints("search"), keep=2) as store:
         state = run_loop(
-            method.make_step(w_tx, a_tx),
+            Advance(method.make_step(w_tx, a_tx), clock),
             _initial_state(run, net, w_tx, a_tx),
             batches,
             steps=config.steps,

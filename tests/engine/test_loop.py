@@ -9,6 +9,7 @@ import pytest
 
 from jaxnas.core.errors import Diverged
 from jaxnas.core.trees import all_finite
+from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog, read_log
@@ -22,7 +23,7 @@ def run(run_dir, *, step=None, state=None, batches=None, steps=tiny.STEPS, every
     """Runs the tiny problem in `run_dir`."""
     with CheckpointStore(run_dir / "checkpoints") as store, RunLog(run_dir) as log:
         return run_loop(
-            step or tiny.step(),
+            Advance(step or tiny.step(), hooks.setdefault("clock", Clock())),
             state or tiny.initial_state(),
             batches or tiny.Batches(),
             steps=steps,

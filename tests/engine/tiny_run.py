@@ -11,7 +11,9 @@ import numpy as np
 
 from jaxnas.core.errors import Interrupted
 from jaxnas.core.files import write_atomic
+from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
+from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
 from tests.engine import tiny
@@ -33,7 +35,7 @@ def main(run_dir: Path) -> int:
     with CheckpointStore(run_dir / "checkpoints") as store, RunLog(run_dir) as log:
         try:
             state = run_loop(
-                tiny.step(),
+                Advance(tiny.step(), Clock()),
                 tiny.initial_state(),
                 SlowBatches(),
                 steps=STEPS,
