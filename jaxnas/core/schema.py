@@ -8,7 +8,9 @@ Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Size = tuple[Positive, Positive]
+Weight = Annotated[float, Field(ge=0.0)]
 Patterns = tuple[str, ...]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Stage = Literal["search", "derive", "train", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = ("search", "derive", "train", "evaluate", "report")
 
@@ -56,15 +58,20 @@ class SplitConfig(Section):
 class DataConfig(Section):
     """Where volumes come from and how a slice is cropped.
 
-    `domain`, `axes` and `sens` describe plain arrays: what the numbers are, their axes in letters
-    (S slice, C coil, H, W) and the name of the coil sensitivities in the same file.
+    `domain`, `dataset`, `axes` and `sens` describe plain arrays: what the numbers are, the name of
+    the array in its file (`*`: every array is a volume), its axes in letters (S slice, C coil, H,
+    W) and the name of the coil sensitivities in the same file. `coils: combined` makes emulated
+    single-coil slices of multi-coil ones. Images are first padded with zeros, then cropped.
     """
 
-    source: Literal["synthetic", "fastmri", "arrays"] = "synthetic"
-    path: str | None = None
+    source: Literal["synthetic", "fastmri", "arrays", "modl_brain", "cc359"] = "synthetic"
+    path: str | Patterns | None = None
     domain: Literal["kspace", "image", "magnitude"] = "kspace"
+    dataset: str | None = None
     axes: str | None = None
     sens: str | None = None
+    coils: Literal["all", "combined"] = "all"
+    pad: Size | None = None
     crop: Size | None = None
     synthetic: SyntheticConfig = SyntheticConfig()
     split: SplitConfig = SplitConfig()
@@ -103,14 +110,18 @@ class AcquisitionConfig(Section):
 class NetworkConfig(Section):
     """The network around the searched or hand-made denoiser.
 
-    `lam` is λ of Eq. 8 (null: the noiseless limit, measured samples are kept exactly).
+    `lam` is λ of Eq. 8 (null: the noiseless limit, measured samples are kept exactly). With
+    `shared` all cascades of a searched network have one denoiser, as in MoDL. `edges` says how
+    a derived edge adds several operations: as they are, or by their renormalised weights.
     """
 
-    space: Literal["csmri_a", "csmri_b"] = "csmri_a"
+    space: Literal["csmri_a", "csmri_b", "fedautomri"] = "csmri_a"
     channels: Positive = 32
     cells: Positive = 3
     nodes: Positive = 3
     cascades: Positive = 3
+    shared: bool = False
+    edges: Literal["sum", "weighted"] = "sum"
     lam: Annotated[float, Field(gt=0.0)] | None = None
     learn_lam: bool = False
     cg_iterations: Positive = 8
@@ -126,9 +137,9 @@ class NetworkConfig(Section):
 
 class OptimConfig(Section):
     """An optimiser and its schedule; `drops` are the fractions of the run where `step` divides
-    the rate by ten (the paper: 0.5)."""
+    the rate by ten (the paper: 0.5). `weight_decay` is an L2 penalty, decoupled in `adamw`."""
 
-    name: Literal["adam", "sgd"] = "adam"
+    name: Literal["adam", "adamw", "sgd"] = "adam"
     rate: Annotated[float, Field(gt=0.0)] = 1e-3
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     momentum: Decay = 0.9
@@ -144,10 +155,14 @@ class SearchConfig(Section):
 
     `channels`, `cells` and `cascades` may make the searched network smaller than the trained one
     (null: the same); the cell is shared. `rows` as in training, `max_skips` as in `derive`.
+    `order` is that of DARTS; `w_train`, `w_val` and `update` belong to MiLeNAS (Eq. 6).
     """
 
-    method: Literal["darts", "random"] = "darts"
+    method: Literal["darts", "milenas", "random"] = "darts"
     order: Literal["first", "second"] = "first"
+    w_train: Weight = 1.0
+    w_val: Weight = 1.0
+    update: Literal["alpha_first", "simultaneous"] = "alpha_first"
     steps: Positive = 200
     batch: Positive = 1
     rows: Positive | None = None
@@ -204,8 +219,147 @@ class EvaluateConfig(Section):
     batch: Positive = 4
 
 
+class ClientConfig(Section):
+    """One client, such as a hospital.
+
+    `data` null: the data of the config; `volumes` picks some of its volumes by name patterns.
+    `acquisition` null: that of the config. `weight` replaces the number of its training slices.
+    """
+
+    name: Name
+    data: DataConfig | None = None
+    volumes: Patterns | None = None
+    acquisition: AcquisitionConfig | None = None
+    weight: Weight | None = None
+
+
+class PartitionConfig(Section):
+    """Clients made from one dataset.
+
+    `by` is a label of volumes (contrast, subject, scanner) or a pattern with one group over their
+    names. `natural`: a client per label; `dirichlet`: every label is spread over `clients` by
+    proportions of that `concentration`; `even`: all volumes are dealt out at random.
+    """
+
+    method: Literal["natural", "dirichlet", "even"] = "natural"
+    by: str = "contrast"
+    clients: Positive | None = None
+    concentration: Annotated[float, Field(gt=0.0)] = 0.5
+
+    @model_validator(mode="after")
+    def _clients_where_needed(self):
+        if (self.clients is None) != (self.method == "natural"):
+            raise ValueError(
+                f"clients must be given for dirichlet and even and for nothing else, found "
+                f"method {self.method} and clients {self.clients}"
+            )
+        return self
+
+
+class MethodConfig(Section):
+    """One way of training `model` across clients; `name` tells two of one strategy apart."""
+
+    model: str = "derived"
+    name: Name | None = None
+
+    @property
+    def label(self) -> str:
+        """What tables call it: the name, or else the strategy."""
+        return self.name or self.strategy
+
+
+class NonFed(MethodConfig):
+    """Every client trains alone."""
+
+    strategy: Literal["non_fed"]
+
+
+class FedAvg(MethodConfig):
+    """The weights of all clients are averaged after every round."""
+
+    strategy: Literal["fedavg"]
+
+
+class FedProx(MethodConfig):
+    """FedAvg with μ/2 ‖ω − ωᵗ‖² in the loss of every client."""
+
+    strategy: Literal["fedprox"]
+    mu: Weight = 0.01
+
+
+class FedMRI(MethodConfig):
+    """A shared encoder, local decoders and a weighted contrastive term of weight `beta`.
+
+    `shared` are patterns over parameter paths; null: the model's own encoder.
+    """
+
+    strategy: Literal["fedmri"]
+    beta: Weight = 100.0
+    shared: Patterns | None = None
+
+
+class FedAutoMRI(MethodConfig):
+    """FedAvg with an exponential moving average of decay `gamma` after every round (Eq. 7)."""
+
+    strategy: Literal["fedautomri"]
+    gamma: Decay = 0.5
+    ema: Literal["debiased", "mix", "plain", "printed"] = "debiased"
+
+
+Method = Annotated[NonFed | FedAvg | FedProx | FedMRI | FedAutoMRI, Field(discriminator="strategy")]
+
+
+class FederatedConfig(Section):
+    """Clients, rounds and strategies; the optimisers are those of `search` and `train`.
+
+    A round is `local_epochs` epochs or `local_steps` steps at every client that takes part, then
+    one average with `weights`. `backend` and `chunk` (clients at a time; null: all) and `devices`
+    only say how a round is computed. An update that is not finite stops the run, or is dropped.
+    """
+
+    clients: tuple[ClientConfig, ...] = ()
+    partition: PartitionConfig | None = None
+    search_rounds: Positive = 50
+    rounds: Positive = 150
+    local_epochs: Positive | None = None
+    local_steps: Positive | None = None
+    participation: Fraction = 1.0
+    weights: Literal["samples", "equal"] = "samples"
+    optimizer: Literal["keep", "reset"] = "keep"
+    bad_update: Literal["stop", "drop"] = "stop"
+    backend: Literal["vmap", "map", "loop"] = "vmap"
+    chunk: Positive | None = None
+    devices: Positive = 1
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = (
+        FedAutoMRI(strategy="fedautomri"),
+    )
+
+    @model_validator(mode="after")
+    def _clients_once(self):
+        if bool(self.clients) == (self.partition is not None):
+            raise ValueError("give either clients or partition, found both or neither")
+        _check_unique("clients", [client.name for client in self.clients])
+        _check_unique("methods", [f"{method.label} of {method.model}" for method in self.methods])
+        return self
+
+    @model_validator(mode="after")
+    def _one_length(self):
+        if (self.local_epochs is None) == (self.local_steps is None):
+            raise ValueError(
+                f"give either local_epochs or local_steps, found "
+                f"{self.local_epochs} and {self.local_steps}"
+            )
+        return self
+
+
+def _check_unique(what: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{what}: {name!r} comes twice; give each a name of its own")
+
+
 class Config(Section):
-    """One experiment."""
+    """One experiment; `federated` null: at one site."""
 
     name: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -217,6 +371,7 @@ class Config(Section):
     search: SearchConfig = SearchConfig()
     train: TrainConfig = TrainConfig(steps=1000)
     evaluate: EvaluateConfig = EvaluateConfig()
+    federated: FederatedConfig | None = None
     log_every: Positive = 10
     checkpoint_every: Positive = 100
 

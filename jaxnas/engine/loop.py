@@ -87,9 +87,9 @@ def run_loop(
     finished, its state is returned at once; (3) lines of the log after the checkpoint are dropped
     and written again.
 
-    Metrics are averaged since the last log, each over the steps that have it. At a logged or validated step `on_log(step, state,
-    row)` sees what is written; it must not keep `state`, and ends the run by returning True,
-    which may depend on nothing but its arguments and `host`.
+    Metrics are averaged since the last log, each over the steps that have it. At a logged or
+    validated step `on_log(step, state, row)` sees what is written; it must not keep `state`, and
+    ends the run by returning True, which may depend on nothing but its arguments and `host`.
 
     Raises Diverged as soon as a logged interval holds a value that is not finite, or a state that
     is not finite would be saved; the newest checkpoint is then the last good state. Raises
