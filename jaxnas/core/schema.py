@@ -60,8 +60,9 @@ class DataConfig(Section):
 
     `domain`, `dataset`, `axes` and `sens` describe plain arrays: what the numbers are, the name of
     the array in its file (`*`: every array is a volume), its axes in letters (S slice, C coil, H,
-    W) and the name of the coil sensitivities in the same file. `coils: combined` makes emulated
-    single-coil slices of multi-coil ones. Images are first padded with zeros, then cropped.
+    W) and the name of the coil sensitivities in the same file. `slices` keeps start:stop:step of
+    every volume. `coils: combined` makes emulated single-coil slices of multi-coil ones. Images are
+    first padded with zeros, then cropped.
     """
 
     source: Literal["synthetic", "fastmri", "arrays", "modl_brain", "cc359"] = "synthetic"
@@ -70,6 +71,7 @@ class DataConfig(Section):
     dataset: str | None = None
     axes: str | None = None
     sens: str | None = None
+    slices: Annotated[str, Field(pattern=r"^-?\d*:-?\d*(:[1-9]\d*)?$")] | None = None
     coils: Literal["all", "combined"] = "all"
     pad: Size | None = None
     crop: Size | None = None
@@ -113,10 +115,12 @@ class NetworkConfig(Section):
     `lam` is λ of Eq. 8 (null: the noiseless limit, measured samples are kept exactly). With
     `shared` all cascades of a searched network have one denoiser, as in MoDL. `edges` says how
     a derived edge adds several operations: as they are, or by their renormalised weights.
+    `baseline_channels` is the width of the hand-made networks (null: `channels`).
     """
 
     space: Literal["csmri_a", "csmri_b", "fedautomri"] = "csmri_a"
     channels: Positive = 32
+    baseline_channels: Positive | None = None
     cells: Positive = 3
     nodes: Positive = 3
     cascades: Positive = 3
@@ -183,6 +187,7 @@ class SearchConfig(Section):
 class TrainConfig(Section):
     """The networks to train, all with the same budget, data order and masks.
 
+    The budget is `steps` or `epochs`; across clients it is the rounds of `federated` instead.
     With `rows` every step sees a random strip of that many image rows: k-space is undersampled
     along columns only, so a strip poses the same problem and costs less.
     """
@@ -197,7 +202,7 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _one_budget(self):
-        if (self.steps is None) == (self.epochs is None):
+        if self.steps is not None and self.epochs is not None:
             raise ValueError(
                 f"give either steps or epochs, found steps={self.steps} and epochs={self.epochs}"
             )
@@ -374,6 +379,12 @@ class Config(Section):
     federated: FederatedConfig | None = None
     log_every: Positive = 10
     checkpoint_every: Positive = 100
+
+    @model_validator(mode="after")
+    def _a_budget(self):
+        if self.federated is None and self.train.steps is None and self.train.epochs is None:
+            raise ValueError("train: give either steps or epochs, found neither")
+        return self
 
     @model_validator(mode="after")
     def _stages_in_order(self):

@@ -22,6 +22,7 @@ class FastMRISource:
             for v in self.volumes
             for i in range(v.slices)
         )
+        self.labels = {v.name: v.labels for v in self.volumes}
         self._ends = np.cumsum([v.slices for v in self.volumes])
 
     def read(self, i: int) -> Slice:

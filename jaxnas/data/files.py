@@ -6,7 +6,9 @@ from pathlib import Path
 from jaxnas.core.errors import UserError
 
 HDF5 = (".h5", ".hdf5")
-ARRAYS = (".npy", ".npz", *HDF5)
+NIFTI = (".nii", ".nii.gz")
+SINGLE = (".npy", *NIFTI)  # formats of one array
+ARRAYS = (*SINGLE, ".npz", *HDF5)
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -36,13 +38,18 @@ def listed(paths: Paths) -> Sequence[str | Path]:
     return [paths] if isinstance(paths, str | Path) else paths
 
 
+def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether the name of `path` ends with one of `suffixes`, whatever their case."""
+    return path.name.lower().endswith(suffixes)
+
+
 def _expand(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder; expected data there, check the path")
     entries = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-    files = [p for p in entries if p.is_file() and p.suffix.lower() in suffixes]
+    files = [p for p in entries if p.is_file() and has_suffix(p, suffixes)]
     if not files:
         wanted = " or ".join(f"*{suffix}" for suffix in suffixes)
         raise UserError(

@@ -1,4 +1,4 @@
-"""The ISMRMRD header of a fastMRI file: the sizes, and which columns were never encoded."""
+"""The ISMRMRD header of a fastMRI file: sizes, columns that were never encoded, the scanner."""
 
 import xml.etree.ElementTree as ET
 from typing import NamedTuple
@@ -33,10 +33,7 @@ class Header(NamedTuple):
 
 def parse_header(xml: str | bytes) -> Header:
     """Reads the XML text; raises ValueError that says which element is missing or malformed."""
-    try:
-        root = ET.fromstring(xml)
-    except ET.ParseError as error:
-        raise ValueError(f"not valid XML ({error})") from None
+    root = _parse(xml)
     step = "encoding/encodingLimits/kspace_encoding_step_1"
     return Header(
         encoded=_size(root, "encoding/encodedSpace/matrixSize"),
@@ -44,6 +41,27 @@ def parse_header(xml: str | bytes) -> Header:
         center=_integer(root, f"{step}/center"),
         maximum=_integer(root, f"{step}/maximum"),
     )
+
+
+def parse_scanner(xml: str | bytes) -> str | None:
+    """Vendor, model and field strength, such as `SIEMENS Skyra 2.9T`, or None if not told.
+
+    Raises ValueError for malformed XML and a field strength that is not a number.
+    """
+    system = "acquisitionSystemInformation"
+    root = _parse(xml)
+    vendor, model, tesla = (
+        (root.findtext(_qualified(f"{system}/{name}")) or "").strip()
+        for name in ("systemVendor", "systemModel", "systemFieldStrength_T")
+    )
+    try:
+        # Scanners of one model differ in the third digit of their field.
+        field = f"{float(tesla):.1f}T" if tesla else ""
+    except ValueError:
+        raise ValueError(
+            f"element {system}/systemFieldStrength_T is {tesla!r}, not a number"
+        ) from None
+    return " ".join(filter(None, (vendor, model, field))) or None
 
 
 def format_header(header: Header) -> str:
@@ -63,6 +81,17 @@ def format_header(header: Header) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True)
 
 
+def _parse(xml: str | bytes) -> ET.Element:
+    try:
+        return ET.fromstring(xml)
+    except ET.ParseError as error:
+        raise ValueError(f"not valid XML ({error})") from None
+
+
+def _qualified(path: str) -> str:
+    return "/".join(f"{{{NAMESPACE}}}{tag}" for tag in path.split("/"))
+
+
 def _descend(node: ET.Element, path: str) -> ET.Element:
     """The element at `path` below `node`, made where absent."""
     for tag in path.split("/"):
@@ -78,7 +107,7 @@ def _size(root: ET.Element, path: str) -> tuple[int, int, int]:
 
 
 def _integer(root: ET.Element, path: str) -> int:
-    text = root.findtext("/".join(f"{{{NAMESPACE}}}{tag}" for tag in path.split("/")))
+    text = root.findtext(_qualified(path))
     if text is None:
         raise ValueError(f"no element {path}")
     try:

@@ -1,8 +1,11 @@
 """What every data source offers: a table of slices, and a way to read one."""
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+
+Labels = Mapping[str, Mapping[str, str]]
 
 
 class SliceRef(NamedTuple):
@@ -56,13 +59,22 @@ class Slice(NamedTuple):
 
 @runtime_checkable
 class Source(Protocol):
-    """Slices in a fixed order; `read` may be called from any number of threads."""
+    """Slices in a fixed order; `read` may be called from any number of threads.
+
+    A source may also have `labels`, what is known of its volumes besides their names: label by
+    name (contrast, subject, scanner) for every volume; see `labels_of`.
+    """
 
     slices: tuple[SliceRef, ...]
 
     def read(self, i: int) -> Slice:
         """The slice behind `slices[i]`."""
         ...
+
+
+def labels_of(source: Source) -> Labels:
+    """The labels of every volume that has any; none where `source` offers none."""
+    return getattr(source, "labels", {})
 
 
 def volume_names(source: Source) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ def split_volumes(
     """Volumes of every group, each tuple sorted; the volumes of no group are left out.
 
     A group is a list of shell patterns (`siat_s5_*`), or a fraction of the volumes that no
-    pattern takes, drawn at random from `seed`. A pattern that matches nothing, a volume in two
-    groups, fractions above 1 in sum and a group that comes out empty raise UserError.
+    pattern takes, drawn at random from `seed`; it has at least one of them. A pattern that matches
+    nothing, a volume in two groups, fractions above 1 in sum and more fractions than volumes raise
+    UserError.
     """
     names = tuple(dict.fromkeys(names))
     chosen = {g: _matching(names, g, p) for g, p in groups.items() if not _is_fraction(p)}
@@ -94,12 +95,20 @@ def _shares(names: tuple[str, ...], fractions: Mapping[str, float], seed: int):
     ends = np.rint(np.cumsum([0.0, *fractions.values()]) * len(names)).astype(int)
     parts = {g: order[a:b].tolist() for g, a, b in zip(fractions, ends, ends[1:])}
     for group, part in parts.items():
-        if not part:
-            raise UserError(
-                f"group {group!r}: a fraction of {fractions[group]:g} of {len(names)} volumes is "
-                "none; expected at least one, raise the fraction or add volumes"
-            )
+        if not part:  # rounded away: the largest part can spare one
+            largest = max(parts.values(), key=len)
+            part += _spared(largest, group, fractions[group], len(names))
     return parts
+
+
+def _spared(part: list[str], group: str, fraction: float, volumes: int) -> list[str]:
+    """One volume taken from `part`, unless it is the only one there."""
+    if len(part) < 2:
+        raise UserError(
+            f"group {group!r}: a fraction of {fraction:g} of {volumes} volumes is none; expected "
+            "at least one, raise the fraction or add volumes"
+        )
+    return [part.pop()]
 
 
 def _some(names: tuple[str, ...]) -> str:

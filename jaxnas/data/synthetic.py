@@ -43,6 +43,10 @@ class SyntheticSource:
         self.slices = tuple(
             SliceRef(volume_name(v), i, shape, coils) for v in range(volumes) for i in range(slices)
         )
+        self.labels = {
+            name: {"contrast": name.rpartition("_")[2], "subject": name}
+            for name in map(volume_name, range(volumes))
+        }
 
     def read(self, i: int) -> Slice:
         """The fully sampled slice `slices[i]`; several coils come with their true maps."""

@@ -1,4 +1,4 @@
-"""Fourier transforms and crops of NumPy arrays; complex64 in, complex64 out."""
+"""Fourier transforms, crops and pads of NumPy arrays; complex64 in, complex64 out."""
 
 import numpy as np
 from scipy import fft
@@ -42,6 +42,42 @@ def crop_kspace(kspace: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return kspace
 
 
+def center_pad(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(..., H, W) within zeros of (h, w); what center_crop undoes.
+
+    A size smaller than the array raises UserError.
+    """
+    check_pad(array.shape[-2:], size)
+    widths = [_margins(n, m) for n, m in zip(array.shape[-2:], size)]
+    return np.pad(array, [(0, 0)] * (array.ndim - 2) + widths)
+
+
+def pad_kspace(kspace: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """K-space of the image within zeros: F pad(F⁻¹ k), (..., H, W) -> (..., h, w).
+
+    A size smaller than the image raises UserError.
+    """
+    check_pad(kspace.shape[-2:], size)
+    for axis, length in zip(AXES, size):
+        if kspace.shape[axis] != length:
+            kspace = _pad_axis(kspace, axis, length)
+    return kspace
+
+
+def move_origin(kspace: np.ndarray) -> np.ndarray:
+    """Centred k-space (..., H, W) of an image whose first pixel was its origin, for the centre.
+
+    K_j = k_j Π exp(2πi (j - n // 2) (n // 2) / n) over both axes of length n: the image that a
+    plain inverse transform shows unshifted, and ifft2c shows halved and swapped, ifft2c then shows
+    unshifted. Samples keep their place and modulus.
+    """
+    for axis in AXES:
+        n = kspace.shape[axis]
+        turn = np.exp(2j * np.pi / n * (n // 2) * (np.arange(n) - n // 2)).astype(np.complex64)
+        kspace = kspace * (turn[:, None] if axis == -2 else turn)
+    return kspace
+
+
 def check_crop(shape: tuple[int, int], size: tuple[int, int], *, name: str = "the image") -> None:
     """Raises UserError, naming `name`, unless `size` is positive and fits into `shape`."""
     if any(not 0 < m <= n for n, m in zip(shape, size)):
@@ -51,8 +87,35 @@ def check_crop(shape: tuple[int, int], size: tuple[int, int], *, name: str = "th
         )
 
 
+def check_pad(shape: tuple[int, int], size: tuple[int, int], *, name: str = "the image") -> None:
+    """Raises UserError, naming `name`, unless `shape` fits into `size`."""
+    if any(m < n for n, m in zip(shape, size)):
+        raise UserError(
+            f"{name}: cannot pad {shape[0]}×{shape[1]} pixels to {size[0]}×{size[1]}; "
+            "expected a size no smaller than the image, choose a larger one or crop"
+        )
+
+
 def _crop_axis(kspace: np.ndarray, axis: int, length: int) -> np.ndarray:
-    image = fft.fftshift(fft.ifft(fft.ifftshift(kspace, axis), axis=axis, norm="ortho"), axis)
+    image = _ifft1c(kspace, axis)
     start = (kspace.shape[axis] - length) // 2
-    image = image.take(range(start, start + length), axis=axis)
+    return _fft1c(image.take(range(start, start + length), axis=axis), axis)
+
+
+def _pad_axis(kspace: np.ndarray, axis: int, length: int) -> np.ndarray:
+    widths = [(0, 0)] * kspace.ndim
+    widths[axis] = _margins(kspace.shape[axis], length)
+    return _fft1c(np.pad(_ifft1c(kspace, axis), widths), axis)
+
+
+def _margins(length: int, padded: int) -> tuple[int, int]:
+    before = (padded - length) // 2
+    return before, padded - length - before
+
+
+def _fft1c(image: np.ndarray, axis: int) -> np.ndarray:
     return fft.fftshift(fft.fft(fft.ifftshift(image, axis), axis=axis, norm="ortho"), axis)
+
+
+def _ifft1c(kspace: np.ndarray, axis: int) -> np.ndarray:
+    return fft.fftshift(fft.ifft(fft.ifftshift(kspace, axis), axis=axis, norm="ortho"), axis)

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data import hdf5
-from jaxnas.data.ismrmrd import parse_header
+from jaxnas.data.ismrmrd import parse_header, parse_scanner
 from jaxnas.data.source import Slice
 
 TARGETS = ("reconstruction_esc", "reconstruction_rss")
@@ -33,6 +33,7 @@ class Volume:
       image_size: (h, w) of the final image: of the target, else of the header, else None.
       padding: columns [left, right) were encoded and the others are zeros.
       mask: measured columns bool (W,), zero in the padding too; None where all were measured.
+      scanner: vendor, model and field strength, or None.
     """
 
     path: Path
@@ -45,6 +46,17 @@ class Volume:
     image_size: tuple[int, int] | None
     padding: tuple[int, int]
     mask: np.ndarray | None
+    scanner: str | None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the file says of contrast, subject and scanner."""
+        found = {
+            "contrast": self.attrs.get("acquisition"),
+            "subject": self.attrs.get("patient_id"),
+            "scanner": self.scanner,
+        }
+        return {name: str(value) for name, value in found.items() if value is not None}
 
 
 def open_volume(path: str | Path) -> Volume:
@@ -55,7 +67,7 @@ def open_volume(path: str | Path) -> Volume:
         slices, coils, (height, width) = shape[0], shape[1:-2], shape[-2:]
         attrs = {name: _plain(value) for name, value in file.attrs.items()}
         target, target_size = _target(file, slices, attrs)
-        padding, recon_size = _header(file, width)
+        padding, recon_size, scanner = _header(file, width)
         return Volume(
             path=path,
             name=path.name,
@@ -67,6 +79,7 @@ def open_volume(path: str | Path) -> Volume:
             image_size=target_size or recon_size,
             padding=padding,
             mask=_mask(file, width, padding),
+            scanner=scanner,
         )
 
 
@@ -130,11 +143,12 @@ def _target(file: h5py.File, slices: int, attrs: Mapping[str, Any]):
 
 
 def _header(file: h5py.File, width: int):
-    """Encoded columns (left, right), and (h, w) of the image or None without a header."""
+    """Encoded columns (left, right); (h, w) of the image and the scanner, or None if not told."""
     if "ismrmrd_header" not in file:
-        return (0, width), None
+        return (0, width), None, None
     try:
-        header = parse_header(hdf5.get_dataset(file, "ismrmrd_header")[()])
+        xml = hdf5.get_dataset(file, "ismrmrd_header")[()]
+        header, scanner = parse_header(xml), parse_scanner(xml)
     except ValueError as error:
         raise UserError(
             f"{file.filename}: dataset 'ismrmrd_header' is wrong: {error}; "
@@ -146,7 +160,7 @@ def _header(file: h5py.File, width: int):
             f"{file.filename}: 'ismrmrd_header' says columns {left} to {right} were encoded; "
             f"expected a range within the {width} of 'kspace', repair it or delete the dataset"
         )
-    return (left, right), header.recon[:2]
+    return (left, right), header.recon[:2], scanner
 
 
 def _mask(file: h5py.File, width: int, padding: tuple[int, int]) -> np.ndarray | None:

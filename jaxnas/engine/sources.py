@@ -1,15 +1,13 @@
-"""From a config's data section to slices: opened, calibrated, cropped, cached, split by volume."""
+"""From a config's data section to slices as a network sees them, split by volume."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jaxnas.core.schema import Config, DataConfig, SplitConfig
-from jaxnas.data.arrays import ArraySource
-from jaxnas.data.fastmri import FastMRISource
+from jaxnas.core.schema import Config, DataConfig, NetworkConfig, SplitConfig
+from jaxnas.data.open import open_source
 from jaxnas.data.source import Source, volume_names
 from jaxnas.data.splits import halve, slice_indices, split_volumes
-from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.data.views import Cached, Calibrated, Cropped
+from jaxnas.data.views import Cached, Calibrated, CoilCombined, Cropped, Padded, Thinned
 from jaxnas.models.networks import check_coils
 
 CACHE_BYTES = 2 << 30
@@ -37,34 +35,54 @@ class Dataset:
 def open_dataset(config: Config) -> Dataset:
     """Opens the source of a config as its networks see it, and splits it by volume.
 
-    Raises UserError where there is nothing to read, a crop does not fit, a split is empty or the
-    network has no λ for several coils.
+    Raises UserError as `ready_source` and `split_dataset` do.
     """
-    source: Source = open_source(config.data, seed=config.seed)
+    source = ready_source(
+        config.data,
+        config.network,
+        center_fraction=min(config.acquisition.center_fractions),
+        seed=config.seed,
+    )
+    return split_dataset(source, volume_names(source), config.data.split, seed=config.seed)
+
+
+def ready_source(
+    config: DataConfig,
+    network: NetworkConfig,
+    *,
+    center_fraction: float,
+    seed: int,
+    cache_bytes: int = CACHE_BYTES,
+) -> Source:
+    """The slices of a data section as `network` sees them, kept decoded up to `cache_bytes`.
+
+    Opened, thinned, given coil maps where they have none, combined, padded, cropped, cached.
+    `center_fraction` is the smallest of all accelerations: coil maps may only know the centre of
+    k-space that every one of them samples. Raises UserError where there is nothing to read, a pad
+    or crop does not fit, or the network has no λ for several coils.
+    """
+    source: Source = open_source(config, seed=seed)
+    if config.slices is not None:
+        source = Thinned(source, config.slices)
+    source = Calibrated(source, fraction=center_fraction)
+    if config.coils == "combined":
+        source = CoilCombined(source)
     for ref in source.slices:
-        check_coils(config.network, ref.coils, where=ref.volume)
-    # Coil maps may only know the centre of k-space that every acceleration samples.
-    source = Calibrated(source, fraction=min(config.acquisition.center_fractions))
-    if config.data.crop is not None:
-        source = Cropped(source, config.data.crop)
-    source = Cached(source, max_bytes=CACHE_BYTES)
-    return Dataset(source, _split(volume_names(source), config.data.split, config.seed))
+        check_coils(network, ref.coils, where=ref.volume)
+    if config.pad is not None:
+        source = Padded(source, config.pad)
+    if config.crop is not None:
+        source = Cropped(source, config.crop)
+    return Cached(source, max_bytes=cache_bytes)
 
 
-def open_source(config: DataConfig, *, seed: int) -> Source:
-    """The source that a data section names."""
-    if config.source == "synthetic":
-        made = config.synthetic
-        return SyntheticSource(
-            volumes=made.volumes, slices=made.slices, size=made.size, coils=made.coils, seed=seed
-        )
-    if config.source == "arrays":
-        return ArraySource(config.path, domain=config.domain, axes=config.axes, sens=config.sens)
-    return FastMRISource(config.path)
+def split_dataset(
+    source: Source, names: Sequence[str], config: SplitConfig, *, seed: int
+) -> Dataset:
+    """Train, valid and test among the volumes `names` of `source`; valid may be empty.
 
-
-def _split(names: Sequence[str], config: SplitConfig, seed: int) -> dict[str, tuple[str, ...]]:
-    """The volumes of train, valid and test; valid may be empty."""
+    Raises UserError for a pattern that matches nothing and a split that comes out empty.
+    """
     if config.train is None:
         groups = {
             "train": 1.0 - config.valid_fraction - config.test_fraction,
@@ -74,4 +92,4 @@ def _split(names: Sequence[str], config: SplitConfig, seed: int) -> dict[str, tu
     else:
         groups = {"train": config.train, "valid": config.valid, "test": config.test}
     asked = {name: group for name, group in groups.items() if group}
-    return {"valid": ()} | split_volumes(names, groups=asked, seed=seed)
+    return Dataset(source, {"valid": ()} | split_volumes(names, groups=asked, seed=seed))

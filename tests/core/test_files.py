@@ -30,6 +30,18 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a"]
 
 
+def test_replacing_a_file_that_is_written_in_parts(tmp_path):
+    path = tmp_path / "a" / "b"
+    with files.replacing(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new" and os.listdir(path.parent) == ["b"]
+    with pytest.raises(KeyboardInterrupt), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "new" and os.listdir(path.parent) == ["b"]
+
+
 def test_json_round_trip_keeps_order(tmp_path):
     value = {"b": 0.1, "a": [1, None]}
     path = files.write_json(tmp_path / "x.json", value)

@@ -14,6 +14,7 @@ from jaxnas.data.check import check
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.make import make_dataset
 from jaxnas.data.synthetic import SyntheticSource
+from tests.data.clear import assert_one_clear_sentence
 
 
 @pytest.fixture
@@ -111,13 +112,6 @@ def read_everything(path):
     return [source.read(i) for i in range(len(source.slices))]
 
 
-def assert_one_clear_sentence(message, path):
-    assert str(path) in message
-    assert "\n" not in message
-    assert "expected" in message or "no such" in message
-    assert len(message) < 420
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_bad_file(path, fault):
     spoil, found = FAULTS[fault]
@@ -180,6 +174,22 @@ ARRAY_FAULTS = {
         {"sens": "s"},
         r"'s' has shape \(2, 8, 8\)",
     ),
+    "sens of one k-space": (
+        "a.npz",
+        {"kspace": ones((2, 8, 8), "c8"), "s": ones((3, 8, 8), "c8")},
+        {"sens": "s"},
+        r"'s' has shape \(3, 8, 8\)",
+    ),
+    "sens beside npy": ("a.npy", ones((1, 8, 8), "c8"), {"sens": "s"}, "holds one array"),
+    "empty npz": ("a.npz", {}, {"dataset": "*"}, "holds no array"),
+    "empty h5": ("a.h5", {}, {"dataset": "*"}, "holds no array"),
+    "one of all": (
+        "a.npz",
+        {"x": ones((8, 8), "c8"), "y": ones((8, 8))},
+        {"dataset": "*"},
+        "dataset 'y' is float64; expected complex",
+    ),
+    "all of junk": ("a.npz", b"PK junk", {"dataset": "*"}, "cannot be read"),
     "junk npy": ("a.npy", b"junk", {}, "cannot be read"),
     "empty npy": ("a.npy", b"", {}, "cannot be read"),
     "junk npz": ("a.npz", b"PK junk", {}, "cannot be read"),

@@ -98,10 +98,9 @@ def test_no_header_and_mixed_files(tmp_path):
     with h5py.File(tmp_path / "plain.h5", "w") as file:
         file["kspace"] = rng.normal(size=(2, 1, 17, 16)) + 0j  # complex128, one coil
     source = FastMRISource([tmp_path / "plain.h5", *tmp_path.glob("synthetic*")])
-    assert [row[1:] for row in summarise(source)] == [
-        (2, (17, 16), 1, False),
-        (1, (24, 20), 1, False),
-    ]
+    rows = summarise(source)
+    assert [row[1:5] for row in rows] == [(2, (17, 16), 1, False), (1, (24, 20), 1, False)]
+    assert rows[0].labels == {} and rows[1].labels["contrast"] == "AXT1"
     item = source.read(1)
     assert item.kspace.shape == (17, 16) and item.kspace.dtype == np.complex64
     assert source.volumes[0].image_size is None and source.volumes[0].padding == (0, 16)

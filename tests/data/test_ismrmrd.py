@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxnas.data.ismrmrd import Header, format_header, parse_header
+from jaxnas.data.ismrmrd import Header, format_header, parse_header, parse_scanner
 
 # A knee header as Siemens scanners write it, shortened.
 KNEE = """<?xml version="1.0" encoding="utf-8"?>
@@ -57,3 +57,36 @@ def test_round_trip():
 def test_malformed_headers(old, new, message):
     with pytest.raises(ValueError, match=message):
         parse_header(KNEE.replace(old, new))
+
+
+SYSTEM = {
+    "systemVendor": "SIEMENS",
+    "systemModel": "Biograph_mMR",
+    "systemFieldStrength_T": "2.893620",
+}
+
+
+def with_system(**elements):
+    xml = "".join(f"<{name}>{value}</{name}>" for name, value in elements.items())
+    return KNEE.replace("<receiverChannels>", f"{xml}<receiverChannels>")
+
+
+@pytest.mark.parametrize(
+    ("missing", "want"),
+    [
+        ((), "SIEMENS Biograph_mMR 2.9T"),
+        (("systemModel",), "SIEMENS 2.9T"),
+        (("systemFieldStrength_T",), "SIEMENS Biograph_mMR"),
+        (tuple(SYSTEM), None),
+    ],
+)
+def test_scanner(missing, want):
+    elements = {name: value for name, value in SYSTEM.items() if name not in missing}
+    assert parse_scanner(with_system(**elements)) == want
+
+
+def test_malformed_scanners():
+    with pytest.raises(ValueError, match="systemFieldStrength_T is 'high', not a number"):
+        parse_scanner(with_system(systemFieldStrength_T="high"))
+    with pytest.raises(ValueError, match="not valid XML"):
+        parse_scanner("<a>")

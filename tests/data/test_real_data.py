@@ -1,5 +1,6 @@
 """The readers on real MRI."""
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -7,9 +8,11 @@ from jaxnas.data.arrays import ArraySource
 from jaxnas.data.check import check
 from jaxnas.data.coils import combine, estimate_maps, expand
 from jaxnas.data.fastmri import FastMRISource
+from jaxnas.data.labels import volume_labels
 from jaxnas.data.make import write_volume
+from jaxnas.data.source import volume_names
 from jaxnas.data.transforms import ifft2c
-from jaxnas.data.views import Cropped
+from jaxnas.data.views import Calibrated, CoilCombined, Cropped, Padded
 
 pytestmark = pytest.mark.real_data
 
@@ -67,3 +70,42 @@ def test_magnitude_volumes(real_data):
         want = file["flair_ax"][18].astype(np.float32)
     image = ifft2c(source.read(18).kspace)
     np.testing.assert_allclose(np.abs(image), want, atol=1e-3 * want.max())
+
+
+def test_every_magnitude_volume(real_data):
+    source = ArraySource(real_data / "magnitude", domain="magnitude", dataset="*")
+    shapes = {ref.volume: (ref.index + 1, ref.shape) for ref in source.slices}
+    assert shapes == {
+        "aera15t.npz:flair_ax": (30, (320, 270)),
+        "aera15t.npz:t2star_ax": (10, (512, 448)),
+        "aera15t.npz:tof_ax": (14, (512, 512)),
+        "chris_PD.nii.gz": (54, (256, 191)),
+        "chris_t1.nii.gz": (190, (256, 188)),
+    }
+    by = r"(flair|t2star|tof|PD|t1)"
+    assert list(volume_labels(source, by).values()) == ["flair", "t2star", "tof", "PD", "t1"]
+    for name in volume_names(source)[3:]:
+        image = nibabel.load(real_data / "magnitude" / name)
+        assert nibabel.aff2axcodes(image.affine) == ("R", "A", "S"), "rows run to the front"
+        voxels = np.asanyarray(image.dataobj)
+        i = next(i for i, ref in enumerate(source.slices) if ref[:2] == (name, 30))
+        shown = np.abs(ifft2c(source.read(i).kspace))
+        np.testing.assert_allclose(shown, voxels[:, :, 30].T.astype(float), atol=0.05)
+
+
+def test_padded_magnitude_volume(real_data):
+    source = ArraySource(real_data / "magnitude" / "chris_t1.nii.gz", domain="magnitude")
+    item = Padded(source, 256).read(95)
+    image, whole = np.abs(ifft2c(item.kspace)), np.abs(ifft2c(source.read(95).kspace))
+    np.testing.assert_allclose(image[:, 34:222], whole, atol=0.05)
+    assert image[:, :34].max() < 0.05 and image[:, 222:].max() < 0.05
+
+
+def test_a_brain_of_eight_coils_combined(real_data):
+    path = real_data / "brain8ch" / "brain8ch.npz"
+    with np.load(path) as file:
+        image, support = np.abs(file["image"]), file["support"]
+    source = CoilCombined(Calibrated(ArraySource(path, axes="CHW"), fraction=0.08))
+    found = np.abs(ifft2c(source.read(0).kspace))
+    difference = (found - image)[support]
+    assert np.linalg.norm(difference) < 0.02 * np.linalg.norm(image[support])

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.transforms import center_crop, crop_kspace, fft2c, ifft2c
+from jaxnas.data.transforms import (
+    center_crop,
+    center_pad,
+    crop_kspace,
+    fft2c,
+    ifft2c,
+    move_origin,
+    pad_kspace,
+)
 
 SHAPES = [(4, 4), (5, 6), (3, 7, 5)]  # odd sizes on purpose
 AXES = (-2, -1)
@@ -50,3 +58,43 @@ def test_center_crop_starts_where_fastmri_starts():
 def test_a_crop_must_fit(crop, size):
     with pytest.raises(UserError, match=rf"cannot crop 9×10 pixels to {size[0]}×{size[1]}"):
         crop(complex_normal((9, 10)), size)
+
+
+@pytest.mark.parametrize("shape", [(8, 7), (5, 6), (2, 7, 5)])
+@pytest.mark.parametrize("size", [(8, 8), (11, 10), (9, 7)])
+def test_pad_is_undone_by_crop(shape, size):
+    kspace = complex_normal(shape)
+    padded = pad_kspace(kspace, size)
+    assert padded.shape == (*shape[:-2], *size) and padded.dtype == np.complex64
+    image = ifft2c(padded)
+    np.testing.assert_allclose(image, center_pad(ifft2c(kspace), size), atol=1e-5)
+    np.testing.assert_allclose(crop_kspace(padded, shape[-2:]), kspace, atol=1e-5)
+    np.testing.assert_array_equal(center_crop(center_pad(kspace, size), shape[-2:]), kspace)
+    np.testing.assert_allclose(np.linalg.norm(image), np.linalg.norm(kspace), rtol=1e-5)
+
+
+def test_center_pad_puts_zeros_on_both_sides():
+    padded = center_pad(np.ones((1, 2)), (2, 5))
+    np.testing.assert_array_equal(padded, [[0, 1, 1, 0, 0], [0, 0, 0, 0, 0]])
+
+
+def test_pad_to_the_same_size_changes_nothing():
+    kspace = complex_normal((9, 10))
+    np.testing.assert_array_equal(pad_kspace(kspace, (9, 10)), kspace)
+
+
+@pytest.mark.parametrize("pad", [center_pad, pad_kspace])
+def test_a_pad_must_be_larger(pad):
+    with pytest.raises(UserError, match="cannot pad 9×10 pixels to 9×9; expected"):
+        pad(complex_normal((9, 10)), (9, 9))
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 6), (3, 7, 5), (1, 9)])
+def test_move_origin(shape):
+    """ifft2c then shows what a plain inverse transform shows."""
+    kspace = complex_normal(shape)
+    moved = move_origin(kspace)
+    want = np.fft.ifft2(np.fft.ifftshift(kspace, AXES), norm="ortho")
+    np.testing.assert_allclose(ifft2c(moved), want, atol=1e-5)
+    np.testing.assert_allclose(np.abs(moved), np.abs(kspace), rtol=1e-5)
+    assert moved.dtype == np.complex64

@@ -1,13 +1,14 @@
-"""Cropped, calibrated and cached sources."""
+"""Cropped, padded, calibrated, combined and cached sources."""
 
 import numpy as np
 import pytest
 
+from jaxnas.core.errors import UserError
 from jaxnas.data.coils import combine
-from jaxnas.data.source import Source
+from jaxnas.data.source import Slice, SliceRef, Source
 from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.data.transforms import center_crop, crop_kspace
-from jaxnas.data.views import Cached, Calibrated, Cropped, center_run
+from jaxnas.data.transforms import center_crop, crop_kspace, fft2c, ifft2c
+from jaxnas.data.views import Cached, Calibrated, CoilCombined, Cropped, Padded, Thinned, center_run
 
 
 class Counting:
@@ -27,7 +28,13 @@ def coils():
 
 
 def test_views_are_sources(coils):
-    for view in (Cropped(coils, 16), Calibrated(coils), Cached(coils, max_bytes=1)):
+    for view in (
+        Cropped(coils, 16),
+        Padded(coils, 40),
+        Calibrated(coils),
+        CoilCombined(coils),
+        Cached(coils, max_bytes=1),
+    ):
         assert isinstance(view, Source)
 
 
@@ -38,6 +45,94 @@ def test_cropped_kspace_still_belongs_to_its_maps(coils):
     image = combine(whole.kspace, whole.sens)
     want = center_crop(image, (20, 21))
     np.testing.assert_allclose(combine(item.kspace, item.sens), want, atol=1e-5)
+
+
+class Given:
+    """One slice, as given, in a volume called `given`."""
+
+    def __init__(self, kspace, *, sens=None, mask=None, padding=None):
+        coils = kspace.shape[0] if kspace.ndim == 3 else 1
+        self.slices = (SliceRef("given", 0, kspace.shape[-2:], coils, mask is not None),)
+        self.item = Slice(kspace, sens, mask, "given", 0, padding=padding)
+
+    def read(self, i):
+        return self.item
+
+
+def numbers(*shape):
+    re, im = np.random.default_rng(0).normal(size=(2, *shape))
+    return (re + 1j * im).astype(np.complex64)
+
+
+def test_padded_images_stand_in_zeros(coils):
+    padded, whole = Padded(coils, (36, 33)), coils.read(1)
+    item = padded.read(1)
+    assert padded.slices[1].shape == (36, 33) and item.kspace.shape == item.sens.shape
+    images = np.zeros((3, 36, 33), np.complex64)
+    images[:, 1:34, 1:31] = ifft2c(whole.kspace)
+    np.testing.assert_allclose(ifft2c(item.kspace), images, atol=1e-5)
+    assert np.count_nonzero(item.sens) == np.count_nonzero(whole.sens)
+    np.testing.assert_allclose(
+        combine(item.kspace, item.sens)[1:34, 1:31], combine(whole.kspace, whole.sens), atol=1e-5
+    )
+    back = Cropped(padded, (33, 30)).read(1)
+    np.testing.assert_allclose(back.kspace, whole.kspace, atol=1e-5)
+    np.testing.assert_array_equal(back.sens, whole.sens)
+
+
+def test_padding_columns_of_kspace_end_with_a_new_grid():
+    source = Given(numbers(17, 14), padding=(2, 12))
+    assert Padded(source, (20, 14)).read(0).padding == (2, 12), "rows do not matter"
+    assert Padded(source, (17, 16)).read(0).columns.all()
+
+
+def test_a_pad_smaller_than_a_volume_names_it(coils):
+    with pytest.raises(UserError, match=r"synthetic_0000_T1: cannot pad 33×30 .* to 32×40"):
+        Padded(coils, (32, 40))
+
+
+def test_undersampled_slices_are_padded_along_rows_only():
+    mask = np.arange(14) % 2 == 0
+    source = Given(np.where(mask, numbers(17, 14), 0), mask=mask)
+    item = Padded(source, (19, 14)).read(0)
+    assert item.kspace.shape == (19, 14) and not item.kspace[:, ~mask].any()
+    with pytest.raises(UserError, match="given: cannot pad 14 columns to 16") as caught:
+        Padded(source, (19, 16))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(17, 14), (16, 15)])
+def test_coil_combined(shape):
+    kspace, sens = numbers(3, *shape), numbers(3, *shape)[::-1]
+    combined = CoilCombined(Given(kspace, sens=sens, padding=(1, 12)))
+    item = combined.read(0)
+    assert combined.slices[0].coils == 1
+    assert item.kspace.shape == shape and item.sens is None and item.columns.all()
+    axes = (-2, -1)
+    images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, axes), norm="ortho"), axes)
+    np.testing.assert_allclose(ifft2c(item.kspace), np.sum(sens.conj() * images, axis=0), atol=1e-4)
+    np.testing.assert_allclose(item.kspace, fft2c(combine(kspace, sens)), atol=1e-5)
+
+
+def test_combining_uses_estimated_maps(coils):
+    calibrated = Calibrated(Stripped(coils))
+    item, whole = CoilCombined(calibrated).read(2), calibrated.read(2)
+    np.testing.assert_allclose(ifft2c(item.kspace), combine(whole.kspace, whole.sens), atol=1e-5)
+
+
+def test_combining_leaves_a_single_coil_alone():
+    source = Given(numbers(17, 14), padding=(1, 12))
+    assert CoilCombined(source).read(0) is source.item
+
+
+def test_combining_needs_maps_and_all_columns():
+    with pytest.raises(ValueError, match="given: expected sens with several coils"):
+        CoilCombined(Given(numbers(2, 17, 14))).read(0)
+    masked = Given(numbers(2, 17, 14), mask=np.arange(14) % 2 == 0)
+    with pytest.raises(UserError, match="given: is undersampled, and combining its 2 coils"):
+        CoilCombined(masked)
+    single = Given(numbers(17, 14), mask=np.arange(14) % 2 == 0)
+    assert CoilCombined(single).read(0) is single.item
 
 
 def test_calibrated_keeps_given_maps_and_single_coils(coils):
@@ -65,6 +160,22 @@ def test_calibration_uses_the_measured_centre_only():
     mask[44:52] = True
     full = Calibrated(Stripped(coils), fraction=8 / 96).read(0).sens
     np.testing.assert_array_equal(Calibrated(Stripped(coils, mask)).read(0).sens, full)
+
+
+@pytest.mark.parametrize("part", ["1:", ":-1", "::2", "-3:-1", "1:6:3"])
+def test_thinned_volumes_keep_what_python_would(part):
+    source = SyntheticSource(volumes=2, slices=6, size=16)
+    thinned = Thinned(source, part)
+    kept = eval(f"range(6)[{part}]")
+    names = list(dict.fromkeys(ref.volume for ref in source.slices))
+    assert [(r.volume, r.index) for r in thinned.slices] == [(n, i) for n in names for i in kept]
+    for i, ref in enumerate(thinned.slices):
+        assert thinned.read(i).index == ref.index and thinned.read(i).volume == ref.volume
+
+
+def test_a_volume_with_nothing_left_is_named():
+    with pytest.raises(UserError, match=r"synthetic_0000_T1: '9:' leaves none of its 6 slices"):
+        Thinned(SyntheticSource(volumes=1, slices=6, size=16), "9:")
 
 
 def test_cache_is_bounded_and_least_recently_used(coils):

@@ -1,0 +1,127 @@
+"""Writing synthetic data in the layouts of public data sets.
+
+What the readers must undo is done here: transforms without shifts, parts interleaved, the scale of
+the raw data, columns beyond those that count.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import replacing
+from jaxnas.data.coils import combine
+from jaxnas.data.make import make_dataset
+from jaxnas.data.source import Slice, volume_names
+from jaxnas.data.splits import slice_indices
+from jaxnas.data.synthetic import SyntheticSource
+from jaxnas.data.transforms import ifft2c
+
+ACCELERATION = 6  # of the masks in MoDL-Brain
+DENSITY = 0.35  # their width in k-space, where 1 is the end of an axis
+
+
+def make_modl_brain(folder: str | Path, source: SyntheticSource) -> list[Path]:
+    """Writes dataset.hdf5 as MoDL-Brain has it: the last volume is the test set.
+
+    A source of one volume gives a file without training set, as the published demo. A single coil
+    gets maps of ones. See jaxnas.data.modl_brain for the layout.
+    """
+    *training, test = volume_names(source)
+    path = Path(folder) / "dataset.hdf5"
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for prefix, names in (("trn", training), ("tst", [test])):
+            indices = slice_indices(source, names)
+            if indices:
+                _write_group(file, prefix, source, indices)
+    return [path]
+
+
+def make_cc359(folder: str | Path, source: SyntheticSource) -> list[Path]:
+    """Writes every volume as single-channel CC359 .npy; UserError for several coils."""
+    if source.slices[0].coils > 1:
+        raise UserError(
+            f"the layout cc359 has a single channel, found {source.slices[0].coils} coils; "
+            "expected one, write cc359_multi instead"
+        )
+    paths = []
+    for name, slices in _volumes(source):
+        parts = [_single_channel(source.read(i)) for i in slices]
+        path = Path(folder) / f"{name}.npy"
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, np.stack(parts))
+        paths.append(path)
+    return paths
+
+
+def make_cc359_multi(folder: str | Path, source: SyntheticSource) -> list[Path]:
+    """Writes every volume as multi-channel CC359 HDF5, all columns filled."""
+    paths = []
+    for name, slices in _volumes(source):
+        path = Path(folder) / f"{name}.h5"
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            height, width = source.slices[slices[0]].shape
+            shape = (len(slices), height, width, 2 * source.slices[slices[0]].coils)
+            kspace = file.create_dataset("kspace", shape, np.float32)
+            for row, i in enumerate(slices):
+                kspace[row] = _multi_channel(source.read(i))
+        paths.append(path)
+    return paths
+
+
+LAYOUTS: dict[str, Callable[[Path, SyntheticSource], list[Path]]] = {
+    "fastmri": make_dataset,
+    "modl_brain": make_modl_brain,
+    "cc359": make_cc359,
+    "cc359_multi": make_cc359_multi,
+}
+
+
+def _volumes(source: SyntheticSource) -> Iterable[tuple[str, list[int]]]:
+    """Every volume with the numbers of its slices."""
+    numbers = range(len(source.slices))
+    for name, group in groupby(numbers, lambda i: source.slices[i].volume):
+        yield name, list(group)
+
+
+def _write_group(
+    file: h5py.File, prefix: str, source: SyntheticSource, indices: tuple[int, ...]
+) -> None:
+    ref = source.slices[indices[0]]
+    rows = len(indices)
+    images = file.create_dataset(f"{prefix}Org", (rows, *ref.shape), np.complex64)
+    maps = file.create_dataset(f"{prefix}Csm", (rows, ref.coils, *ref.shape), np.complex64)
+    masks = file.create_dataset(f"{prefix}Mask", (rows, *ref.shape), np.int8)
+    for row, i in enumerate(indices):
+        item = source.read(i)
+        single = item.sens is None
+        images[row] = ifft2c(item.kspace) if single else combine(item.kspace, item.sens)
+        maps[row] = np.ones((1, *ref.shape), np.complex64) if single else item.sens
+        masks[row] = np.fft.ifftshift(_variable_density(ref.shape, seed=(source.seed, i)))
+
+
+def _variable_density(shape: tuple[int, int], *, seed: tuple[int, ...]) -> np.ndarray:
+    """A centred mask of one sample in six, denser in the centre, bool (H, W)."""
+    y, x = ((np.arange(n) - n // 2) / (n / 2) for n in shape)
+    r2 = y[:, None] ** 2 + x**2
+    # The first arrivals of Poisson processes: sampling without replacement by their rates.
+    arrivals = np.random.default_rng(seed).exponential(size=shape) * np.exp(r2 / DENSITY**2)
+    count = max(arrivals.size // ACCELERATION, 1)
+    return arrivals <= np.partition(arrivals, count - 1, axis=None)[count - 1]
+
+
+def _single_channel(item: Slice) -> np.ndarray:
+    """k = √(H W) fft2(x), float32 (H, W, 2)."""
+    kspace = np.fft.fft2(ifft2c(item.kspace)) * np.sqrt(item.kspace.size)
+    return np.stack([kspace.real, kspace.imag], axis=-1).astype(np.float32)
+
+
+def _multi_channel(item: Slice) -> np.ndarray:
+    """k = fftshift(fft2(x_c)), float32 (H, W, 2 C) with the parts of every coil side by side."""
+    images = ifft2c(item.kspace if item.kspace.ndim == 3 else item.kspace[None])
+    kspace = np.moveaxis(np.fft.fftshift(np.fft.fft2(images), (-2, -1)), 0, -1)
+    parts = np.stack([kspace.real, kspace.imag], axis=-1)
+    return parts.reshape(*kspace.shape[:2], -1).astype(np.float32)

@@ -1,0 +1,64 @@
+"""From a config's data section to the reader it names."""
+
+from collections.abc import Callable
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.schema import DataConfig
+from jaxnas.data.arrays import ArraySource
+from jaxnas.data.cc359 import CC359, CC359Source
+from jaxnas.data.fastmri import FastMRISource
+from jaxnas.data.files import ARRAYS, HDF5
+from jaxnas.data.modl_brain import ModlBrainSource
+from jaxnas.data.source import Source
+from jaxnas.data.synthetic import SyntheticSource
+
+SUFFIXES = {"fastmri": HDF5, "arrays": ARRAYS, "modl_brain": HDF5, "cc359": CC359}
+ARRAYS_ONLY = ("domain", "dataset", "axes", "sens")
+
+
+def open_source(config: DataConfig, *, seed: int) -> Source:
+    """The slices that a data section names, as they are stored.
+
+    `seed` is that of the embedded source. Raises UserError where there is nothing to read, a file
+    is wrong, or the section describes arrays although its source is another one.
+    """
+    check_fields(config)
+    if config.source == "synthetic":
+        return _open_synthetic(config, seed)
+    return READERS[config.source](config)
+
+
+def _open_synthetic(config: DataConfig, seed: int) -> SyntheticSource:
+    made = config.synthetic
+    return SyntheticSource(
+        volumes=made.volumes, slices=made.slices, size=made.size, coils=made.coils, seed=seed
+    )
+
+
+def _open_arrays(config: DataConfig) -> ArraySource:
+    return ArraySource(
+        config.path,
+        domain=config.domain,
+        dataset=config.dataset,
+        axes=config.axes,
+        sens=config.sens,
+    )
+
+
+READERS: dict[str, Callable[[DataConfig], Source]] = {
+    "fastmri": lambda config: FastMRISource(config.path),
+    "arrays": _open_arrays,
+    "modl_brain": lambda config: ModlBrainSource(config.path),
+    "cc359": lambda config: CC359Source(config.path),
+}
+
+
+def check_fields(config: DataConfig) -> None:
+    """Raises UserError where a section describes arrays although its source is another one."""
+    for field in ARRAYS_ONLY:
+        value, default = getattr(config, field), DataConfig.model_fields[field].default
+        if config.source != "arrays" and value != default:
+            raise UserError(
+                f"data.{field}: is {value!r}, but data.source is {config.source!r}, whose layout "
+                f"is fixed; expected {field} for the source 'arrays' only, remove it"
+            )
