@@ -19,12 +19,12 @@ NAMES = (DERIVED, *MODELS)
 INIT_SIZE = (16, 16)  # no parameter's shape depends on the image
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Raises UserError for the first name that is no network."""
+def check_names(names: Iterable[str], *, where: str) -> None:
+    """Raises UserError, naming the key `where`, for the first name that is no network."""
     for name in names:
         if name not in NAMES:
             raise UserError(
-                f"train.models: unknown network {name!r}; expected some of {', '.join(NAMES)}"
+                f"{where}: unknown network {name!r}; expected some of {', '.join(NAMES)}"
             )
 
 
@@ -54,7 +54,8 @@ def build_network(
         return derived_network(config, genotype)
     if name not in MODELS:
         raise ValueError(f"unknown network {name!r}; expected one of {', '.join(NAMES)}")
-    return MODELS[name](config)
+    channels = config.baseline_channels or config.channels
+    return MODELS[name](config.model_copy(update={"channels": channels}))
 
 
 def init_variables(key: jax.Array, net: nn.Module, *, coils: int = 1) -> Any:

@@ -63,6 +63,30 @@ class Linear(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Standard:
+    """A dense k x k convolution."""
+
+    size: int
+
+    def specs(self, channels: int) -> dict[str, Spec]:
+        """See `Linear`. The one kernel is the first and the last."""
+        shape = (self.size, self.size, channels, channels)
+        return {"kernel": Spec(shape, FIRST_GAIN * LAST_GAIN)}
+
+    def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
+        """See `Linear`."""
+        return conv2d(r, kernels["kernel"])
+
+    def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
+        """See `Linear`."""
+        return {"kernel": weight * kernels["kernel"]}
+
+    def dense(self, kernels: Kernels) -> jax.Array:
+        """See `Linear`."""
+        return kernels["kernel"]
+
+
+@dataclasses.dataclass(frozen=True)
 class Separable:
     """A depthwise k x k convolution, dilated or not, and a pointwise one."""
 
@@ -135,10 +159,25 @@ OPERATIONS: dict[str, Linear] = {
     "dil_2_conv_3x3": Separable(3, dilation=2),
     "dil_3_conv_3x3": Separable(3, dilation=3),
     "conv_9x1_1x9": Strips(9),
+    "std_conv_3x3": Standard(3),
+    "std_conv_5x5": Standard(5),
+    "std_conv_7x7": Standard(7),
+    "sep_conv_5x5": Separable(5),
+    "sep_conv_7x7": Separable(7),
 }
 
 CSMRI_A = ("sep_conv_3x3", "dil_2_conv_3x3", "dil_3_conv_3x3", SKIP, NONE)
 CSMRI_B = ("sep_conv_3x3", "dil_2_conv_3x3", "conv_9x1_1x9", SKIP, NONE)
+FEDAUTOMRI = (
+    "std_conv_3x3",
+    "std_conv_5x5",
+    "std_conv_7x7",
+    "dil_2_conv_3x3",
+    "dil_3_conv_3x3",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "sep_conv_7x7",
+)
 
 
 def check_operations(operations: tuple[str, ...]) -> None:
@@ -154,10 +193,12 @@ class Operation(nn.Module):
     Attributes:
       operation: a name of `OPERATIONS`, `skip_connect` or `none`.
       dtype: compute dtype; None is that of the input. Parameters stay float32.
+      gain: multiplies the variance of the output at the start.
     """
 
     operation: str
     dtype: Any = None
+    gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -168,5 +209,5 @@ class Operation(nn.Module):
             return x
         if self.operation == NONE:
             return jnp.zeros_like(x)
-        kernels = draw_kernels(self, self.operation, x)
+        kernels = draw_kernels(self, self.operation, x, gain=self.gain)
         return OPERATIONS[self.operation].apply(nn.relu(x), kernels)

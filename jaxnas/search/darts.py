@@ -5,25 +5,20 @@ disjoint volumes. `loss(params, alphas, batch, key)` is a scalar. As in NAS-CSMR
 first moves ω, then α.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from jaxnas.core import rng
 from jaxnas.core.trees import global_norm
+from jaxnas.search.moves import Loss, Optimizer, Step, half_keys, move_alphas, move_weights
 from jaxnas.search.state import SearchState
-
-Loss = Callable[[Any, Any, Any, jax.Array], jax.Array]
-Step = Callable[[SearchState, Any], tuple[SearchState, dict[str, jax.Array]]]
 
 
 def make_first_order_step(
     loss: Loss,
-    w_tx: optax.GradientTransformation,
-    a_tx: optax.GradientTransformation,
+    w_tx: Optimizer,
+    a_tx: Optimizer,
     *,
     warmup: int = 0,
 ) -> Step:
@@ -32,9 +27,9 @@ def make_first_order_step(
     During the first `warmup` steps α stays where it is.
     """
 
-    def alpha_gradient(state, params, batch, keys):
+    def alpha_gradient(state, batch, keys):
         return jax.value_and_grad(loss, argnums=1)(
-            params, state.alphas, batch["valid"], keys["valid"]
+            state.params, state.alphas, batch["valid"], keys["valid"]
         )
 
     return _make_step(loss, w_tx, a_tx, alpha_gradient, warmup)
@@ -42,8 +37,8 @@ def make_first_order_step(
 
 def make_second_order_step(
     loss: Loss,
-    w_tx: optax.GradientTransformation,
-    a_tx: optax.GradientTransformation,
+    w_tx: Optimizer,
+    a_tx: Optimizer,
     *,
     xi: float,
     warmup: int = 0,
@@ -55,12 +50,12 @@ def make_second_order_step(
     whose last term is an exact Hessian-vector product, not a finite difference.
     """
 
-    def alpha_gradient(state, params, batch, keys):
+    def alpha_gradient(state, batch, keys):
         def weight_gradient(alphas):
-            return jax.grad(loss)(params, alphas, batch["train"], keys["train"])
+            return jax.grad(loss)(state.params, alphas, batch["train"], keys["train"])
 
         # ω' = ω − ξ ∇_ω L_train(ω, α)
-        ahead = jax.tree.map(lambda w, g: w - xi * g, params, weight_gradient(state.alphas))
+        ahead = jax.tree.map(lambda w, g: w - xi * g, state.params, weight_gradient(state.alphas))
         value, (v, direct) = jax.value_and_grad(loss, argnums=(0, 1))(
             ahead, state.alphas, batch["valid"], keys["valid"]
         )
@@ -79,22 +74,14 @@ def _make_step(loss, w_tx, a_tx, alpha_gradient, warmup) -> Step:
     """The alternation common to both orders."""
 
     def step(state: SearchState, batch: Any) -> tuple[SearchState, dict[str, jax.Array]]:
-        keys = {name: rng.stream(state.key, name, state.step) for name in ("train", "valid")}
+        keys = half_keys(state)
         train, g_w = jax.value_and_grad(loss)(
             state.params, state.alphas, batch["train"], keys["train"]
         )
-        updates, w_opt = w_tx.update(g_w, state.w_opt, state.params)
-        params = optax.apply_updates(state.params, updates)
-
-        valid, g_a = alpha_gradient(state, params, batch, keys)
-        updates, a_opt = a_tx.update(g_a, state.a_opt, state.alphas)
-        moving = jnp.where(state.step < warmup, 0.0, 1.0)
-        alphas = jax.tree.map(lambda a, u: a + moving * u, state.alphas, updates)
-
+        state = move_weights(state, g_w, w_tx)
+        valid, g_a = alpha_gradient(state, batch, keys)
+        state = move_alphas(state, g_a, a_tx, warmup=warmup)
         metrics = {"train_loss": train, "valid_loss": valid, "w_grad": global_norm(g_w)}
-        state = state.replace(
-            params=params, alphas=alphas, w_opt=w_opt, a_opt=a_opt, step=state.step + 1
-        )
-        return state, metrics
+        return state.replace(step=state.step + 1), metrics
 
     return step

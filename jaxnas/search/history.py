@@ -1,12 +1,13 @@
 """What a search remembers on the host: alphas over time, the best genotype, when to stop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from jaxnas.spaces.derive import cell_edges, derive
+from jaxnas.spaces.derive import cell_edges
 from jaxnas.spaces.genotype import Genotype, from_json
+from jaxnas.spaces.space import CellSpace
 
 
 class History:
@@ -14,26 +15,18 @@ class History:
 
     `patience` > 0 stops the search after that many checks in a row with the same genotype
     (the paper: when the cell structure stays stable). The best genotype is the one recorded at
-    the lowest validation loss. `max_skips` as in `derive`.
+    the lowest validation loss. `max_skips` as in `CellSpace.derive`.
     """
 
-    def __init__(
-        self,
-        space: str,
-        operations: Sequence[str],
-        *,
-        patience: int = 0,
-        max_skips: int | None = None,
-    ):
-        self.space, self.operations = space, tuple(operations)
-        self.patience, self.max_skips = patience, max_skips
+    def __init__(self, space: CellSpace, *, patience: int = 0, max_skips: int | None = None):
+        self.space, self.patience, self.max_skips = space, patience, max_skips
         self.records: list[dict[str, Any]] = []
 
     def record(
         self, step: int, weights: Mapping[str, np.ndarray], losses: Mapping[str, float]
     ) -> Genotype:
         """Adds softmaxed weights {cell: (edges, operations)} at `step`; returns the genotype."""
-        genotype = derive(self.space, weights, self.operations, max_skips=self.max_skips)
+        genotype = self.space.derive(weights, max_skips=self.max_skips)
         rounded = {name: np.round(np.float64(table), 6).tolist() for name, table in weights.items()}
         self.records.append(
             {"step": step, "weights": rounded, "genotype": genotype.to_json(), **losses}
@@ -42,10 +35,10 @@ class History:
 
     @property
     def stable_checks(self) -> int:
-        """How many of the latest checks in a row agree on the genotype."""
+        """How many of the latest checks in a row agree on the picks of the genotype."""
         count = 0
         for record in reversed(self.records):
-            if record["genotype"] != self.records[-1]["genotype"]:
+            if record["genotype"]["cells"] != self.records[-1]["genotype"]["cells"]:
                 break
             count += 1
         return count
@@ -66,12 +59,13 @@ class History:
         known = [r for r in self.records if "valid_loss" in r] or self.records[-1:]
         return from_json(min(known, key=lambda r: r.get("valid_loss", 0.0))["genotype"])
 
-    def summary(self, cells: Mapping[str, int]) -> dict[str, Any]:
-        """The content of alphas.json; `cells` maps a cell's name to its number of nodes."""
+    def summary(self, nodes: int) -> dict[str, Any]:
+        """The content of alphas.json, for cells of that many nodes."""
+        edges = [list(edge) for edge in cell_edges(nodes)]
         return {
-            "space": self.space,
-            "operations": list(self.operations),
-            "cells": {name: [list(e) for e in cell_edges(n)] for name, n in cells.items()},
+            "space": self.space.name,
+            "operations": list(self.space.operations),
+            "cells": dict.fromkeys(self.space.cells, edges),
             "history": self.records,
             "best": self.best.to_json(),
         }

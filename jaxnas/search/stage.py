@@ -1,12 +1,13 @@
 """The search stage of a run: from a config to alphas.json and genotype.json."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 
 from jaxnas.core import rng
+from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_json
 from jaxnas.core.schema import AcquisitionConfig, Config, NetworkConfig
 from jaxnas.data.batches import Batches
@@ -22,14 +23,14 @@ from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.engine.training import note_timing
 from jaxnas.models.networks import init_variables
-from jaxnas.search.darts import Step, make_first_order_step, make_second_order_step
+from jaxnas.search.darts import make_first_order_step, make_second_order_step
 from jaxnas.search.history import History
+from jaxnas.search.milenas import make_milenas_step
+from jaxnas.search.moves import Loss, Optimizer, Step
 from jaxnas.search.random_search import make_random_step, rank_candidates
 from jaxnas.search.state import SearchState, init_search_state
-from jaxnas.spaces.csmri import SPACES
-from jaxnas.spaces.denoiser import CELL
-from jaxnas.spaces.derive import random_alphas
 from jaxnas.spaces.genotype import Genotype, save_genotype
+from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.supernet import Supernet, edge_weights, supernet
 
 ALPHAS = "alphas.json"
@@ -38,7 +39,7 @@ RANKING_BATCHES = 8
 
 def supernet_loss(
     net: Supernet, acquisition: AcquisitionConfig, *, rows: int | None = None
-) -> Callable[..., jax.Array]:
+) -> Loss:
     """Returns loss(params, alphas, batch, key), the L1 distance of Eq. 16; a float32 scalar."""
 
     def loss(params, alphas, batch, key):
@@ -64,15 +65,13 @@ def search(run: Run, dataset: Dataset, log: RunLog) -> Genotype:
     """Searches, writes alphas.json and genotype.json, and returns the genotype."""
     config, clock = run.config.search, Clock()
     space = SPACES[run.config.network.space]
-    history = History(
-        space.name, space.operations, patience=config.patience, max_skips=config.max_skips
-    )
-    net = supernet(_proxy(run.config))
+    history = History(space, patience=config.patience, max_skips=config.max_skips)
+    net = supernet(proxy(run.config))
     loss = supernet_loss(net, run.config.acquisition, rows=config.rows)
     w_tx = make_optimizer(config.weights, config.steps)
     a_tx = make_optimizer(config.alphas, config.steps)
     batches = _batches(run, dataset)
-    method = METHODS[config.method](run, loss, history)
+    method = METHODS[config.method](run.config, loss, history)
     with CheckpointStore(run.checkpoints("search"), keep=2) as store:
         state = run_loop(
             Advance(method.make_step(w_tx, a_tx), clock),
@@ -84,13 +83,14 @@ def search(run: Run, dataset: Dataset, log: RunLog) -> Genotype:
             stage="search",
             model=space.name,
             every=Cadence(log=config.check_every, checkpoint=run.config.checkpoint_every),
-            on_log=method.on_log,
+            on_log=lambda step, state, row: method.on_log(step, state.alphas, row),
             host=history,
             clock=clock,
             quiet=run.quiet,
         )
-    genotype = method.conclude(state, batches)
-    write_json(run.path / ALPHAS, history.summary({CELL: run.config.network.nodes}))
+    ranking = (batches.valid.batch(i) for i in range(RANKING_BATCHES))
+    genotype = method.conclude(state.key, state.params, ranking)
+    write_json(run.path / ALPHAS, history.summary(run.config.network.nodes))
     save_genotype(run.genotype_path, genotype)
     note_timing(run.path, "search", clock.summary())
     return genotype
@@ -100,64 +100,84 @@ def search(run: Run, dataset: Dataset, log: RunLog) -> Genotype:
 class Darts:
     """Differentiable search: the genotype of the last alphas, stopped early once it is stable."""
 
-    run: Run
-    loss: Callable[..., jax.Array]
+    config: Config
+    loss: Loss
     history: History
 
-    def make_step(self, w_tx, a_tx) -> Step:
+    def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The bilevel step of the config's order."""
-        config = self.run.config.search
+        config = self.config.search
         if config.order == "second":
             return make_second_order_step(
                 self.loss, w_tx, a_tx, xi=config.weights.rate, warmup=config.warmup
             )
         return make_first_order_step(self.loss, w_tx, a_tx, warmup=config.warmup)
 
-    def on_log(self, step: int, state: SearchState, row: Mapping[str, float]) -> bool:
-        """Records the alphas; True ends the search."""
-        weights = jax.device_get(edge_weights(state.alphas))
+    def on_log(self, step: int, alphas: Any, row: Mapping[str, float]) -> bool:
+        """Records the alphas after `step` steps; True ends the search."""
+        weights = jax.device_get(edge_weights(alphas))
         losses = {name: row[name] for name in ("train_loss", "valid_loss") if name in row}
         self.history.record(step, weights, losses)
         # While α is held still its genotype is stable for no reason.
-        return self.history.should_stop and step > self.run.config.search.warmup
+        return self.history.should_stop and step > self.config.search.warmup
 
-    def conclude(self, state: SearchState, batches: HalfBatches) -> Genotype:
+    def conclude(self, key: jax.Array, params: Any, batches: Iterable[Any]) -> Genotype:
         """The genotype at the end of the search."""
         return self.history.last
 
 
 @dataclass(frozen=True)
-class Random:
-    """Random search with shared weights: the best of some candidates on the validation half."""
+class MiLeNAS(Darts):
+    """As DARTS, with the training loss in the gradient of the alphas too."""
 
-    run: Run
-    loss: Callable[..., jax.Array]
+    def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
+        """The mixed-level step of the config's weights and order of moves.
+
+        UserError where both weights are zero: nothing would move the alphas.
+        """
+        config = self.config.search
+        if config.w_train == config.w_val == 0:
+            raise UserError(
+                "search.w_train and search.w_val: both are 0, so no loss would move the alphas; "
+                "make one of them positive"
+            )
+        return make_milenas_step(
+            self.loss,
+            w_tx,
+            a_tx,
+            w_train=config.w_train,
+            w_val=config.w_val,
+            update=config.update,
+            warmup=config.warmup,
+        )
+
+
+@dataclass(frozen=True)
+class Random:
+    """Random search with shared weights: the best of some candidates on validation batches."""
+
+    config: Config
+    loss: Loss
     history: History
 
-    def make_step(self, w_tx, a_tx) -> Step:
+    def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The step that trains the weights along random paths."""
         del a_tx
         return make_random_step(self.loss, w_tx, self.sample)
 
     def sample(self, key: jax.Array) -> dict[str, jax.Array]:
         """The one-hot logits of a genotype drawn uniformly."""
-        space, nodes = SPACES[self.run.config.network.space], self.run.config.network.nodes
-        return {name: random_alphas(key, space.operations, nodes=nodes) for name in space.cells}
+        return self.history.space.random_alphas(key, nodes=self.config.network.nodes)
 
-    def on_log(self, step: int, state: SearchState, row: Mapping[str, float]) -> bool:
+    def on_log(self, step: int, alphas: Any, row: Mapping[str, float]) -> bool:
         """Nothing to record before the candidates are ranked."""
         return False
 
-    def conclude(self, state: SearchState, batches: HalfBatches) -> Genotype:
+    def conclude(self, key: jax.Array, params: Any, batches: Iterable[Any]) -> Genotype:
         """Ranks the candidates on fixed validation batches and records them, worst first."""
-        config = self.run.config.search
+        config = self.config.search
         ranked = rank_candidates(
-            state.key,
-            self.loss,
-            state.params,
-            self.sample,
-            [batches.valid.batch(i) for i in range(RANKING_BATCHES)],
-            candidates=config.candidates,
+            key, self.loss, params, self.sample, batches, candidates=config.candidates
         )
         for value, alphas in reversed(ranked):
             weights = jax.device_get(edge_weights(alphas))
@@ -165,7 +185,7 @@ class Random:
         return self.history.best
 
 
-def _proxy(config: Config) -> NetworkConfig:
+def proxy(config: Config) -> NetworkConfig:
     """The network that is searched: the config's own, or a smaller one with the same cell."""
     smaller = {
         name: value
@@ -175,7 +195,7 @@ def _proxy(config: Config) -> NetworkConfig:
     return config.network.model_copy(update=smaller)
 
 
-METHODS = {"darts": Darts, "random": Random}
+METHODS = {"darts": Darts, "milenas": MiLeNAS, "random": Random}
 
 
 def _batches(run: Run, dataset: Dataset) -> HalfBatches:

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.ops.candidates import Operation
+from jaxnas.ops.candidates import LAST_GAIN, Operation
 from jaxnas.ops.conv import Conv
 from jaxnas.ops.mixed import MixedNodes
-from jaxnas.spaces.genotype import Node
+from jaxnas.spaces.genotype import Nested, Node
 
 
 class Preprocess(nn.Module):
@@ -53,32 +53,43 @@ class MixedCell(nn.Module):
 
 
 class PickedEdge(nn.Module):
-    """The sum of the operations picked on one edge."""
+    """The sum of the operations picked on one edge, each times its weight; `gain` as theirs."""
 
     operations: tuple[str, ...]
+    weights: tuple[float, ...]
     dtype: Any = None
+    gain: float = 1.0
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) → (B, H, W, C)."""
-        return sum(Operation(name, self.dtype, name=name)(x) for name in self.operations)
+        return sum(
+            weight * Operation(name, self.dtype, self.gain, name=name)(x)
+            for name, weight in zip(self.operations, self.weights)
+        )
 
 
 class DerivedNodes(nn.Module):
-    """The nodes of a derived cell: each sums its picked operations (Eq. 17)."""
+    """The nodes of a derived cell: each sums its picks (Eq. 17) times their `weights`.
+
+    The kernels start such that a node has about the variance of its inputs, however many picks.
+    """
 
     picks: tuple[Node, ...]
+    weights: Nested
     dtype: Any = None
 
     @nn.compact
     def __call__(self, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         """Two arrays (B, H, W, C) → one array per node."""
         states = list(inputs)
-        for node, picks in enumerate(self.picks):
+        for node, (picks, weights) in enumerate(zip(self.picks, self.weights)):
+            # Var Σ wₖ oₖ = Σ wₖ² Var oₖ, and a candidate alone has LAST_GAIN of its input's.
+            gain = 1 / (LAST_GAIN * sum(weight**2 for weight in weights))
             reads = []
             for source in sorted({source for _, source in picks}):
-                operations = tuple(name for name, s in picks if s == source)
-                edge = PickedEdge(operations, self.dtype, name=f"edge{node}_{source}")
+                own = [(name, w) for (name, s), w in zip(picks, weights) if s == source]
+                edge = PickedEdge(*zip(*own), self.dtype, gain, name=f"edge{node}_{source}")
                 reads.append(edge(states[source]))
             states.append(sum(reads))
         return tuple(states[len(inputs) :])
@@ -88,6 +99,7 @@ class DerivedCell(nn.Module):
     """A cell of a derived network, under the parameter names of the supernet's cell."""
 
     picks: tuple[Node, ...]
+    weights: Nested
     channels: int
     dtype: Any = None
 
@@ -98,5 +110,5 @@ class DerivedCell(nn.Module):
             Preprocess(self.channels, self.dtype, name="pre0")(before),
             Preprocess(self.channels, self.dtype, name="pre1")(last),
         )
-        nodes = DerivedNodes(self.picks, dtype=self.dtype, name="nodes")
+        nodes = DerivedNodes(self.picks, self.weights, self.dtype, name="nodes")
         return jnp.concatenate(nodes(inputs), axis=-1)

@@ -1,22 +1,11 @@
 """The two spaces of NAS-CSMRI (Yan et al., 2020): one cell, repeated, over five operations each."""
 
-from dataclasses import dataclass
+from jaxnas.ops.candidates import CSMRI_A as OPERATIONS_A
+from jaxnas.ops.candidates import CSMRI_B as OPERATIONS_B
+from jaxnas.spaces.derive import TWO_INPUTS
+from jaxnas.spaces.space import CellSpace
 
-from jaxnas.ops.candidates import CSMRI_A, CSMRI_B
+EXAMPLE = (("sep_conv_3x3",),)
 
-
-@dataclass(frozen=True)
-class CellSpace:
-    """A space whose cells draw every edge from the same operations.
-
-    `cells` names the kinds of cell; all cells of one kind share their alphas.
-    """
-
-    name: str
-    operations: tuple[str, ...]
-    cells: tuple[str, ...] = ("normal",)
-
-
-SPACES = {
-    space.name: space for space in (CellSpace("csmri_a", CSMRI_A), CellSpace("csmri_b", CSMRI_B))
-}
+CSMRI_A = CellSpace("csmri_a", OPERATIONS_A, TWO_INPUTS, EXAMPLE)
+CSMRI_B = CellSpace("csmri_b", OPERATIONS_B, TWO_INPUTS, EXAMPLE)

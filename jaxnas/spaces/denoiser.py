@@ -1,4 +1,4 @@
-"""The reconstruction module of NAS-CSMRI, Fig. 7: two stem convolutions, cells, one tail.
+"""The denoiser of cells of NAS-CSMRI (Fig. 7) and FedAutoMRI (Fig. 1a): two stems, cells, a tail.
 
 All convolutions are bias-free, so that a constant factor on the input (a phase, through both
 channels alike, or a scale) stays a factor (Eq. 15).
@@ -13,8 +13,8 @@ from flax import linen as nn
 
 from jaxnas.ops.conv import Conv
 from jaxnas.spaces.cell import DerivedCell, MixedCell
-from jaxnas.spaces.csmri import CellSpace
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.space import CellSpace
 
 CELL = "normal"
 
@@ -23,7 +23,8 @@ class Denoiser(nn.Module):
     """x ↦ x + tail(cells(stems(x))) on float32 images (B, H, W, 2).
 
     Without a genotype every edge is a mixture and `weights` {cell: (edges, operations)} is
-    needed; with one, the same module holds only the picked operations, under the same names.
+    needed; with one, the same module holds only the picked operations, under the same names,
+    each times the genotype's weight of it.
     The stems, a ReLU between them, give the first cell's inputs C_{-1} and C_0.
     """
 
@@ -50,8 +51,8 @@ class Denoiser(nn.Module):
     def _cell(self, index, before, last, weights):
         name = f"cell{index}"
         if self.genotype is not None:
-            nodes = self.genotype.cell(CELL)
-            return DerivedCell(nodes, self.channels, self.dtype, name=name)(before, last)
+            nodes, shares = self.genotype.cell(CELL), self.genotype.cell_weights(CELL)
+            return DerivedCell(nodes, shares, self.channels, self.dtype, name=name)(before, last)
         cell = MixedCell(
             self.space.operations, self.nodes, self.channels, self.plan, self.dtype, name=name
         )

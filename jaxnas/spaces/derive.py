@@ -1,19 +1,34 @@
-"""From alphas to a genotype, and back: the discrete networks inside the continuous one.
+"""Which operations of a cell a derived network keeps: rules over the table of a cell.
 
-An edge list orders the rows of an alpha table: node by node, for each node its inputs ascending.
+A table has a row per edge and a column per operation; an edge list orders its rows: node by node,
+for each node its inputs ascending. Rules work on NumPy and JAX arrays alike, inside jit as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.ops.candidates import NONE, SKIP
-from jaxnas.spaces.genotype import Genotype, Node
+from jaxnas.spaces.genotype import Nested, Node
 
 Edge = tuple[int, int]
-OFF = -1e9  # softmax([0, OFF]) is exactly [1, 0] in float32
+Table = Any  # (edges, operations), NumPy or JAX
+DIGITS = 6  # of the weights in a genotype
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is kept of a cell.
+
+    `keep` maps strengths (edges, operations) to booleans of the same shape; ties go to the earlier
+    operation and input, and −∞ is never kept. `says` is the rule in words.
+    """
+
+    keep: Callable[[Table], Table]
+    says: str
 
 
 def cell_edges(nodes: int) -> tuple[Edge, ...]:
@@ -21,57 +36,7 @@ def cell_edges(nodes: int) -> tuple[Edge, ...]:
     return tuple((node, source) for node in range(nodes) for source in range(node + 2))
 
 
-def derive(
-    space: str,
-    weights: Mapping[str, np.ndarray],
-    operations: Sequence[str],
-    *,
-    picks: int = 2,
-    max_skips: int | None = None,
-) -> Genotype:
-    """The genotype of softmaxed weights {cell: (edges, operations)}, Eq. 17.
-
-    Each node keeps its `picks` strongest (input, operation) pairs with distinct inputs; `none`
-    is never picked. Ties go to the earlier operation and input, so the result is deterministic.
-    With `max_skips` a cell keeps at most that many skips (P-DARTS, Chen et al. 2019): the weakest
-    are struck out and their nodes pick again.
-    """
-    cells = tuple(
-        (name, _derive_cell(np.asarray(table), tuple(operations), picks, max_skips))
-        for name, table in weights.items()
-    )
-    return Genotype(space, cells)
-
-
-def _derive_cell(
-    table: np.ndarray, operations: tuple[str, ...], picks: int, max_skips: int | None
-) -> tuple[Node, ...]:
-    strength = np.where([name == NONE for name in operations], -np.inf, table)
-    edges = cell_edges(_node_count(len(table)))
-    while True:
-        rows = _strongest(strength.max(axis=1), edges, picks)
-        skips = [row for row in rows if operations[strength[row].argmax()] == SKIP]
-        if max_skips is None or len(skips) <= max_skips:
-            break
-        skip = operations.index(SKIP)
-        weakest = min(skips, key=lambda row: strength[row, skip])
-        strength[weakest, skip] = -np.inf
-    chosen = [(edges[row][0], (operations[strength[row].argmax()], edges[row][1])) for row in rows]
-    return tuple(
-        tuple(pick for at, pick in chosen if at == node) for node in range(edges[-1][0] + 1)
-    )
-
-
-def _strongest(best: np.ndarray, edges: Sequence[Edge], picks: int) -> list[int]:
-    """The rows of the `picks` strongest edges of every node, in edge order."""
-    rows = []
-    for node in range(edges[-1][0] + 1):
-        own = [row for row, edge in enumerate(edges) if edge[0] == node]
-        rows += sorted(sorted(own, key=lambda row: -best[row])[:picks])
-    return rows
-
-
-def _node_count(edges: int) -> int:
+def node_count(edges: int) -> int:
     """M such that M(M+3)/2 = edges; ValueError if there is none."""
     nodes = round(((9 + 8 * edges) ** 0.5 - 3) / 2)
     if len(cell_edges(nodes)) != edges:
@@ -79,40 +44,95 @@ def _node_count(edges: int) -> int:
     return nodes
 
 
-def one_hot_alphas(genotype: Genotype, operations: Sequence[str]) -> dict[str, jax.Array]:
-    """Logits {cell: (edges, operations)} under which the supernet computes this genotype.
+def _two_inputs(strength: Table) -> Table:
+    """The strongest operation of the two strongest inputs of every node (Eq. 17)."""
+    first = _rank(strength, _all_rivals(strength.shape[1])) < 1
+    reads = _rank(strength.max(axis=1), _same_node(strength.shape[0])) < 2
+    return first & reads[:, None] & (strength > -np.inf)
 
-    A picked edge puts all its weight on its operation, every other edge on `none`.
+
+def _two_operations(strength: Table) -> Table:
+    """The two strongest operations of every edge."""
+    return (_rank(strength, _all_rivals(strength.shape[1])) < 2) & (strength > -np.inf)
+
+
+TWO_INPUTS = Rule(_two_inputs, "two operations a node, from two different inputs")
+TWO_OPERATIONS = Rule(_two_operations, "two different operations on every edge, all edges")
+
+
+def _rank(x: Table, rivals: np.ndarray) -> Table:
+    """How many rivals of every entry of x (..., N) are stronger; of equals, the earlier one is.
+
+    `rivals` (N, N) says who competes with whom.
     """
-    none = operations.index(NONE)
-    alphas = {}
-    for name, nodes in genotype.cells:
-        edges = cell_edges(len(nodes))
-        table = np.full((len(edges), len(operations)), OFF, np.float32)
-        chosen = {
-            (node, source): operations.index(operation)
-            for node, picks in enumerate(nodes)
-            for operation, source in picks
-        }
-        for row, edge in enumerate(edges):
-            table[row, chosen.get(edge, none)] = 0.0
-        alphas[name] = jnp.asarray(table)
-    return alphas
+    mine, other = x[..., :, None], x[..., None, :]
+    earlier = np.tri(x.shape[-1], k=-1, dtype=bool).reshape(*(1,) * (x.ndim - 1), *rivals.shape)
+    rivals = rivals.reshape(earlier.shape)
+    return (((other > mine) | ((other == mine) & earlier)) & rivals).sum(axis=-1)
 
 
-def random_alphas(key: jax.Array, operations: Sequence[str], *, nodes: int) -> jax.Array:
-    """Logits (edges, operations) of one genotype drawn uniformly; works inside jit.
+@lru_cache
+def _all_rivals(count: int) -> np.ndarray:
+    return np.ones((count, count), bool)
 
-    Every node reads two distinct inputs through any operation but `none`.
+
+@lru_cache
+def _same_node(edges: int) -> np.ndarray:
+    nodes = np.array([node for node, _ in cell_edges(node_count(edges))])
+    return nodes[:, None] == nodes[None]
+
+
+def keep_operations(
+    table: np.ndarray, operations: Sequence[str], rule: Rule, *, max_skips: int | None = None
+) -> np.ndarray:
+    """What `rule` keeps of softmaxed weights (edges, operations), as booleans; never `none`.
+
+    With `max_skips` a cell keeps at most that many skips (P-DARTS, Chen et al. 2019): the weakest
+    are struck out and the rule is applied again.
     """
-    none = operations.index(NONE)
-    real = jnp.asarray([i for i in range(len(operations)) if i != none])
-    tables = []
-    for node, node_key in enumerate(jax.random.split(key, nodes)):
-        k_inputs, k_operations = jax.random.split(node_key)
-        inputs = jax.random.permutation(k_inputs, node + 2)[:2]
-        picked = real[jax.random.randint(k_operations, (node + 2,), 0, len(operations) - 1)]
-        reads = jnp.isin(jnp.arange(node + 2), inputs)
-        tables.append(jnp.where(reads, picked, none))
-    hot = jax.nn.one_hot(jnp.concatenate(tables), len(operations), dtype=bool)
-    return jnp.where(hot, 0.0, OFF)
+    strength = np.where([name == NONE for name in operations], -np.inf, table)
+    while True:
+        kept = rule.keep(strength)
+        skips = [(row, op) for row, op in np.argwhere(kept) if operations[op] == SKIP]
+        if max_skips is None or len(skips) <= max_skips:
+            return kept
+        strength[min(skips, key=lambda place: strength[place])] = -np.inf
+
+
+def picks(kept: np.ndarray, operations: Sequence[str]) -> tuple[Node, ...]:
+    """The nodes of a table of booleans (edges, operations), picks in the order of the table."""
+    edges = cell_edges(node_count(len(kept)))
+    chosen = [(edges[row], operations[op]) for row, op in np.argwhere(kept)]
+    return tuple(
+        tuple((name, source) for (at, source), name in chosen if at == node)
+        for node in range(edges[-1][0] + 1)
+    )
+
+
+def place(nodes: Sequence[Node], values: Nested, operations: Sequence[str]) -> np.ndarray:
+    """A table (edges, operations) with the value of every pick at its place, 0 elsewhere."""
+    rows = {edge: row for row, edge in enumerate(cell_edges(len(nodes)))}
+    table = np.zeros((len(rows), len(operations)))
+    for node, (node_picks, node_values) in enumerate(zip(nodes, values)):
+        for (name, source), value in zip(node_picks, node_values):
+            table[rows[node, source], operations.index(name)] = value
+    return table
+
+
+def kept_of(nodes: Sequence[Node], operations: Sequence[str]) -> np.ndarray:
+    """The booleans (edges, operations) of picks; the inverse of `picks`."""
+    return place(nodes, [[1.0] * len(node) for node in nodes], operations) > 0
+
+
+def shares(nodes: Sequence[Node], table: np.ndarray, operations: Sequence[str]) -> Nested:
+    """The weights of picks in a table (edges, operations), renormalised to one on every edge."""
+    kept = np.where(kept_of(nodes, operations), table, 0.0)
+    kept = kept / np.maximum(kept.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    rows = {edge: row for row, edge in enumerate(cell_edges(len(nodes)))}
+    return tuple(
+        tuple(
+            round(float(kept[rows[node, source], operations.index(name)]), DIGITS)
+            for name, source in node_picks
+        )
+        for node, node_picks in enumerate(nodes)
+    )

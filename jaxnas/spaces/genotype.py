@@ -16,6 +16,8 @@ from jaxnas.core.files import read_json, write_json
 
 Pick = tuple[str, int]
 Node = tuple[Pick, ...]
+TOLERANCE = 1e-3  # of the sum of an edge's weights
+Nested = tuple[tuple[float, ...], ...]  # a number per pick, node by node
 
 
 @dataclass(frozen=True)
@@ -23,21 +25,33 @@ class Genotype:
     """The discrete architecture of one space; hashable, so that equal genotypes compile once.
 
     `cells` holds (cell name, nodes) pairs; a node is a tuple of (operation, input) picks.
+    `weights`, nested alike, holds the softmax weight of every pick, renormalised to one over the
+    picks of an edge; None where the search has none to tell.
     """
 
     space: str
     cells: tuple[tuple[str, tuple[Node, ...]], ...]
     paths: tuple[tuple[int, ...], ...] | None = None
+    weights: tuple[tuple[str, Nested], ...] | None = None
 
     def cell(self, name: str) -> tuple[Node, ...]:
         """The nodes of the cell called `name`; KeyError if there is none."""
         return dict(self.cells)[name]
 
+    def cell_weights(self, name: str) -> Nested:
+        """The weights of the cell called `name`; 1 for every pick if the genotype has none."""
+        if self.weights is None:
+            return tuple((1.0,) * len(node) for node in self.cell(name))
+        return dict(self.weights)[name]
+
     def to_json(self) -> dict[str, Any]:
-        """A JSON-able dict: space, cells, paths."""
+        """A JSON-able dict: space, cells, paths, and weights if there are any."""
         cells = {name: [[list(p) for p in node] for node in nodes] for name, nodes in self.cells}
         paths = None if self.paths is None else [list(path) for path in self.paths]
-        return {"space": self.space, "cells": cells, "paths": paths}
+        value = {"space": self.space, "cells": cells, "paths": paths}
+        if self.weights is not None:
+            value["weights"] = {name: [list(w) for w in nodes] for name, nodes in self.weights}
+        return value
 
 
 def from_json(value: Any, *, where: str = "genotype") -> Genotype:
@@ -57,7 +71,32 @@ def from_json(value: Any, *, where: str = "genotype") -> Genotype:
         raise UserError(
             f"{where}: cells: every node must be a list of [operation, input] pairs"
         ) from None
-    return Genotype(str(value["space"]), cells, paths)
+    weights = value.get("weights")
+    if weights is not None:
+        weights = _weights(weights, dict(cells), f"{where}: weights")
+    return Genotype(str(value["space"]), cells, paths, weights)
+
+
+def _weights(
+    value: Any, cells: Mapping[str, tuple[Node, ...]], where: str
+) -> tuple[tuple[str, Nested], ...]:
+    """The weights of a JSON value; UserError unless nested as `cells` and one on every edge."""
+    try:
+        weights = {name: tuple(tuple(map(float, node)) for node in value[name]) for name in cells}
+    except (TypeError, ValueError, KeyError):
+        raise UserError(f"{where}: expected an object of cell name: list of nodes") from None
+    for name, nodes in cells.items():
+        if [len(node) for node in nodes] != [len(node) for node in weights[name]]:
+            raise UserError(f"{where}: cell {name!r}: expected one number for every pick in cells")
+        for i, (node, shares) in enumerate(zip(nodes, weights[name])):
+            for source in {source for _, source in node}:
+                own = [share for share, pick in zip(shares, node) if pick[1] == source]
+                if not (min(own) >= 0 and abs(sum(own) - 1) < TOLERANCE):
+                    raise UserError(
+                        f"{where}: cell {name!r}, node {i}, input {source}: found {own}, expected "
+                        f"numbers that are not negative and add up to 1"
+                    )
+    return tuple(weights.items())
 
 
 def load_genotype(path: str | Path) -> Genotype:

@@ -1,5 +1,6 @@
 """The whole reconstruction networks of a space: the supernet, and what is derived from it."""
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -11,11 +12,12 @@ from flax import linen as nn
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import NetworkConfig
 from jaxnas.mri.acquisition import Measurement
-from jaxnas.spaces.csmri import SPACES, CellSpace
-from jaxnas.spaces.denoiser import CELL, Denoiser
+from jaxnas.spaces.denoiser import Denoiser
 from jaxnas.spaces.derive import cell_edges
-from jaxnas.spaces.genotype import Genotype, check_genotype
-from jaxnas.spaces.unrolled import Unrolled
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.registry import SPACES
+from jaxnas.spaces.space import CellSpace
+from jaxnas.spaces.unrolled import Unrolled, unroll
 
 ALPHA_SCALE = 1e-3
 
@@ -58,31 +60,32 @@ def supernet(config: NetworkConfig) -> Supernet:
 def derived_network(config: NetworkConfig, genotype: Genotype) -> Unrolled:
     """The network of a genotype; UserError if it does not fit the config's space and nodes."""
     fit_genotype(config, genotype)
+    if config.edges == "sum":
+        genotype = dataclasses.replace(genotype, weights=None)
     return _unrolled(config, genotype)
 
 
 def fit_genotype(config: NetworkConfig, genotype: Genotype, *, where: str = "genotype") -> Genotype:
     """Returns `genotype` if it belongs to the config's space and has its number of nodes."""
-    space = SPACES[config.space]
-    real = [name for name in space.operations if name != "none"]
-    check_genotype(genotype, space=space.name, cells=space.cells, operations=real, where=where)
-    nodes = len(genotype.cell(CELL))
-    if nodes != config.nodes:
-        raise UserError(
-            f"{where}: its cells have {nodes} nodes, network.nodes is {config.nodes}; "
-            f"set network.nodes={nodes}"
-        )
+    SPACES[config.space].check(genotype, where=where)
+    for cell, nodes in genotype.cells:
+        if len(nodes) != config.nodes:
+            raise UserError(
+                f"{where}: cell {cell!r} has {len(nodes)} nodes, network.nodes is {config.nodes}; "
+                f"set network.nodes={len(nodes)}"
+            )
+        several = any(len({source for _, source in node}) < len(node) for node in nodes)
+        if config.edges == "weighted" and several and genotype.weights is None:
+            raise UserError(
+                f"{where}: network.edges is weighted, but the genotype has no weights; search "
+                f"again or set network.edges=sum"
+            )
     return genotype
 
 
 def example_genotype(config: NetworkConfig) -> Genotype:
-    """A genotype without skips that stands in where none was searched yet.
-
-    Every node reads the cell's two inputs through the space's first operation.
-    """
-    space = SPACES[config.space]
-    node = tuple((space.operations[0], source) for source in (0, 1))
-    return Genotype(space.name, tuple((cell, (node,) * config.nodes) for cell in space.cells))
+    """A genotype that stands in where none was searched yet."""
+    return SPACES[config.space].example_genotype(config.nodes)
 
 
 def _unrolled(config: NetworkConfig, genotype: Genotype | None) -> Unrolled:
@@ -96,13 +99,7 @@ def _unrolled(config: NetworkConfig, genotype: Genotype | None) -> Unrolled:
         genotype=genotype,
         dtype=compute_dtype(config),
     )
-    return Unrolled(
-        denoiser,
-        cascades=config.cascades,
-        lam=config.lam,
-        learn_lam=config.learn_lam,
-        cg_iterations=config.cg_iterations,
-    )
+    return unroll(config, denoiser, shared=config.shared)
 
 
 def compute_dtype(config: NetworkConfig) -> Any:

@@ -8,6 +8,7 @@ import pytest
 from jaxnas.core.schema import NetworkConfig
 from jaxnas.metrics.cost import Cost, count_cost, count_params
 from jaxnas.models.fastmri_unet import FastmriUNet
+from jaxnas.models.networks import build_network
 from jaxnas.models.registry import MODELS, paper_flops
 from jaxnas.mri.acquisition import Measurement, measure
 from jaxnas.mri.fourier import fft2c
@@ -25,6 +26,7 @@ SIZES = {
     "modl_11": (204_642, 62.6393),
     "rdn": (86_790, 25.8343),
     "rdn_8": (86_790, 68.3016),
+    "fedautomri_baseline": (260_866, 79.9801),
 }
 # Yan et al., Table I.
 PAPER_GFLOPS = {
@@ -37,8 +39,8 @@ PAPER_GFLOPS = {
     "rdn_8": 68.79,
 }
 # The others differ from these in depth alone.
-NAMES = ("unet", "fastmri_unet", "dccnn", "modl", "rdn")
-UNROLLED = ("dccnn", "modl", "rdn")
+NAMES = ("unet", "fastmri_unet", "dccnn", "modl", "rdn", "fedautomri_baseline")
+UNROLLED = ("dccnn", "modl", "rdn", "fedautomri_baseline")
 SMALL = NetworkConfig(channels=4, cascades=2)
 
 
@@ -56,12 +58,18 @@ def measurement():
     return measure(complex_normal(jax.random.key(7), (2, 33, 36)), mask, None)
 
 
+def small(name, dtype="float32"):
+    """A small version of a network; the manual baseline of FedAutoMRI has a width of its own."""
+    options = {"channels": 4} if name == "fedautomri_baseline" else {}
+    return MODELS[name](SMALL.model_copy(update={"dtype": dtype}), **options)
+
+
 class Case:
     """A small version of a network, compiled once, with parameters."""
 
     def __init__(self, name, measurement):
         self.name = name
-        net = MODELS[name](SMALL)
+        net = small(name)
         self.apply, self.params = jax.jit(net.apply), numpy_params(net, measurement)
 
 
@@ -84,6 +92,24 @@ def test_published_sizes(name):
         assert round(paper_flops(name, cost) / 1e9, 2) == PAPER_GFLOPS[name]
 
 
+def test_fedautomri_baseline_is_the_printed_size():
+    """Wu et al., Table 2: 0.26 M and 85.65 G at 256², whatever the width of the cells."""
+    config = NetworkConfig(channels=8, cascades=5, shared=True, lam=20, learn_lam=True)
+    net, slice_ = MODELS["fedautomri_baseline"](config), abstract_measurement(256, 256)
+    variables = abstract_params(net, slice_)
+    assert count_params(variables) == 260_866 + 1
+    with reference_lowering():
+        cost = count_cost(net.apply, variables, slice_)
+    assert round(paper_flops("fedautomri_baseline", cost) / 1e9, 2) == 85.65
+    assert round(cost.macs / 1e9, 2) == 85.31
+
+
+def test_hand_made_networks_have_their_own_width():
+    config = NetworkConfig(channels=8, baseline_channels=32)
+    net = build_network("fastmri_unet", config)
+    assert count_params(abstract_params(net, abstract_measurement(32, 32))) == 7_756_418
+
+
 def test_every_network_is_sized():
     assert SIZES.keys() == MODELS.keys()
 
@@ -97,6 +123,7 @@ def test_lowered_convolutions_are_not_counted_as_nothing():
 def test_paper_flops_counts_the_activations_of_some():
     assert paper_flops("unet", Cost(100, 10, 1)) == 110
     assert paper_flops("derived", Cost(100, 10, 1)) == 111
+    assert paper_flops("fedautomri_baseline", Cost(100, 10, 1)) == 111
 
 
 def test_magnitude_fastmri_unet():
@@ -159,7 +186,7 @@ def test_measured_samples_are_kept(case, measurement):
 
 
 def test_bfloat16_stays_inside_the_network(case, measurement):
-    narrow = MODELS[case.name](SMALL.model_copy(update={"dtype": "bfloat16"}))
+    narrow = small(case.name, "bfloat16")
     image = jax.jit(narrow.apply)(case.params, measurement)
     assert image.dtype == jnp.complex64
     np.testing.assert_allclose(image, case.apply(case.params, measurement), atol=0.2)

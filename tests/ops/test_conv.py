@@ -13,7 +13,7 @@ from jaxnas.ops.depthwise import depthwise_conv2d
 
 # name: function, kernel shape, dilation
 CASES = {
-    "dense": (conv2d, (3, 3, 8, 8), 2),  # wide enough for the convolution as kernel gradient
+    "dense": (conv2d, (3, 3, 4, 24), 2),  # wide enough for the convolution as kernel gradient
     "narrow_input": (conv2d, (5, 3, 3, 6), 1),
     "narrow_output": (conv2d, (3, 3, 8, 2), 2),
     "pointwise": (conv2d, (1, 1, 4, 6), 1),

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from jaxnas.search.history import History
-from jaxnas.spaces.csmri import SPACES
+from jaxnas.spaces.registry import SPACES
 
-OPERATIONS = SPACES["csmri_a"].operations
+SPACE = SPACES["csmri_a"]
 
 
 def weights(favourite):
@@ -30,22 +30,48 @@ def record(history, favourites, losses=None):
     ],
 )
 def test_stops_when_the_genotype_is_stable(favourites, patience, stable, stop):
-    history = History("csmri_a", OPERATIONS, patience=patience)
+    history = History(SPACE, patience=patience)
     record(history, favourites)
     assert (history.stable_checks, history.should_stop) == (stable, stop)
 
 
 def test_best_and_last():
-    history = History("csmri_a", OPERATIONS)
+    history = History(SPACE)
     record(history, [0, 1, 2], losses=[0.3, 0.1, 0.2])
-    assert history.best.cell("normal")[0][0][0] == OPERATIONS[1]
-    assert history.last.cell("normal")[0][0][0] == OPERATIONS[2]
+    assert history.best.cell("normal")[0][0][0] == SPACE.operations[1]
+    assert history.last.cell("normal")[0][0][0] == SPACE.operations[2]
 
 
 def test_survives_a_restart():
-    history, copy = (History("csmri_a", OPERATIONS, patience=2) for _ in range(2))
+    history, copy = (History(SPACE, patience=2) for _ in range(2))
     record(history, [0, 1, 1], losses=[3.0, 2.0, 1.0])
     copy.from_json(history.to_json())
-    assert copy.summary({"normal": 1}) == history.summary({"normal": 1})
+    assert copy.summary(1) == history.summary(1)
     assert copy.should_stop
-    assert copy.summary({"normal": 1})["cells"] == {"normal": [[0, 0], [0, 1]]}
+    assert copy.summary(1)["cells"] == {"normal": [[0, 0], [0, 1]]}
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_every_space_is_recorded(space):
+    """alphas.json tells edges and operations of any space; its genotypes can be read back."""
+    history = History(SPACES[space], patience=2)
+    operations = SPACES[space].operations
+    table = np.random.default_rng(0).dirichlet(np.ones(len(operations)), size=9)
+    genotype = history.record(0, {"normal": table}, {"valid_loss": 1.0})
+    assert history.last == history.best == genotype
+    summary = history.summary(3)
+    assert summary["operations"] == list(operations)
+    assert np.shape(summary["history"][0]["weights"]["normal"]) == (9, len(operations))
+    assert summary["cells"]["normal"][-1] == [2, 3]
+
+
+def test_weights_alone_do_not_unsettle_a_genotype():
+    """The picks of FedAutoMRI stay while their weights drift: the search is stable."""
+    history = History(SPACES["fedautomri"], patience=3)
+    for step in range(3):
+        table = np.full((2, 8), 0.05)
+        table[:, 3], table[:, 5] = 0.4 + 0.01 * step, 0.3 - 0.01 * step
+        history.record(step, {"normal": table}, {})
+    first, *_, last = (record["genotype"] for record in history.records)
+    assert first["weights"] != last["weights"] and first["cells"] == last["cells"]
+    assert history.should_stop

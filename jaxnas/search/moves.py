@@ -1,0 +1,38 @@
+"""What every bilevel search is made of: a move of the weights ω and a move of the logits α.
+
+A batch has the halves `train` and `valid`, drawn from disjoint volumes. Each move has its own
+optimiser, hence its own clipping: that of one never sees the gradient of the other.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnas.core import rng
+from jaxnas.search.state import SearchState
+
+Loss = Callable[[Any, Any, Any, jax.Array], jax.Array]  # (params, alphas, batch, key) → scalar
+Step = Callable[[SearchState, Any], tuple[SearchState, dict[str, jax.Array]]]
+Optimizer = optax.GradientTransformation
+
+
+def half_keys(state: SearchState) -> dict[str, jax.Array]:
+    """The keys of the halves of this step's batch: a half has the same masks in every pass."""
+    return {name: rng.stream(state.key, name, state.step) for name in ("train", "valid")}
+
+
+def move_weights(state: SearchState, gradient: Any, w_tx: Optimizer) -> SearchState:
+    """ω after one update of `w_tx` by the gradient with respect to ω."""
+    updates, w_opt = w_tx.update(gradient, state.w_opt, state.params)
+    return state.replace(params=optax.apply_updates(state.params, updates), w_opt=w_opt)
+
+
+def move_alphas(state: SearchState, gradient: Any, a_tx: Optimizer, *, warmup: int) -> SearchState:
+    """α after one update of `a_tx`; where it was during the first `warmup` steps."""
+    updates, a_opt = a_tx.update(gradient, state.a_opt, state.alphas)
+    moving = jnp.where(state.step < warmup, 0.0, 1.0)
+    alphas = jax.tree.map(lambda a, u: a + moving * u, state.alphas, updates)
+    return state.replace(alphas=alphas, a_opt=a_opt)

@@ -1,0 +1,120 @@
+"""A space of cells: its operations, and the discrete networks inside its continuous one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas.core.errors import UserError
+from jaxnas.ops.candidates import NONE
+from jaxnas.spaces.derive import (
+    Rule,
+    cell_edges,
+    keep_operations,
+    kept_of,
+    picks,
+    place,
+    shares,
+)
+from jaxnas.spaces.genotype import Genotype, check_genotype
+
+OFF = -1e9  # softmax([0, OFF]) is exactly [1, 0] in float32
+LEAST = 1e-9  # a share that was rounded to zero
+
+
+@dataclass(frozen=True)
+class CellSpace:
+    """A space whose cells draw every edge from the same operations.
+
+    `rule` says what a derived cell keeps, `cells` names the kinds of cell; all cells of one kind
+    share their alphas. `example` names the operations of an example on the edges from input 0,
+    input 1, ...; its last entry goes on for all further inputs.
+    """
+
+    name: str
+    operations: tuple[str, ...]
+    rule: Rule
+    example: tuple[tuple[str, ...], ...]
+    cells: tuple[str, ...] = ("normal",)
+
+    def derive(
+        self, weights: Mapping[str, np.ndarray], *, max_skips: int | None = None
+    ) -> Genotype:
+        """The genotype of softmaxed weights {cell: (edges, operations)}; deterministic.
+
+        `max_skips` as in `keep_operations`. Where an edge keeps several operations the genotype
+        remembers their weights, renormalised to one on every edge.
+        """
+        cells, remembered, several = [], [], False
+        for name in self.cells:
+            table = np.asarray(weights[name], np.float64)
+            kept = keep_operations(table, self.operations, self.rule, max_skips=max_skips)
+            nodes = picks(kept, self.operations)
+            cells.append((name, nodes))
+            remembered.append((name, shares(nodes, table, self.operations)))
+            several |= bool((kept.sum(axis=1) > 1).any())
+        return Genotype(self.name, tuple(cells), weights=tuple(remembered) if several else None)
+
+    def random_alphas(self, key: jax.Array, *, nodes: int) -> dict[str, jax.Array]:
+        """Logits {cell: (edges, operations)} of a genotype drawn uniformly; works inside jit."""
+        shape = (len(cell_edges(nodes)), len(self.operations))
+        none = jnp.asarray([name == NONE for name in self.operations])[None]
+
+        def table(cell_key):
+            # Under random strengths whatever the rule may keep is equally likely.
+            strength = jnp.where(none, -jnp.inf, jax.random.uniform(cell_key, shape))
+            return self._logits(self.rule.keep(strength), jnp.ones(()))
+
+        keys = jax.random.split(key, len(self.cells))
+        return {name: table(cell_key) for name, cell_key in zip(self.cells, keys)}
+
+    def one_hot_alphas(self, genotype: Genotype) -> dict[str, jax.Array]:
+        """Logits {cell: (edges, operations)} that give all weight to the picks of a genotype.
+
+        The picks of an edge share it as the genotype's weights say, evenly where it has none; an
+        edge without picks is `none`.
+        """
+        return {
+            name: self._logits(
+                jnp.asarray(kept_of(nodes, self.operations)),
+                jnp.asarray(
+                    place(nodes, genotype.cell_weights(name), self.operations), jnp.float32
+                ),
+            )
+            for name, nodes in genotype.cells
+        }
+
+    def example_genotype(self, nodes: int) -> Genotype:
+        """A genotype that stands in where none was searched yet; see `example`."""
+        edges = cell_edges(nodes)
+        table = np.zeros((len(edges), len(self.operations)))
+        for row, (_, source) in enumerate(edges):
+            for name in self.example[min(source, len(self.example) - 1)]:
+                table[row, self.operations.index(name)] = 1.0
+        return self.derive(dict.fromkeys(self.cells, table))
+
+    def check(self, genotype: Genotype, *, where: str = "genotype") -> Genotype:
+        """Returns `genotype` if the space holds it; otherwise UserError with the first misfit."""
+        real = [name for name in self.operations if name != NONE]
+        check_genotype(genotype, space=self.name, cells=self.cells, operations=real, where=where)
+        for name, nodes in genotype.cells:
+            kept = kept_of(nodes, self.operations)
+            if (
+                sum(map(len, nodes)) != kept.sum()
+                or (self.rule.keep(kept.astype(float)) != kept).any()
+            ):
+                raise UserError(
+                    f"{where}: cell {name!r} is not of space {self.name!r}, which keeps "
+                    f"{self.rule.says}; its picks are {nodes}"
+                )
+        return genotype
+
+    def _logits(self, kept: jax.Array, shares: jax.Array) -> jax.Array:
+        """log shares where kept and OFF elsewhere; `none` where nothing is kept."""
+        logits = jnp.where(kept, jnp.log(jnp.maximum(shares, LEAST)), OFF)
+        if NONE not in self.operations:
+            return logits
+        column = jnp.arange(len(self.operations)) == self.operations.index(NONE)
+        return jnp.where(kept.any(axis=1, keepdims=True) | ~column[None], logits, 0.0)
