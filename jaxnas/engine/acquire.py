@@ -2,7 +2,8 @@
 
 A batch is a dict as `data.batches` makes it: `kspace` complex64 (B, [C,] H, W), fully sampled,
 `sens` complex64 (B, C, H, W) where there are several coils, and, where known, `columns` bool
-(B, W): the columns that were encoded, the others being zero padding.
+(B, W): the columns that were encoded, the others being zero padding. It may bring the masks to
+train with: `mask` float32 (B, 1, W).
 """
 
 import functools
@@ -26,15 +27,15 @@ BANK = 64  # training masks per acceleration of the kinds that only NumPy draws
 def make_example(
     key: jax.Array, batch: Batch, acquisition: AcquisitionConfig, *, rows: int | None = None
 ) -> Example:
-    """A training example with masks drawn from `key`; for use inside a jitted step.
+    """A training example with the batch's own masks, else drawn from `key`; for a jitted step.
 
     Returns the measurement and its target complex64 (B, H, W), in the measurement's scaled units.
-    Every item draws its own acceleration and mask. With `rows` the batch is cut to one random
-    strip of that many rows (of all rows where there are fewer), scaled as the whole slice.
+    A drawn mask is an item's own, and so is its acceleration. With `rows` the batch is cut to one
+    random strip of that many rows (of all rows where there are fewer), scaled as the whole slice.
     """
     (size, *_, height, columns) = batch["kspace"].shape
     key_mask, key_start = jax.random.split(key)
-    masks = draw_masks(key_mask, size, columns, acquisition)
+    masks = batch["mask"] if "mask" in batch else draw_masks(key_mask, size, columns, acquisition)
     measurement, target = simulate(batch, masks, peak=acquisition.peak)
     if rows is None or rows >= height:
         return measurement, target

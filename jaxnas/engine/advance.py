@@ -45,8 +45,8 @@ class Advance:
     ) -> None:
         def advance(state: Any, batch: Any) -> tuple[Any, Readings]:
             new, metrics = step(state, batch)
-            _check_unchanged(state, new)
-            return new, _readings(metrics)
+            check_unchanged(state, new)
+            return new, make_readings(metrics)
 
         self._jitted = jax.jit(advance, donate_argnums=0)
         self._compiled: dict[Any, Callable] = {}
@@ -63,14 +63,16 @@ class Advance:
             return self._compiled[shapes](state, jax.device_put(batch))
 
 
-def _readings(metrics: Mapping[str, jax.Array]) -> Readings:
+def make_readings(metrics: Mapping[str, jax.Array]) -> Readings:
+    """The metrics of a step as readings; ValueError for one that is not a scalar."""
     for name, value in metrics.items():
         if jnp.shape(value) != ():
             raise ValueError(f"metric {name!r} must be a scalar, found shape {jnp.shape(value)}")
     return Readings(jnp.stack([jnp.float32(v) for v in metrics.values()]), tuple(metrics))
 
 
-def _check_unchanged(old: Any, new: Any) -> None:
+def check_unchanged(old: Any, new: Any) -> None:
+    """Raises ValueError, naming the leaf, unless two states have equal shapes and dtypes."""
     before, after = (jax.tree_util.tree_leaves_with_path(tree) for tree in (old, new))
     expected = {jax.tree_util.keystr(path): (x.shape, x.dtype) for path, x in before}
     found = {jax.tree_util.keystr(path): (x.shape, x.dtype) for path, x in after}

@@ -18,6 +18,7 @@ class CheckpointStore:
     """The newest `keep` checkpoints in `directory`, written in the background.
 
     One store per directory at a time. Close it, or use it as a context, before the process ends.
+    Where several processes share one state, each has a store and makes the same calls.
     """
 
     def __init__(self, directory: str | Path, *, keep: int = 2) -> None:
@@ -52,9 +53,10 @@ class CheckpointStore:
     def restore(self, target: Any) -> tuple[Any, Any] | None:
         """The newest readable (state, record), or None if nothing was ever saved.
 
-        `target` is a pytree of arrays or ShapeDtypeStructs like the saved one. Raises UserError
-        if the checkpoint has other leaves, shapes or dtypes, or if none can be read; a newer one
-        that cannot be read is removed with a warning.
+        `target` is a pytree of arrays or ShapeDtypeStructs like the saved one; the state comes back
+        on its devices, whatever those were on which it was saved. Raises UserError if the
+        checkpoint has other leaves, shapes or dtypes, or if none can be read; a newer one that
+        cannot be read is removed with a warning.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:

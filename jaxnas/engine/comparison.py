@@ -1,9 +1,14 @@
 """The evaluation stage: every network of a run and the classical methods on the test volumes."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from flax import linen as nn
 
 from jaxnas.core.files import write_atomic, write_json
 from jaxnas.engine.evaluate import (
+    Evaluation,
     classical_reconstructors,
     evaluate_reconstruction,
     network_reconstructor,
@@ -30,33 +35,40 @@ def compare(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
     for name, net in sorted(trainable(run).items(), key=lambda item: item[0] == DERIVED):
         params = trained_params(run, net, name)
         reconstructors[name] = network_reconstructor(net, params)
-        ref = dataset.source.slices[test[0]]
-        costs[name] = network_cost(net, ref.shape, coils=ref.coils).to_json()
+        costs[name] = cost_on(dataset, net)
     evaluation = evaluate_reconstruction(
         reconstructors, dataset.source, test, config.acquisition, batch=config.evaluate.batch
     )
     rows = summary_rows(evaluation, costs=costs)
-    write_atomic(run.path / "slices.csv", slices_csv(evaluation))
-    write_atomic(run.path / "examples.npz", examples_npz(evaluation))
-    write_json(run.path / "examples.json", evaluation.pictured)
-    write_json(
-        run.path / "metrics.json",
-        {
-            "schema": 1,
-            "task": "reconstruction",
-            "data": describe_data(run, dataset),
-            "convention": CONVENTION,
-            "rows": rows,
-        },
-    )
+    write_atomic(run.path / "slices.csv", slices_csv(evaluation.slices))
+    write_examples(run.path / "examples.npz", evaluation)
+    write_metrics(run, f"{config.data.source}: {describe_test(dataset)}", rows)
     return rows
 
 
-def describe_data(run: Run, dataset: Dataset) -> str:
-    """One line: source, test volumes and slices, image size."""
+def cost_on(dataset: Dataset, net: nn.Module) -> dict[str, int]:
+    """Parameters and operations of `net` for the first test slice of a dataset."""
+    ref = dataset.source.slices[dataset.slices("test")[0]]
+    return network_cost(net, ref.shape, coils=ref.coils).to_json()
+
+
+def describe_test(dataset: Dataset) -> str:
+    """One line: test volumes and slices, image size, coils."""
     volumes, slices = dataset.volumes["test"], dataset.slices("test")
     ref = dataset.source.slices[slices[0]]
     return (
-        f"{run.config.data.source}: {len(volumes)} test volumes, {len(slices)} slices, "
+        f"{len(volumes)} test volumes, {len(slices)} slices, "
         f"{ref.shape[0]}×{ref.shape[1]}, {ref.coils} coil{'s' if ref.coils > 1 else ''}"
     )
+
+
+def write_examples(path: Path, evaluation: Evaluation) -> None:
+    """Writes the pictured slice to the .npz file `path`, and beside it, as .json, what it is."""
+    write_atomic(path, examples_npz(evaluation))
+    write_json(path.with_suffix(".json"), evaluation.pictured)
+
+
+def write_metrics(run: Run, data: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes metrics.json; `data` says in a line what was evaluated."""
+    document = {"schema": 1, "task": "reconstruction", "data": data, "convention": CONVENTION}
+    write_json(run.path / "metrics.json", document | {"rows": rows})

@@ -11,19 +11,17 @@ from jaxnas.core.schema import OptimConfig
 def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
     """The optimiser of `config` for a run of `steps` steps.
 
-    Gradients are clipped to a global norm, then get `weight_decay` times the parameters (the L2
-    penalty, as in torch.optim), then go through Adam or momentum, then are scaled by the rate.
+    Gradients are clipped to a global norm, then go through Adam or momentum, then are scaled by
+    the rate. `weight_decay` times the parameters is added before Adam or momentum (the L2 penalty,
+    as in torch.optim), in `adamw` after it (decoupled, as in torch.optim.AdamW).
     Raises UserError if the warm-up does not fit into the run.
     """
     clip = optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip)
     decay = optax.add_decayed_weights(config.weight_decay)
-    first, second = config.betas
-    rules = {
-        "adam": optax.scale_by_adam(first, second),
-        "sgd": optax.trace(config.momentum),
-    }
+    adam, momentum = optax.scale_by_adam(*config.betas), optax.trace(config.momentum)
+    rules = {"adam": (decay, adam), "adamw": (adam, decay), "sgd": (decay, momentum)}
     rate = make_schedule(config, steps)
-    return optax.chain(clip, decay, rules[config.name], optax.scale_by_learning_rate(rate))
+    return optax.chain(clip, *rules[config.name], optax.scale_by_learning_rate(rate))
 
 
 def make_schedule(config: OptimConfig, steps: int) -> optax.Schedule:

@@ -2,12 +2,12 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxnas.engine.evaluate import Evaluation, SliceScore, VolumeScore
+from jaxnas.engine.evaluate import Evaluation, SliceScore
 
 PER_SLICE = ("psnr", "ssim", "nmse", "mse")
 PER_VOLUME = ("psnr", "ssim", "nmse")
@@ -22,26 +22,32 @@ def summary_rows(
     scores over volumes; None where not finite. `costs` maps a model to its `params` and `macs`,
     both 0 where a model is not listed.
     """
-    models = dict.fromkeys(score.model for score in evaluation.slices)
-    accelerations = dict.fromkeys(score.acceleration for score in evaluation.slices)
     rows = []
-    for model in models:
+    for model in dict.fromkeys(score.model for score in evaluation.slices):
         slices = [score for score in evaluation.slices if score.model == model]
         volumes = [score for score in evaluation.volumes if score.model == model]
-        for chosen in (*accelerations, "all"):
-            row = {"model": model, "acceleration": chosen}
-            row |= _summary(_at(slices, chosen), _at(volumes, chosen))
-            row |= {"params": 0, "macs": 0, **costs.get(model, {})}
-            rows.append(row)
+        cost = {"params": 0, "macs": 0, **costs.get(model, {})}
+        rows += [{"model": model, **row, **cost} for row in summaries(slices, volumes)]
     return rows
 
 
-def slices_csv(evaluation: Evaluation) -> str:
-    """The text of slices.csv: a header, then one line per model, volume, slice, acceleration."""
+def summaries(slices: Sequence[Any], volumes: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """What `summary_rows` says of one model: `acceleration`, `n` and the scores.
+
+    `slices` and `volumes` are scores of any class with the fields of SliceScore and VolumeScore.
+    """
+    for chosen in (*dict.fromkeys(score.acceleration for score in slices), "all"):
+        yield {"acceleration": chosen, **_summary(_at(slices, chosen), _at(volumes, chosen))}
+
+
+def slices_csv(
+    scores: Iterable[Sequence[Any]], *, fields: Sequence[str] = SliceScore._fields
+) -> str:
+    """The text of slices.csv: the names of the fields, then one line per score."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(SliceScore._fields)
-    for score in evaluation.slices:
+    writer.writerow(fields)
+    for score in scores:
         writer.writerow([f"{x:.7g}" if isinstance(x, float) else x for x in score])
     return text.getvalue()
 
@@ -57,7 +63,7 @@ def _at(scores: Iterable[Any], acceleration: int | float | str) -> list[Any]:
     return [s for s in scores if acceleration in ("all", s.acceleration)]
 
 
-def _summary(slices: Sequence[SliceScore], volumes: Sequence[VolumeScore]) -> dict[str, Any]:
+def _summary(slices: Sequence[Any], volumes: Sequence[Any]) -> dict[str, Any]:
     per_slice = {name: _spread(slices, name) for name in PER_SLICE}
     per_volume = {name: _spread(volumes, name) for name in PER_VOLUME}
     return {"n": len(slices), **per_slice, "volume": per_volume}

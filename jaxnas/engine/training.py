@@ -13,6 +13,7 @@ from flax import linen as nn
 from jaxnas.core import rng
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_json
+from jaxnas.core.schema import AcquisitionConfig, Config
 from jaxnas.data.batches import Batches, stack
 from jaxnas.engine.acquire import fixed_example
 from jaxnas.engine.advance import Advance
@@ -34,15 +35,33 @@ from jaxnas.spaces.supernet import fit_genotype
 TIMINGS = "timings.json"
 
 
-def check_trainable(run: Run, *, searched: bool, fresh: bool) -> None:
-    """Raises UserError for an unknown network, or a genotype missing or misfit; writes nothing.
+def model_names(config: Config) -> tuple[str, ...]:
+    """The networks that a config trains, at one site or across clients, each once."""
+    if config.federated is None:
+        return config.train.models
+    return tuple(dict.fromkeys(method.model for method in config.federated.methods))
 
-    With `searched` the genotype comes from a search in the same command; with `fresh` what the
-    run holds is about to go.
+
+def models_key(config: Config) -> str:
+    """The key that names them."""
+    return "train.models" if config.federated is None else "federated.methods"
+
+
+def trainable(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[str, nn.Module]:
+    """The networks of the config by name; builds them, computes and writes nothing.
+
+    With `searched` a search of the same command is still to find the genotype, and `derived` is
+    left out; with `fresh` what the run holds is about to go. UserError for an unknown network, or
+    a genotype missing or misfit.
     """
-    check_names(run.config.train.models)
-    if DERIVED in run.config.train.models and not searched:
-        find_genotype(run, fresh=fresh)
+    names = model_names(run.config)
+    check_names(names, where=models_key(run.config))
+    genotype = None
+    if searched:
+        names = tuple(name for name in names if name != DERIVED)
+    elif DERIVED in names:
+        genotype = find_genotype(run, fresh=fresh)
+    return {name: build_network(name, run.config.network, genotype=genotype) for name in names}
 
 
 def find_genotype(run: Run, *, fresh: bool = False) -> Genotype:
@@ -65,14 +84,6 @@ def find_genotype(run: Run, *, fresh: bool = False) -> Genotype:
             f"--workdir"
         )
     return genotype
-
-
-def trainable(run: Run) -> dict[str, nn.Module]:
-    """The networks of the config by name; UserError as in `check_trainable`."""
-    check_trainable(run, searched=False, fresh=False)
-    names = run.config.train.models
-    genotype = find_genotype(run) if DERIVED in names else None
-    return {name: build_network(name, run.config.network, genotype=genotype) for name in names}
 
 
 def training_steps(run: Run, slices: int) -> int:
@@ -122,42 +133,50 @@ def train_network(
                 checkpoint=run.config.checkpoint_every,
                 validate=config.validate_every,
             ),
-            validate=make_validation(run, dataset, net) if config.validate_every else None,
+            validate=_validation(run, dataset, net) if config.validate_every else None,
             clock=clock,
             quiet=run.quiet,
         )
 
 
 def make_validation(
-    run: Run, dataset: Dataset, net: nn.Module
-) -> Callable[[TrainState], dict[str, float]]:
-    """Returns validate(state): mean PSNR over the validation slices at every acceleration.
+    net: nn.Module,
+) -> Callable[[Any, Dataset, AcquisitionConfig], float]:
+    """Returns validate(params, dataset, acquisition): mean PSNR over the validation slices at
+    every acceleration.
 
     Masks are those of the evaluation, the data range is the maximum of the target slice.
     """
-    slices, acquisition = dataset.slices("valid"), run.config.acquisition
-    if not slices:
-        raise UserError(
-            f"{run.path / 'config.yaml'}: train.validate_every needs validation volumes; set "
-            f"data.split.valid or valid_fraction, or validate_every=0"
-        )
 
     @jax.jit
     def score(params, measurement, target):
         image, truth = magnitude(net.apply({"params": params}, measurement)), magnitude(target)
         return psnr(truth, image, data_range=truth.max(axis=(-2, -1)))[0]
 
-    def validate(state):
+    def validate(params, dataset, acquisition):
         scores = []
-        for i in slices:
+        for i in dataset.slices("valid"):
             item = dataset.source.read(i)
             batch = stack([item], indices=[i])
             for index in range(len(acquisition.accelerations)):
                 example = fixed_example(batch, [item.volume], acquisition, index)
-                scores.append(score(state.params, *example))
-        return {"valid_psnr": float(jnp.mean(jnp.stack(scores)))}
+                scores.append(score(params, *example))
+        return float(jnp.mean(jnp.stack(scores)))
 
     return validate
+
+
+def _validation(
+    run: Run, dataset: Dataset, net: nn.Module
+) -> Callable[[TrainState], dict[str, float]]:
+    """What the loop reports as `valid_psnr`; UserError without validation volumes."""
+    if not dataset.slices("valid"):
+        raise UserError(
+            f"{run.path / 'config.yaml'}: train.validate_every needs validation volumes; set "
+            f"data.split.valid or valid_fraction, or validate_every=0"
+        )
+    score = make_validation(net)
+    return lambda state: {"valid_psnr": score(state.params, dataset, run.config.acquisition)}
 
 
 def initial_state(run: Run, net: nn.Module, tx: optax.GradientTransformation) -> TrainState:

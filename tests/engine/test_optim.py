@@ -63,3 +63,56 @@ def test_adam_takes_the_penalty_before_its_moments():
 def test_clipping_bounds_the_global_norm():
     (after,) = walk({"name": "sgd", "clip": 1.0}, [[3.0, 4.0]], [0.0, 0.0])
     np.testing.assert_allclose(after, [-0.06, -0.08], rtol=1e-6)
+
+
+TARGET = np.array([1.0, -2.0, 0.5], np.float32)
+START = np.array([0.3, 0.4, -2.5], np.float32)
+
+
+def bowl(w):
+    """The gradient of a quartic with its minimum at TARGET."""
+    return (w - TARGET) ** 3
+
+
+def follow(config, steps, rate=3e-2):
+    """The parameters after every step down the bowl, at a constant rate."""
+    optimizer = OptimConfig(rate=rate, schedule="constant", betas=(0.8, 0.99), **config)
+    tx = make_optimizer(optimizer, steps)
+    params = jnp.asarray(START)
+    state, path = tx.init(params), []
+    for _ in range(steps):
+        updates, state = tx.update(jnp.asarray(bowl(np.asarray(params))), state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(np.asarray(params))
+    return np.stack(path)
+
+
+@pytest.mark.parametrize(("name", "torch_name"), [("adam", "Adam"), ("adamw", "AdamW")])
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_weight_decay_is_that_of_torch(name, torch_name, decay):
+    torch = pytest.importorskip("torch")
+    parameter = torch.nn.Parameter(torch.tensor(START))
+    rule = getattr(torch.optim, torch_name)
+    rule = rule([parameter], lr=3e-2, betas=(0.8, 0.99), weight_decay=decay)
+    path = []
+    for _ in range(30):
+        parameter.grad = torch.tensor(bowl(parameter.detach().numpy()))
+        rule.step()
+        path.append(parameter.detach().numpy().copy())
+    found = follow({"name": name, "weight_decay": decay}, 30)
+    np.testing.assert_allclose(found, np.stack(path), rtol=2e-5, atol=1e-6)
+
+
+def test_adamw_is_that_of_optax():
+    tx = optax.adamw(3e-2, 0.8, 0.99, weight_decay=0.3)
+    params, path = jnp.asarray(START), []
+    state = tx.init(params)
+    for _ in range(10):
+        updates, state = tx.update(jnp.asarray(bowl(np.asarray(params))), state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(np.asarray(params))
+    found = follow({"name": "adamw", "weight_decay": 0.3}, 10)
+    np.testing.assert_allclose(found, np.stack(path), rtol=1e-6)
+    # Decoupled: without a gradient the weights shrink by rate times decay and nothing else.
+    (after,) = walk({"name": "adamw", "weight_decay": 0.5}, [[0.0, 0.0]], [3.0, -0.5])
+    np.testing.assert_allclose(after, [2.85, -0.475], rtol=1e-6)

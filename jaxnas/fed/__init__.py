@@ -1,0 +1,1 @@
+"""Federated runs: many clients, one program, one round written once."""

@@ -1,0 +1,107 @@
+"""One local step of several clients: `vmap`, `map` or `loop`, with the same numbers.
+
+`vmap` computes the clients of a chunk together, `map` one after the other in one program, and
+`loop` calls the program of a single client for one at a time.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxnas.engine.advance import Readings, check_unchanged, make_readings
+from jaxnas.fed.feed import Part
+from jaxnas.fed.placement import Placement
+from jaxnas.fed.program import Program
+
+One = Callable[[Any, Any, Any], tuple[Any, Readings]]
+
+
+def vmap(one: One) -> One:
+    """All clients at once."""
+    return jax.vmap(one, in_axes=(0, 0, None))
+
+
+def map_(one: One) -> One:
+    """One client after the other, in one program."""
+    return lambda states, batches, anchor: jax.lax.map(
+        lambda client: one(*client, anchor), (states, batches)
+    )
+
+
+def loop(one: One) -> One:
+    """The only client of a stack of one."""
+    return lambda states, batches, anchor: _stack(one(*_unstack((states, batches)), anchor))
+
+
+BACKENDS: dict[str, Callable[[One], One]] = {"vmap": vmap, "map": map_, "loop": loop}
+
+
+class Backend:
+    """The compiled local step of a chunk, and the form in which it keeps the clients' states.
+
+    That form is a stack (k, ...), except for `loop` on one device: there it is the state of the
+    one client itself, so that the program is, to the bit, the one of a central run.
+    """
+
+    def __init__(self, program: Program, name: str, placement: Placement) -> None:
+        def one(state: Any, batch: Any, anchor: Any) -> tuple[Any, Readings]:
+            new, metrics = program.step(state, batch, anchor)
+            check_unchanged(state, new)
+            return new, make_readings(metrics)
+
+        self._place = placement
+        self._loops = name == "loop"
+        self._alone = self._loops and placement.devices == 1
+        step = one if self._alone else _sparing(placement.split(BACKENDS[name](one)))
+        self._step = placement.jit(step, out=placement.spread, donate=(0,))
+
+    def chunk_size(self, wanted: int) -> int:
+        """Clients in a chunk: as `wanted`, but one on each device where they are looped over."""
+        return self._place.devices if self._loops else wanted
+
+    def enter(self, stack: Any) -> Any:
+        """A stack (k, ...) in the form of the local steps; for use in `jax.jit`."""
+        return _unstack(stack) if self._alone else stack
+
+    def leave(self, tree: Any) -> Any:
+        """What the local steps return, as a stack (k, ...); for use in `jax.jit`."""
+        return _stack(tree) if self._alone else tree
+
+    def step(self, states: Any, part: Part, anchor: Any) -> tuple[Any, Readings]:
+        """One local step of the rows that are active in `part`; the states are donated.
+
+        All others stay as they are, bit by bit, with readings of 0. Readings have values (k, n).
+        ValueError while tracing as in `Advance`.
+        """
+        if self._alone:
+            return self._step(states, _unstack(part.batch), anchor)
+        batch, active = self._place.put((part.batch, part.active))
+        return self._step(states, batch, active, anchor)
+
+
+def _sparing(block: One) -> Callable:
+    """`block`, but only for the clients that are active, bool (k,)."""
+
+    def step(states, batches, active, anchor):
+        new, readings = block(states, batches, anchor)
+        nothing = jax.tree.map(jnp.zeros_like, readings)
+        return _choose(active, new, states), _choose(active, readings, nothing)
+
+    return step
+
+
+def _choose(active: jax.Array, new: Any, old: Any) -> Any:
+    def choose(x: jax.Array, y: jax.Array) -> jax.Array:
+        return jnp.where(active.reshape(-1, *[1] * (x.ndim - 1)), x, y)
+
+    return jax.tree.map(choose, new, old)
+
+
+def _unstack(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x[0], tree)
+
+
+def _stack(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x[None], tree)

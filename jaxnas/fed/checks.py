@@ -1,0 +1,86 @@
+"""What clients must have before a federated run begins; every error names the client."""
+
+from collections.abc import Sequence
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.schema import Config
+from jaxnas.data.source import SliceRef
+from jaxnas.fed.batches import search_halves
+from jaxnas.fed.clients import Client
+from jaxnas.mri import masks
+
+
+def check_alike(clients: Sequence[Client]) -> None:
+    """UserError unless all training slices have one shape, coil count and scale, and every mask
+    can be drawn: the clients are computed together, with one network."""
+    first = clients[0]
+    reference = first.dataset.source.slices[first.dataset.slices("train")[0]]
+    for client in clients:
+        for i in client.dataset.slices("train"):
+            ref = client.dataset.source.slices[i]
+            if (ref.shape, ref.coils) != (reference.shape, reference.coils):
+                raise UserError(
+                    f"client {client.name!r}: volume {ref.volume!r} is {_kind(ref)}, but "
+                    f"{reference.volume!r} of client {first.name!r} is {_kind(reference)}; "
+                    f"expected one size and coil count everywhere, set data.crop, data.pad or "
+                    f"data.coils"
+                )
+        if client.acquisition.peak != first.acquisition.peak:
+            raise UserError(
+                f"client {client.name!r}: acquisition.peak is {client.acquisition.peak:g}, client "
+                f"{first.name!r} has {first.acquisition.peak:g}; expected one scale for the "
+                f"network they share"
+            )
+        _check_masks(client, reference.shape[1])
+
+
+def check_halves(config: Config, clients: Sequence[Client]) -> None:
+    """UserError for a client whose training volumes do not make two halves of a batch each."""
+    for client in clients:
+        volumes = client.dataset.volumes["train"]
+        if len(volumes) < 2:
+            raise UserError(
+                f"client {client.name!r}: has {len(volumes)} training volume; a search needs at "
+                f"least 2, one half for the weights and one for the architecture, add volumes or "
+                f"change data.split"
+            )
+        for half in search_halves(config, client):
+            _check_batch(client, "search.batch", config.search.batch, len(half), " in one half")
+
+
+def check_batches(config: Config, clients: Sequence[Client]) -> None:
+    """UserError for a client with less than a batch, or without the validation that is asked."""
+    for client in clients:
+        slices = len(client.dataset.slices("train"))
+        _check_batch(client, "train.batch", config.train.batch, slices, "")
+        if config.train.validate_every and not client.dataset.volumes["valid"]:
+            raise UserError(
+                f"client {client.name!r}: has no validation volume, which train.validate_every "
+                f"needs; set data.split.valid or valid_fraction, or validate_every=0"
+            )
+
+
+def _check_batch(client: Client, key: str, size: int, slices: int, what: str) -> None:
+    if slices < size:
+        raise UserError(
+            f"client {client.name!r}: has {slices} training slices{what}, fewer than the batch of "
+            f"{size}; lower {key} or give it more volumes"
+        )
+
+
+def _check_masks(client: Client, columns: int) -> None:
+    """Every acceleration can be drawn on that many columns."""
+    try:
+        masks.validate(
+            client.acquisition.mask,
+            accelerations=client.acquisition.accelerations,
+            center_fractions=client.acquisition.center_fractions,
+            columns=columns,
+        )
+    except UserError as error:
+        raise UserError(f"client {client.name!r}: {error}") from None
+
+
+def _kind(ref: SliceRef) -> str:
+    coils = f"{ref.coils} coil{'s' if ref.coils > 1 else ''}"
+    return f"{ref.shape[0]}×{ref.shape[1]} with {coils}"

@@ -1,0 +1,226 @@
+"""The clients of a federated run: from the config to each one's data, acquisition and weight."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.schema import AcquisitionConfig, ClientConfig, Config, DataConfig, PartitionConfig
+from jaxnas.data.labels import volume_labels
+from jaxnas.data.source import Source, volume_names
+from jaxnas.engine.sources import CACHE_BYTES, Dataset, ready_source, split_dataset
+from jaxnas.fed.partition import (
+    Partition,
+    dirichlet_partition,
+    even_partition,
+    natural_partition,
+)
+
+POOLED = "all"  # the row of all clients together; no client may be called that
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client: its volumes, how it acquires, and what its update weighs in the average."""
+
+    name: str
+    dataset: Dataset
+    acquisition: AcquisitionConfig
+    weight: float
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What a client is made of: some volumes of one opened data section."""
+
+    name: str
+    data: DataConfig
+    source: Source
+    volumes: tuple[str, ...]
+    acquisition: AcquisitionConfig
+    weight: float | None = None
+
+
+def open_clients(config: Config) -> tuple[Client, ...]:
+    """The clients of a federated config, each split into train, valid and test by volume.
+
+    With fractions every client is split by itself; with patterns the whole data is, and a client
+    has its part of each group. The weight is the one given, else the number of training slices or
+    1. UserError, naming the client, where it has no data, one volume is at two clients, or no
+    volume is left for a group.
+    """
+    if config.federated.partition is None:
+        shares = _listed(config)
+    else:
+        shares = _parted(config, config.federated.partition)
+    _check_names(shares)
+    _check_disjoint(shares)
+    return tuple(_client(config, share) for share in shares)
+
+
+def describe_client(client: Client) -> str:
+    """One line for a person: volumes, slices, accelerations, weight."""
+    slices = {split: len(client.dataset.slices(split)) for split in client.dataset.volumes}
+    held = ", ".join(
+        f"{len(volumes)} {split} ({slices[split]} slices)"
+        for split, volumes in client.dataset.volumes.items()
+        if volumes
+    )
+    factors = ", ".join(f"{a:g}×" for a in client.acquisition.accelerations)
+    return f"client {client.name}: {held}; {client.acquisition.mask} {factors}"
+
+
+def _listed(config: Config) -> list[_Share]:
+    """The clients that a config lists; those of one data section share its source."""
+    asked = [
+        (client, client.data or config.data, client.acquisition or config.acquisition)
+        for client in config.federated.clients
+    ]
+    kinds = {(data, min(acquisition.center_fractions)) for _, data, acquisition in asked}
+    sources: dict[tuple[DataConfig, float], Source] = {}
+    shares = []
+    for client, data, acquisition in asked:
+        kind = (data, min(acquisition.center_fractions))
+        if kind not in sources:
+            with _named(f"client {client.name!r}"):
+                sources[kind] = _open(config, *kind, CACHE_BYTES // len(kinds))
+        names = volume_names(sources[kind])
+        volumes = names if client.volumes is None else _matching(client, names)
+        shares.append(_Share(client.name, data, sources[kind], volumes, acquisition, client.weight))
+    return shares
+
+
+def _parted(config: Config, partition: PartitionConfig) -> list[_Share]:
+    """The clients that a partition makes of the config's data."""
+    fraction = min(config.acquisition.center_fractions)
+    source = _open(config, config.data, fraction, CACHE_BYTES)
+    parts = _partition(config, partition, source)
+    return [
+        _Share(name, config.data, source, volumes, config.acquisition)
+        for name, volumes in parts.items()
+    ]
+
+
+def _partition(config: Config, partition: PartitionConfig, source: Source) -> Partition:
+    names = volume_names(source)
+    if partition.method == "even":
+        return even_partition(
+            names, clients=partition.clients, seed=config.seed, least=_least(config)
+        )
+    with _named("federated.partition.by"):
+        labels = volume_labels(source, partition.by)
+    if partition.method == "natural":
+        return natural_partition(labels)
+    return dirichlet_partition(
+        labels,
+        clients=partition.clients,
+        concentration=partition.concentration,
+        seed=config.seed,
+        least=_least(config),
+    )
+
+
+def _least(config: Config) -> int:
+    """Volumes a client needs so that its split, and its halves in a search, have one each.
+
+    Patterns split the whole data, so nothing can be promised to one client.
+    """
+    split = config.data.split
+    if split.train is not None:
+        return 1
+    return 2 + (split.valid_fraction > 0) + ("search" in config.stages)
+
+
+def _open(config: Config, data: DataConfig, center_fraction: float, cache_bytes: int) -> Source:
+    return ready_source(
+        data,
+        config.network,
+        center_fraction=center_fraction,
+        seed=config.seed,
+        cache_bytes=cache_bytes,
+    )
+
+
+def _client(config: Config, share: _Share) -> Client:
+    with _named(f"client {share.name!r}"):
+        dataset = _split(share, config.seed)
+    if not dataset.volumes["train"] or not dataset.volumes["test"]:
+        lacking = "test" if dataset.volumes["train"] else "training"
+        raise UserError(
+            f"client {share.name!r}: none of its {len(share.volumes)} volumes is a {lacking} "
+            f"volume; change data.split or the volumes of this client"
+        )
+    weight = share.weight
+    if weight is None:
+        samples = config.federated.weights == "samples"
+        weight = len(dataset.slices("train")) if samples else 1.0
+    return Client(share.name, dataset, share.acquisition, float(weight))
+
+
+def _split(share: _Share, seed: int) -> Dataset:
+    split = share.data.split
+    if split.train is None:
+        return split_dataset(share.source, share.volumes, split, seed=seed)
+    whole = split_dataset(share.source, volume_names(share.source), split, seed=seed)
+    own = set(share.volumes)
+    parts = {
+        group: tuple(volume for volume in volumes if volume in own)
+        for group, volumes in whole.volumes.items()
+    }
+    return Dataset(share.source, parts)
+
+
+def _matching(client: ClientConfig, names: Sequence[str]) -> tuple[str, ...]:
+    """The volumes that a client's patterns pick."""
+    for pattern in client.volumes:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UserError(
+                f"client {client.name!r}: pattern {pattern!r} matches none of the {len(names)} "
+                f"volumes ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}); expected "
+                f"at least one, correct its volumes"
+            )
+    return tuple(n for n in names if any(fnmatchcase(n, pattern) for pattern in client.volumes))
+
+
+def _check_names(shares: Sequence[_Share]) -> None:
+    for share in shares:
+        if share.name == POOLED:
+            raise UserError(
+                f"client {POOLED!r}: that name stands for all clients together; choose another"
+            )
+        if not share.volumes:
+            raise UserError(
+                f"client {share.name!r}: has no volume; expected at least one, list some in its "
+                f"volumes or leave that key out"
+            )
+
+
+def _check_disjoint(shares: Sequence[_Share]) -> None:
+    """UserError for a volume of one dataset at two clients."""
+    owners: dict[tuple, str] = {}
+    for share in shares:
+        for volume in share.volumes:
+            key = (_origin(share.data), volume)
+            if key in owners:
+                raise UserError(
+                    f"client {share.name!r}: volume {volume!r} is at client {owners[key]!r} "
+                    f"already; expected every volume at one client, make their volumes exclusive"
+                )
+            owners[key] = share.name
+
+
+def _origin(data: DataConfig) -> tuple:
+    """What makes two volumes of one name the same: where they are stored, not how they are cut."""
+    paths = (data.path,) if isinstance(data.path, str) else data.path or ()
+    return (data.source, tuple(sorted(str(Path(path).resolve()) for path in paths)), data.dataset)
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """A block whose errors say what they belong to."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None

@@ -1,0 +1,130 @@
+"""The evaluation stage across clients: every method at every client, with the client's own model,
+test volumes and acquisition."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from jaxnas.core.files import write_atomic
+from jaxnas.core.schema import Config
+from jaxnas.engine.comparison import cost_on, describe_test, write_examples, write_metrics
+from jaxnas.engine.evaluate import (
+    Evaluation,
+    SliceScore,
+    VolumeScore,
+    classical_reconstructors,
+    evaluate_reconstruction,
+    network_reconstructor,
+)
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.scores import slices_csv, summaries
+from jaxnas.engine.training import trainable
+from jaxnas.fed.clients import POOLED, Client
+from jaxnas.fed.training import method_name, trained_params
+
+EXAMPLES = "examples"
+
+
+class Contender(NamedTuple):
+    """A row of the comparison: a network and the label of its method, or an untrained method."""
+
+    model: str
+    strategy: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called among reconstructors and examples."""
+        return self.model if self.strategy is None else f"{self.model}/{self.strategy}"
+
+
+@dataclass(frozen=True)
+class ClientEvaluation:
+    """The scores of all contenders, by their names, at one client."""
+
+    client: Client
+    evaluation: Evaluation
+
+    def slices(self, contender: Contender) -> list[SliceScore]:
+        """The slices that a contender reconstructed."""
+        return [s for s in self.evaluation.slices if s.model == contender.name]
+
+    def volumes(self, contender: Contender) -> list[VolumeScore]:
+        """The volumes that a contender reconstructed."""
+        return [v for v in self.evaluation.volumes if v.model == contender.name]
+
+
+def compare(run: Run, clients: Sequence[Client]) -> list[dict[str, Any]]:
+    """Writes metrics.json, slices.csv and examples of every client; returns the rows."""
+    config, nets = run.config, trainable(run)
+    names = [client.name for client in clients]
+    trained = {
+        method_name(method): (
+            nets[method.model],
+            trained_params(run, method, nets[method.model], names),
+        )
+        for method in config.federated.methods
+    }
+    results = []
+    for i, client in enumerate(clients):
+        reconstructors = classical_reconstructors(config.evaluate) | {
+            name: network_reconstructor(net, params[i]) for name, (net, params) in trained.items()
+        }
+        evaluation = evaluate_reconstruction(
+            reconstructors,
+            client.dataset.source,
+            client.dataset.slices("test"),
+            client.acquisition,
+            batch=config.evaluate.batch,
+        )
+        write_examples(run.path / EXAMPLES / f"{client.name}.npz", evaluation)
+        results.append(ClientEvaluation(client, evaluation))
+    costs = {name: cost_on(clients[0].dataset, net) for name, net in nets.items()}
+    rows = [
+        row | {"params": 0, "macs": 0, **costs.get(contender.model, {})}
+        for contender in contenders(config)
+        for row in client_rows(contender, results)
+    ]
+    write_atomic(run.path / "slices.csv", client_slices(contenders(config), results))
+    write_metrics(run, describe_data(config, clients), rows)
+    return rows
+
+
+def contenders(config: Config) -> list[Contender]:
+    """What is compared, in the order of tables: untrained methods, then those of the config."""
+    return [Contender(name) for name in config.evaluate.classical] + [
+        Contender(method.model, method.label) for method in config.federated.methods
+    ]
+
+
+def client_rows(
+    contender: Contender, results: Sequence[ClientEvaluation]
+) -> Iterator[dict[str, Any]]:
+    """The rows of one contender: of every client, then of all their slices pooled.
+
+    Each has one row per acceleration and one over all of them.
+    """
+    place = {"model": contender.model}
+    if contender.strategy is not None:
+        place["strategy"] = contender.strategy
+    for client, own in {**{r.client.name: [r] for r in results}, POOLED: results}.items():
+        slices = [score for result in own for score in result.slices(contender)]
+        volumes = [score for result in own for score in result.volumes(contender)]
+        for row in summaries(slices, volumes):
+            yield place | {"client": client, **row}
+
+
+def client_slices(order: Sequence[Contender], results: Sequence[ClientEvaluation]) -> str:
+    """The text of slices.csv, with the columns `strategy` and `client` after the model."""
+    model, *rest = SliceScore._fields
+    scores = (
+        (contender.model, contender.strategy, result.client.name, *score[1:])
+        for contender in order
+        for result in results
+        for score in result.slices(contender)
+    )
+    return slices_csv(scores, fields=(model, "strategy", "client", *rest))
+
+
+def describe_data(config: Config, clients: Sequence[Client]) -> str:
+    """One line: the test volumes of every client."""
+    return "; ".join(f"{client.name}: {describe_test(client.dataset)}" for client in clients)

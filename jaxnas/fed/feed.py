@@ -1,0 +1,105 @@
+"""The batches of a round in the order they are computed: chunk by chunk, local step by step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+
+class RoundData(Protocol):
+    """The local batches of one round, read when they are needed and by several threads.
+
+    number: the round, from 0.
+    steps: int (C,), the local steps of every client, at least one; the same in every round.
+    """
+
+    number: int
+    steps: np.ndarray
+
+    def batch(self, client: int, step: int) -> Any:
+        """The (nested) dict of NumPy arrays of a client's local step in [0, steps[client])."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Clients that are computed together: `rows` int32 (k,) and their local `steps` int (k,).
+
+    Rows that only fill up the devices have no steps and a number past the last client.
+    """
+
+    rows: np.ndarray
+    steps: np.ndarray
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stacked batch (k, ...) and the rows it belongs to, bool (k,)."""
+
+    batch: Any
+    active: np.ndarray
+
+    @property
+    def shapes(self) -> Any:
+        """Structure, shapes and dtypes of the batch; hashable."""
+        return _shapes(self.batch)
+
+
+def make_chunks(clients: np.ndarray, steps: np.ndarray, *, size: int, multiple: int) -> list[Chunk]:
+    """The `clients` of a round in chunks of `size`, the last one smaller, each filled up to a
+    `multiple`; `steps` int (C,) are those of all clients.
+
+    Clients with equally many steps go together: a chunk waits for its longest.
+    """
+    order = clients[np.argsort(steps[clients], kind="stable")]
+    found = []
+    for first in range(0, len(order), size):
+        rows = order[first : first + size]
+        fill = -len(rows) % multiple
+        found.append(
+            Chunk(
+                np.pad(rows, (0, fill), constant_values=len(steps)).astype(np.int32),
+                np.pad(steps[rows], (0, fill)),
+            )
+        )
+    return found
+
+
+class Feed:
+    """All local batches of a round by number, as `prefetch` wants them."""
+
+    def __init__(self, data: RoundData, chunks: Sequence[Chunk]) -> None:
+        self.data = data
+        self.jobs = [(chunk, step) for chunk in chunks for step in range(chunk.steps.max())]
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def batch(self, number: int) -> list[Part]:
+        """The local step in parts of equal shapes: one, unless clients differ in them.
+
+        A row without a batch of its own in a part holds a copy of another's.
+        """
+        chunk, step = self.jobs[number]
+        own = {
+            row: self.data.batch(int(chunk.rows[row]), step)
+            for row in np.flatnonzero(step < chunk.steps)
+        }
+        groups: dict[Any, list[int]] = {}
+        for row, batch in own.items():
+            groups.setdefault(_shapes(batch), []).append(row)
+        return [_part(own, group, len(chunk.rows)) for group in groups.values()]
+
+
+def _part(own: dict[int, Any], group: list[int], size: int) -> Part:
+    batches = [own[row if row in group else group[0]] for row in range(size)]
+    return Part(
+        jax.tree.map(lambda *arrays: np.stack(arrays), *batches),
+        np.isin(np.arange(size), group),
+    )
+
+
+def _shapes(batch: Any) -> Any:
+    leaves, structure = jax.tree.flatten(batch)
+    return structure, tuple((x.shape, x.dtype) for x in leaves)

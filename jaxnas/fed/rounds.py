@@ -1,0 +1,218 @@
+"""A federated round, written once: local steps at every client that takes part, then the average.
+
+Strategies fill its gaps (`fed.strategies`), programs are the local step (`fed.program`), backends
+say how clients share a device (`fed.backends`), and all of them meet in `fed.exchange`.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.schema import FederatedConfig
+from jaxnas.data.batches import prefetch
+from jaxnas.engine.advance import Readings
+from jaxnas.engine.clock import Clock
+from jaxnas.engine.loop import AHEAD
+from jaxnas.fed.backends import Backend
+from jaxnas.fed.exchange import Exchange, Report, Tally
+from jaxnas.fed.feed import Chunk, Feed, Part, RoundData, make_chunks
+from jaxnas.fed.outcome import check_outcome, make_outcome, make_row
+from jaxnas.fed.participation import check_weights, draw_participants, normalised
+from jaxnas.fed.paths import leaf_paths
+from jaxnas.fed.placement import Placement
+from jaxnas.fed.program import Program
+from jaxnas.fed.state import FedState, Model
+from jaxnas.fed.strategies import Strategy
+from jaxnas.fed.traffic import Traffic, measure_traffic
+
+
+class Federation:
+    """The `advance` of `run_loop` for a federated run: one call is one round.
+
+    Every client begins round r at step r · max(steps) of the optimisers' schedules and of its
+    draws, so that clients of unequal size reach the end of a schedule together: make optimisers
+    for rounds · max(steps) steps.
+
+    `names` and `weights` (C,) are those of the clients. Of `config` it follows participation,
+    optimizer, bad_update, backend, chunk and devices. UserError if a chunk cannot be divided
+    among the devices, if there are too few of these, or for weights that cannot be averaged with.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        strategy: Strategy,
+        *,
+        names: Sequence[str],
+        weights: np.ndarray,
+        config: FederatedConfig,
+        seed: int,
+        clock: Clock | None = None,
+    ) -> None:
+        self.strategy, self.names, self.config, self.seed = strategy, tuple(names), config, seed
+        self.weights = check_weights(weights, names, fraction=config.participation)
+        self.clock = clock or Clock()
+        self._check_chunk()
+        self._place = Placement(config.devices)
+        self._backend = Backend(program, config.backend, self._place)
+        self._compile(Exchange(program, strategy, len(names), config.optimizer == "keep"))
+        self._traffic: Traffic | None = None
+        self._seen: set[Any] = set()
+
+    @property
+    def clients(self) -> int:
+        """The number of clients, C."""
+        return len(self.names)
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes per participating client and round; ValueError before `init` has seen a model."""
+        if self._traffic is None:
+            raise ValueError("the traffic depends on the model: call init first")
+        return self._traffic
+
+    def participants(self, number: int) -> np.ndarray:
+        """The clients of round `number`, ascending, int (n,); a pure function of (seed, round)."""
+        return draw_participants(
+            self.seed, number, clients=self.clients, fraction=self.config.participation
+        )
+
+    def init(self, key: jax.Array, model: Model) -> FedState:
+        """The state before round 0: every client has `model`; `key` is the run's root key.
+
+        UserError if a pattern of the strategy matches no leaf.
+        """
+        self.strategy.shared.check(leaf_paths(model))
+        state = self._init(key, model)
+        self._traffic = measure_traffic(state.server, state.memory)
+        return state
+
+    def client_model(self, state: FedState, client: int) -> Model:
+        """The whole model that a client would use now: what it would begin a round with."""
+        return self._model(state.server, state.held, client)
+
+    def __call__(self, state: FedState, data: RoundData) -> tuple[FedState, Readings]:
+        """One round; `state` is gone afterwards.
+
+        Readings are the metrics of the program, each a mean over the local steps of a client, then
+        over the clients with the weights of the average; `<metric>/<client>` for every client
+        that took part and is finite; and `dropped`, the number of others, under `bad_update:
+        drop`.
+
+        Raises Diverged, naming clients and round, for an update that is not finite under
+        `bad_update: stop`, or if none is left; and ValueError for the data of another round.
+        """
+        number, steps = int(state.round), np.asarray(data.steps)
+        self._check_data(data.number, number, steps)
+        clients = self.participants(number)
+        shares = np.zeros(self.clients + 1, np.float32)  # the last for rows that only fill up
+        shares[clients] = normalised(self.weights[clients])
+        size = self._backend.chunk_size(self.config.chunk or len(clients))
+        chunks = make_chunks(clients, steps, size=size, multiple=self._place.devices)
+        start = np.int32(number * steps.max())
+
+        with self._phase("open"):
+            anchor = self._anchor(state.server, state.memory, state.round)
+            tally = Tally(*self._open(state.server, state.memory), state.held, state.optim)
+        feed, reports = Feed(data, chunks), []
+        with closing(prefetch(feed, 0, len(feed))) as stream:
+            for chunk in chunks:
+                tally, report = self._train(state, tally, chunk, start, anchor, stream, shares)
+                reports.append(report)
+        with self._phase("settle"):
+            server, done = self._settle(state.server, tally.average.mean, state.round)
+            outcome = make_outcome(chunks, jax.device_get(reports))
+        self.clock.steps += 1
+
+        about = {"names": self.names, "weights": shares, "bad_update": self.config.bad_update}
+        check_outcome(outcome, number, **about)
+        state = state.replace(
+            server=server, memory=tally.memory, held=tally.held, optim=tally.optim, round=done
+        )
+        return state, make_row(outcome, **about)
+
+    def _train(
+        self,
+        state: FedState,
+        tally: Tally,
+        chunk: Chunk,
+        start: np.int32,
+        anchor: Any,
+        stream: Iterator[list[Part]],
+        shares: np.ndarray,
+    ) -> tuple[Tally, Report]:
+        """All local steps of a chunk. Its states end with this call, before the next one's begin.
+
+        Waits for the device only where it is `AHEAD` steps behind.
+        """
+        with self._phase("enter", len(chunk.rows)):
+            clients = self._enter(
+                state.key, state.server, tally.held, tally.optim, chunk.rows, start
+            )
+        total, waiting = None, deque()
+        for _ in range(chunk.steps.max()):
+            with self.clock.phase("data"):
+                parts = next(stream)
+            for part in parts:
+                with self._phase("step", part.shapes):
+                    clients, readings = self._backend.step(clients, part, anchor)
+                    total = readings if total is None else self._add(total, readings)
+                    waiting.append(readings)
+                    if len(waiting) > AHEAD:
+                        jax.block_until_ready(waiting.popleft())
+        with self._phase("take in", len(chunk.rows)):
+            return self._take_in(tally, clients, total, chunk.rows, shares[chunk.rows])
+
+    def _compile(self, exchange: Exchange) -> None:
+        """Everything that runs on the devices; each part is traced once per shape."""
+        place, backend = self._place, self._backend
+
+        def enter(*args: Any) -> Any:
+            return backend.enter(exchange.enter(*args))
+
+        def take_in(tally, states, readings, rows, shares):
+            states, readings = backend.leave((states, readings))
+            return exchange.take_in(tally, states, readings, rows, shares)
+
+        one, many = place.everywhere, place.stack(exchange.clients)
+        tally = Tally(one, one, many, many)
+        self._init = place.jit(exchange.init, out=FedState(one, one, many, many, one, one))
+        self._open = place.jit(exchange.open, out=one)
+        self._anchor = place.jit(exchange.strategy.anchor, out=one)
+        self._enter = place.jit(enter, out=place.spread)
+        self._add = place.jit(_add, out=place.spread)
+        self._take_in = place.jit(take_in, out=(tally, one), donate=(0,))
+        self._settle = place.jit(exchange.settle, out=one, donate=(1,))
+        # Wherever the state is: it may have been restored without a mesh, to be looked at.
+        self._model = jax.jit(exchange.model)
+
+    def _phase(self, name: str, *shape: Any) -> AbstractContextManager:
+        """The clock's `compile` where something of that shape is called for the first time."""
+        known = (name, shape) in self._seen
+        self._seen.add((name, shape))
+        return self.clock.phase("step" if known else "compile")
+
+    def _check_chunk(self) -> None:
+        chunk, devices = self.config.chunk, self.config.devices
+        if chunk is not None and chunk % devices:
+            raise UserError(
+                f"federated.chunk: {chunk} clients cannot be divided evenly among {devices} "
+                f"devices; make chunk a multiple of federated.devices"
+            )
+
+    def _check_data(self, found: int, number: int, steps: np.ndarray) -> None:
+        if found != number:
+            raise ValueError(f"expected the data of round {number}, found those of {found}")
+        if steps.shape != (self.clients,) or steps.min() < 1:
+            raise ValueError(
+                f"expected steps ({self.clients},) of at least 1, one per client, found {steps}"
+            )
+
+
+def _add(total: Readings, readings: Readings) -> Readings:
+    return jax.tree.map(lambda a, b: a + b, total, readings)

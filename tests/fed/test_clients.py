@@ -1,0 +1,225 @@
+"""Clients from a config: their volumes, splits and weights, and what is refused before a run."""
+
+import json
+
+import pytest
+
+from jaxnas.core.errors import UserError
+from jaxnas.data.make import make_dataset
+from jaxnas.data.synthetic import SyntheticSource
+from jaxnas.fed.checks import check_alike, check_batches, check_halves
+from jaxnas.fed.clients import open_clients
+from jaxnas.fed.roster import ROSTER, check_roster, read_roster, write_roster
+from tests.fed.sites import SIZE, by_contrast, federated_config, volume
+
+SOME_T2 = ["*_00[01][135]_T2"]  # volumes 1, 5 and 13
+
+
+def volumes(client):
+    """All volumes of a client, of whatever group."""
+    return {name for group in client.dataset.volumes.values() for name in group}
+
+
+@pytest.mark.parametrize(
+    "partition",
+    [
+        {"method": "natural", "by": "contrast"},
+        {"method": "natural", "by": "(T[12]|FLAIR|PD)$"},
+        {"method": "dirichlet", "by": "contrast", "clients": 4, "concentration": 0.1},
+        {"method": "even", "clients": 4},
+    ],
+    ids=["label", "pattern", "dirichlet", "even"],
+)
+def test_partitions_give_every_client_all_it_needs(partition):
+    config = federated_config(federated={"partition": partition})
+    clients = open_clients(config)
+    assert sorted(v for c in clients for v in volumes(c)) == [volume(i) for i in range(16)]
+    if partition["method"] == "natural":
+        assert [c.name for c in clients] == ["FLAIR", "PD", "T1", "T2"]
+        assert all(v.endswith(c.name) for c in clients for v in volumes(c))
+    for check in (check_halves, check_batches):
+        check(config, clients)
+    check_alike(clients)
+
+
+def test_listed_clients_have_what_they_ask_for():
+    magic = {"mask": "magic", "accelerations": [3], "center_fractions": [0.1]}
+    t1, pd = by_contrast("T1", "PD")
+    t2 = {"name": "T2", "volumes": SOME_T2, "weight": 2.5}
+    config = federated_config(federated={"clients": [t1, pd | {"acquisition": magic}, t2]})
+    t1, pd, t2 = open_clients(config)
+    assert volumes(t1) == {volume(i) for i in (0, 4, 8, 12)}
+    assert volumes(t2) == {volume(i) for i in (1, 5, 13)}
+    assert t1.acquisition == t2.acquisition == config.acquisition
+    assert pd.acquisition.mask == "magic"
+    assert [len(t2.dataset.volumes[group]) for group in ("train", "valid", "test")] == [1, 1, 1]
+    assert (t1.weight, t2.weight) == (2 * 3, 2.5)  # slices of two training volumes, and as given
+
+
+def test_equal_weights():
+    clients = by_contrast("T1", "T2")
+    clients[1]["volumes"] = SOME_T2
+    config = federated_config(federated={"clients": clients, "weights": "equal"})
+    assert [client.weight for client in open_clients(config)] == [1.0, 1.0]
+
+
+def test_patterns_split_the_whole_data_and_fractions_every_client():
+    """A client has its part of every group, though no pattern names the client."""
+    split = {
+        "train": ["*_000[0-7]_*"],
+        "valid": ["*_001[0-1]_*"],
+        "test": ["*_000[89]*", "*_001[2-5]_*"],
+    }
+    config = federated_config(split=split, federated={"clients": by_contrast("T1", "T2", "PD")})
+    t1, t2, pd = (client.dataset.volumes for client in open_clients(config))
+    assert (t1["train"], t1["test"]) == ((volume(0), volume(4)), (volume(8), volume(12)))
+    assert (t2["valid"], pd["valid"]) == ((), (volume(11),))
+
+
+def test_clients_share_the_source_of_one_data_section():
+    """Their slices are cached once; coil maps of another centre fraction need another source."""
+    narrow = {"accelerations": [4], "center_fractions": [0.1]}
+    t1, t2, pd = by_contrast("T1", "T2", "PD")
+    clients = federated_config(federated={"clients": [t1, t2, pd | {"acquisition": narrow}]})
+    first, second, third = (client.dataset.source for client in open_clients(clients))
+    assert first is second and first is not third
+    assert first.max_bytes == third.max_bytes
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two folders with files of the same names, of other sizes."""
+    found = []
+    for seed, size in ((1, SIZE), (2, SIZE + 4)):
+        found.append(tmp_path_factory.mktemp(f"site{seed}"))
+        make_dataset(found[-1], SyntheticSource(volumes=4, slices=2, size=size, seed=seed))
+    return found
+
+
+def at_sites(folders, second):
+    """A client per folder, the second with more keys of its data section."""
+    data = [{"source": "fastmri", "path": str(folder)} for folder in folders]
+    clients = [{"name": "a", "data": data[0]}, {"name": "b", "data": data[1] | second}]
+    return federated_config(federated={"clients": clients})
+
+
+def test_data_of_their_own(folders):
+    """Files of one name in two folders are two volumes."""
+    clients = open_clients(at_sites(folders, {"crop": [SIZE, SIZE]}))
+    assert volumes(clients[0]) == volumes(clients[1]) and len(volumes(clients[0])) == 4
+    check_alike(clients)
+
+
+def test_another_size_is_refused(folders):
+    clients = open_clients(at_sites(folders, {}))
+    with pytest.raises(UserError, match=r"client 'b': volume .*20×20 with 1 coil.*data\.crop"):
+        check_alike(clients)
+
+
+@pytest.mark.parametrize(
+    ("clients", "message"),
+    [
+        ([{"name": "a", "volumes": ["*_T9"]}], r"client 'a': pattern '\*_T9' matches none of the"),
+        ([{"name": "a", "volumes": []}], "client 'a': has no volume"),
+        ([{"name": "all"}], "client 'all': that name stands for all clients"),
+        ([{"name": "a"}, {"name": "b"}], "client 'b': volume 'synthetic_0000_T1' is at client 'a'"),
+        (
+            [{"name": "a"}, {"name": "b", "data": {"synthetic": {"volumes": 3, "size": [32, 32]}}}],
+            "client 'b': volume 'synthetic_0000_T1' is at client 'a' already",
+        ),
+        ([{"name": "a", "volumes": ["*_0000_T1"]}], "client 'a': group 'valid'"),
+        (
+            [{"name": "a", "data": {"source": "fastmri", "path": "/nowhere"}}],
+            "client 'a': /nowhere: no such file or folder",
+        ),
+    ],
+)
+def test_clients_that_cannot_be(clients, message):
+    with pytest.raises(UserError, match=message):
+        open_clients(federated_config(federated={"clients": clients}))
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"train": ["*_FLAIR", "*_T1"], "test": ["*_PD"]}, "client 'FLAIR': .* is a test volume"),
+        ({"train": ["*_T1", "*_PD"], "test": ["*_FLAIR"]}, "client 'FLAIR': .* a training volume"),
+    ],
+)
+def test_a_client_without_a_group(groups, message):
+    with pytest.raises(UserError, match=message):
+        open_clients(federated_config(split=groups))
+
+
+@pytest.mark.parametrize(
+    ("partition", "message"),
+    [
+        ({"by": "scanner"}, "federated.partition.by: 'scanner' is no label"),
+        ({"method": "even", "clients": 9}, "16 volumes for 9 clients; expected at least 36"),
+    ],
+)
+def test_partitions_that_cannot_be(partition, message):
+    with pytest.raises(UserError, match=message):
+        open_clients(federated_config(federated={"partition": partition}))
+
+
+def test_a_partition_gives_no_more_than_the_stages_need():
+    partition = {"method": "even", "clients": 8}
+    sections = {"split": {"valid_fraction": 0}, "stages": ["train", "evaluate"]}
+    clients = open_clients(federated_config(federated={"partition": partition}, **sections))
+    assert len(clients) == 8
+    with pytest.raises(UserError, match="client 'client0': has 1 training volume; a search needs"):
+        check_halves(federated_config(), clients)
+
+
+@pytest.mark.parametrize(
+    ("sections", "check", "message"),
+    [
+        ({"train": {"batch": 7}}, check_batches, "client 'FLAIR': has 6 training slices, fewer"),
+        ({"search": {"batch": 4}}, check_halves, "3 training slices in one half, fewer than .* 4"),
+        (
+            {"train": {"validate_every": 1}, "split": {"valid_fraction": 0}},
+            check_batches,
+            "client 'FLAIR': has no validation volume",
+        ),
+    ],
+)
+def test_too_little_for_a_stage(sections, check, message):
+    config = federated_config(**sections)
+    with pytest.raises(UserError, match=message):
+        check(config, open_clients(config))
+
+
+@pytest.mark.parametrize(
+    ("acquisition", "message"),
+    [
+        ({"peak": 3.0}, "client 'T2': acquisition.peak is 3, client 'T1' has 6"),
+        ({"accelerations": [8], "center_fractions": [0.5]}, "client 'T2': center_fraction 0.5"),
+        ({"accelerations": [4], "center_fractions": [0.01]}, "client 'T2': .* no column at all"),
+    ],
+)
+def test_acquisitions_that_do_not_fit(acquisition, message):
+    t1, t2 = by_contrast("T1", "T2")
+    own = {"accelerations": [2], "center_fractions": [0.2]} | acquisition
+    clients = open_clients(federated_config(federated={"clients": [t1, t2 | {"acquisition": own}]}))
+    with pytest.raises(UserError, match=message):
+        check_alike(clients)
+
+
+def test_the_roster_remembers_clients_and_notices_other_data(tmp_path):
+    clients = open_clients(federated_config())
+    check_roster(tmp_path, clients)  # nothing to compare with yet
+    with pytest.raises(UserError, match="no client has trained yet"):
+        read_roster(tmp_path)
+    write_roster(tmp_path, clients)
+    check_roster(tmp_path, clients)
+    entries = read_roster(tmp_path)
+    assert [e.name for e in entries] == [c.name for c in clients]
+    assert (entries[0].shape, entries[0].coils) == ((SIZE, SIZE), 1)
+    assert entries[0].acquisition == clients[0].acquisition
+    more = open_clients(federated_config(volumes=20))
+    with pytest.raises(UserError, match=rf"{ROSTER}: client 'FLAIR' has other data"):
+        check_roster(tmp_path, more)
+    with pytest.raises(UserError, match="client 'T2' has other data"):
+        check_roster(tmp_path, clients[:-1])
+    assert json.loads((tmp_path / ROSTER).read_text())[0]["weight"] == clients[0].weight

@@ -1,0 +1,78 @@
+"""A federated run that ends early and goes on is, bit by bit, the one that did not."""
+
+import jax
+import pytest
+
+from jaxnas.core.schema import FedAutoMRI
+from jaxnas.engine.checkpoint import CheckpointStore
+from jaxnas.engine.logs import RunLog
+from jaxnas.engine.loop import Cadence, run_loop
+from tests.fed import tiny
+
+ROUNDS, STEPS = 7, [1, 2, 1, 2]
+RUNS = {
+    "fedmri, some clients": {"method": tiny.MRI, "optimizer": "keep", "participation": 0.5},
+    "moving average, drop": {
+        "method": FedAutoMRI(strategy="fedautomri", gamma=0.7),
+        "optimizer": "keep",
+        "bad_update": "drop",
+    },
+    "mix, fresh optimisers": {
+        "method": FedAutoMRI(strategy="fedautomri", ema="mix"),
+        "optimizer": "reset",
+        "chunk": 3,
+    },
+    "four devices": {"method": tiny.MRI, "optimizer": "keep", "devices": 4},
+}
+
+
+class PowerCut(tiny.Rounds):
+    """Rounds that end the run at one of them."""
+
+    def __init__(self, at, **options):
+        super().__init__(STEPS, **options)
+        self.at = at
+
+    def batch(self, number):
+        """Raises at the round."""
+        if number == self.at:
+            raise RuntimeError("power cut")
+        return super().batch(number)
+
+
+def run(path, fed, rounds):
+    """Runs, or goes on with, a federated run in a directory."""
+    with CheckpointStore(path / "checkpoints") as store, RunLog(path) as log:
+        return run_loop(
+            fed,
+            fed.init(jax.random.key(11), tiny.model()),
+            rounds,
+            steps=ROUNDS,
+            store=store,
+            log=log,
+            stage="train",
+            model="tiny/label",
+            every=Cadence(log=3, checkpoint=1),
+            quiet=True,
+        )
+
+
+@pytest.mark.filterwarnings("ignore:round . the update")
+@pytest.mark.filterwarnings("ignore:round .* left out of the average")
+@pytest.mark.parametrize("name", RUNS)
+def test_resume_is_bitwise_equal(tmp_path, name):
+    options = RUNS[name]
+    poison = {(1, 0), (4, 2)} if "drop" in name else set()
+    fed = tiny.federation(4, **options)
+    unbroken = run(tmp_path / "unbroken", fed, PowerCut(None, poison=poison))
+    for at in (1, 2, 5):
+        with pytest.raises(RuntimeError, match="power cut"):
+            run(tmp_path / "broken", fed, PowerCut(at, poison=poison))
+    last = PowerCut(None, poison=poison)
+    resumed = run(tmp_path / "broken", tiny.federation(4, **options), last)
+    assert min(last.asked) == 5
+    tiny.assert_same(resumed, unbroken)
+    assert int(resumed.round) == ROUNDS
+    logs = [(tmp_path / path / "log.jsonl").read_text() for path in ("broken", "unbroken")]
+    assert logs[0] == logs[1] and logs[0].count("\n") == 3
+    assert ("dropped" in logs[0]) == ("drop" in name)

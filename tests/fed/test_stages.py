@@ -1,0 +1,192 @@
+"""What the stages write about clients, and what they look into before they begin."""
+
+import csv
+import io
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from jaxnas.core.errors import UserError
+from jaxnas.engine.evaluate import Evaluation, SliceScore, VolumeScore
+from jaxnas.engine.rundir import Run
+from jaxnas.fed.clients import open_clients
+from jaxnas.fed.comparison import (
+    ClientEvaluation,
+    Contender,
+    client_rows,
+    client_slices,
+    contenders,
+)
+from jaxnas.fed.search import check_search
+from jaxnas.fed.traffic import Traffic
+from jaxnas.fed.training import (
+    COMMUNICATION,
+    check_training,
+    is_personal,
+    note_communication,
+    search_traffic,
+    training_traffic,
+)
+from jaxnas.models.costing import network_cost
+from jaxnas.models.networks import build_network
+from jaxnas.spaces.supernet import supernet
+from tests.fed.sites import federated_config
+
+METHODS = [
+    {"model": "dccnn", "strategy": "non_fed"},
+    {"model": "dccnn", "strategy": "fedavg"},
+    {"model": "dccnn", "strategy": "fedprox", "mu": 1, "name": "strong"},
+    {"model": "dccnn", "strategy": "fedmri"},
+    {"model": "dccnn", "strategy": "fedautomri"},
+    {"model": "dccnn", "strategy": "fedautomri", "ema": "mix", "name": "mix"},
+]
+PERSONAL = {"non_fed", "fedmri", "mix"}
+TV, AVERAGED = Contender("tv"), Contender("dccnn", "fedavg")
+SITES = {"a": (4, 8), "b": (4,)}  # accelerations
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Scores of two clients: three slices of `a` at both accelerations, two of `b` at one."""
+    rng, found = np.random.default_rng(0), []
+    for client, accelerations in SITES.items():
+        slices, volumes = [], []
+        for contender in (TV, AVERAGED):
+            for acceleration in accelerations:
+                volumes.append(
+                    VolumeScore(contender.name, f"{client}0", acceleration, *rng.random(3))
+                )
+                for s in range(3 if client == "a" else 2):
+                    place = (contender.name, f"{client}0", s, acceleration)
+                    slices.append(SliceScore(*place, *rng.random(4)))
+        evaluation = Evaluation(tuple(slices), tuple(volumes), {}, {})
+        found.append(ClientEvaluation(SimpleNamespace(name=client), evaluation))
+    return found
+
+
+def test_rows_of_clients_and_of_all_of_them_pooled(results):
+    rows = list(client_rows(AVERAGED, results))
+    places = [(row["client"], row["acceleration"]) for row in rows]
+    assert places == [
+        *(("a", x) for x in (4, 8, "all")), *(("b", x) for x in (4, "all")),
+        *(("all", x) for x in (4, 8, "all")),
+    ]  # fmt: skip
+    assert [row["n"] for row in rows] == [3, 3, 6, 2, 2, 5, 3, 8]
+    assert all((row["model"], row["strategy"]) == ("dccnn", "fedavg") for row in rows)
+    everything = [s for r in results for s in r.evaluation.slices if s.model == "dccnn/fedavg"]
+    values = np.array([s.psnr for s in everything])
+    np.testing.assert_allclose(rows[-1]["psnr"]["mean"], values.mean(), rtol=1e-6)
+    np.testing.assert_allclose(rows[-1]["psnr"]["std"], values.std(), rtol=1e-6)
+    four = [v.ssim for r in results for v in r.evaluation.volumes
+            if (v.model, v.acceleration) == ("dccnn/fedavg", 4)]  # fmt: skip
+    np.testing.assert_allclose(rows[5]["volume"]["ssim"]["mean"], np.mean(four), rtol=1e-6)
+    json.dumps(rows, allow_nan=False)
+
+
+def test_untrained_methods_have_no_strategy(results):
+    assert all("strategy" not in row for row in client_rows(TV, results))
+    table = list(csv.DictReader(io.StringIO(client_slices([TV, AVERAGED], results))))
+    assert list(table[0]) == ["model", "strategy", "client", *SliceScore._fields[1:]]
+    assert [(r["model"], r["strategy"]) for r in table] == 8 * [("tv", "")] + 8 * [
+        ("dccnn", "fedavg")
+    ]
+    assert {r["client"] for r in table} == {"a", "b"}
+    scores = results[1].slices(AVERAGED)
+    np.testing.assert_allclose(float(table[-1]["psnr"]), scores[-1].psnr, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def config():
+    """A config of every strategy, one of them twice."""
+    return federated_config(
+        federated={"methods": METHODS},
+        network={"space": "csmri_b", "channels": 2, "cells": 1, "nodes": 1, "cascades": 1},
+    )
+
+
+def test_contenders_in_the_order_of_tables(config):
+    names = [contender.name for contender in contenders(config)]
+    labels = ["non_fed", "fedavg", "strong", "fedmri", "fedautomri", "mix"]
+    assert names == ["zero_filled", "tv", *(f"dccnn/{label}" for label in labels)]
+
+
+def test_who_has_weights_of_its_own_and_what_is_sent(config):
+    """Bytes of all of a network, of none of it, or of its encoder and everybody's last one."""
+    net = build_network("dccnn", config.network)
+    sent = {}
+    for method in config.federated.methods:
+        assert is_personal(method, net) is (method.label in PERSONAL)
+        sent[method.label] = training_traffic(method, net, clients=4)
+    size = 4 * network_cost(net, (16, 16)).params
+    assert sent["non_fed"] == Traffic(0, 0)
+    for label in ("fedavg", "strong", "fedautomri", "mix"):
+        assert sent[label] == Traffic(up=size, down=size)
+    assert 0 < sent["fedmri"].up < size and sent["fedmri"].down == 5 * sent["fedmri"].up
+
+
+def test_a_search_sends_weights_and_alphas(config):
+    net = supernet(config.network)
+    size = 4 * (network_cost(net, (16, 16)).params + 2 * 5)  # two edges of five operations
+    assert search_traffic(net) == Traffic(up=size, down=size)
+
+
+class Rounds:
+    """As much of a federation as its bytes need: two of four clients, then three."""
+
+    traffic = Traffic(up=10, down=30)
+
+    def participants(self, number):
+        """More and more clients."""
+        return np.arange(2 + number)
+
+
+def test_communication_counts_who_took_part(tmp_path):
+    note_communication(tmp_path, "search", Rounds(), 1)
+    note_communication(tmp_path, "dccnn/fedavg", Rounds(), 2)
+    note_communication(tmp_path, "search", Rounds(), 2)
+    entry = {"up": 10, "down": 30, "clients": 2, "rounds": 2, "total": 40 * (2 + 3)}
+    found = json.loads((tmp_path / COMMUNICATION).read_text())
+    assert found == {"search": entry, "dccnn/fedavg": entry}
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"train": {"optimizer": {"warmup": 150}}}, "warmup: 150 steps do not fit"),
+        (
+            {"federated": {"methods": [{"model": "unett", "strategy": "fedavg"}]}},
+            "federated.methods: unknown network 'unett'",
+        ),
+        (
+            {"federated": {"methods": [METHODS[3] | {"shared": ["params/nothing/*"]}]}},
+            r"pattern 'params/nothing/\*' matches no parameter",
+        ),
+        (
+            {"federated": {"clients": [{"name": "a", "weight": 0}], "methods": METHODS[:1]}},
+            "weights of a sum to 0",
+        ),
+        ({"federated": {"methods": [{"strategy": "fedavg"}]}}, "no genotype yet"),
+    ],
+)
+def test_training_is_looked_into_before_it_begins(sections, message, tmp_path):
+    sections["federated"] = {"methods": METHODS} | sections.get("federated", {})
+    run = Run(federated_config(**sections), tmp_path / "run")
+    clients = open_clients(run.config)
+    with pytest.raises(UserError, match=message):
+        check_training(run, clients, searched=False, fresh=False)
+    assert not run.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"weights": {"warmup": 50}}, "warmup: 50 steps do not fit"),
+        ({"method": "milenas", "w_train": 0, "w_val": 0}, "both are 0"),
+    ],
+)
+def test_a_search_is_looked_into_before_it_begins(search, message):
+    config = federated_config(search=search)
+    with pytest.raises(UserError, match=message):
+        check_search(config, open_clients(config))
