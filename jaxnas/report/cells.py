@@ -4,8 +4,11 @@ Every operation is a coloured box on a row of its own, just before the node it f
 stands one column after the last node it reads. A tensor on its way to a later column therefore
 runs along an empty row, and no box or label is covered whatever the genotype; the number of
 columns is the depth of the cell.
+
+An edge with several operations is one grey line that branches in front of their boxes.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,22 +20,24 @@ if TYPE_CHECKING:
 
 # All lengths are inches, so that text and boxes keep their proportions in every figure.
 ROW, BLOCK_GAP = 0.36, 0.26
-BOX_WIDTH, BOX_HEIGHT = 1.32, 0.25
+BOX_WIDTH, BOX_HEIGHT, SHARE_WIDTH = 1.32, 0.25, 0.3
 NODE_RADIUS = 0.24
-FAN, STUB = 0.75, 0.34
+FAN, STUB, BRANCH = 0.75, 0.34, 0.3
 INPUT_WIDTH, INPUT_HEIGHT = 0.62, 0.36
 CONCAT_WIDTH = 0.34
 MARGIN = 0.06
+TRUNK = "#6E6E6E"
 
 
 class Operation(NamedTuple):
-    """One box: what it computes, the tensor it reads, its node, and its left centre."""
+    """One box: what it computes, the tensor it reads, its node, its left centre, its weight."""
 
     name: str
     source: int
     node: int
     x: float
     y: float
+    share: float | None = None
 
 
 class Layout(NamedTuple):
@@ -42,49 +47,55 @@ class Layout(NamedTuple):
     tensors: dict[int, tuple[float, float]]
     concat_x: float
     bottom: float
+    box: float
 
 
 @style.styled
-def draw_cell(nodes: Sequence[Sequence[Sequence[Any]]]) -> "Figure":
+def draw_cell(nodes: Sequence[Sequence[Sequence[Any]]], *, weights: Any = None) -> "Figure":
     """Draws one cell; `nodes` lists for every node its `[operation, input]` pairs.
 
     Input 0 is the output of cell l−2, 1 that of cell l−1, 2 + i is node i (drawn as node i + 1).
-    Every node sums its operations; the cell concatenates its nodes.
+    Every node sums its operations; the cell concatenates its nodes. `weights`, nested like `nodes`
+    with a number per pair, are written into the boxes.
     """
-    layout = place(nodes)
+    layout = place(nodes, weights=weights)
     width, height = layout.concat_x + CONCAT_WIDTH + 0.75, -layout.bottom
     figure = style.new_figure(width, height)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(layout.bottom, 0))
     axes.set_axis_off()
     colours = style.operation_colours(op.name for op in layout.operations)
+    for _, edge in itertools.groupby(layout.operations, lambda op: (op.node, op.source)):
+        _draw_edge(axes, list(edge), layout, colours)
     for op in layout.operations:
-        _draw_operation(axes, op, layout.tensors, colours[op.name])
+        _draw_operation(axes, op, layout, colours[op.name])
     _draw_tensors(axes, layout)
     return figure
 
 
-def place(nodes: Sequence[Sequence[Sequence[Any]]]) -> Layout:
+def place(nodes: Sequence[Sequence[Sequence[Any]]], *, weights: Any = None) -> Layout:
     """Gives every operation its own row and every node the column of its depth."""
     operations: list[Operation] = []
     tensors: dict[int, tuple[float, float]] = {}
-    step = BOX_WIDTH + STUB + 2 * NODE_RADIUS + FAN
+    box = BOX_WIDTH + (SHARE_WIDTH if weights else 0)
+    step = box + STUB + 2 * NODE_RADIUS + FAN
     depths = node_depths(nodes)
     y = 0.0
     for index, edges in enumerate(nodes):
         x = MARGIN + INPUT_WIDTH + FAN + step * depths[index]
         y -= BLOCK_GAP / 2
         first = len(operations)
+        shares = weights[index] if weights else [None] * len(edges)
         # Later nodes enter from above, the two inputs from the left: fewest crossings.
-        for name, source in sorted(edges, key=lambda e: (e[1] < 2, -e[1] if e[1] > 1 else e[1])):
-            operations.append(Operation(name, source, index, x, y - ROW / 2))
+        for (name, source), share in sorted(zip(edges, shares), key=lambda e: _order(e[0][1])):
+            operations.append(Operation(name, source, index, x, y - ROW / 2, share))
             y -= ROW
         rows = [op.y for op in operations[first:]] or [y - ROW / 2]
         y = min(y, rows[-1] - ROW / 2) - BLOCK_GAP / 2
-        tensors[2 + index] = (x + BOX_WIDTH + STUB + NODE_RADIUS, sum(rows) / len(rows))
+        tensors[2 + index] = (x + box + STUB + NODE_RADIUS, sum(rows) / len(rows))
     for source, shift in ((0, 0.5), (1, -0.5)):
         tensors[source] = (MARGIN + INPUT_WIDTH / 2, y / 2 + shift * max(0.8, -y / 4))
     concat_x = MARGIN + INPUT_WIDTH + FAN + step * (1 + max(depths, default=0))
-    return Layout(operations, tensors, concat_x, y)
+    return Layout(operations, tensors, concat_x, y, box)
 
 
 def node_depths(nodes: Sequence[Sequence[Sequence[Any]]]) -> list[int]:
@@ -97,21 +108,36 @@ def node_depths(nodes: Sequence[Sequence[Sequence[Any]]]) -> list[int]:
     return depths
 
 
-def _draw_operation(
-    axes: "Axes", op: Operation, tensors: dict[int, tuple[float, float]], colour: str
+def _order(source: int) -> tuple[bool, int]:
+    return source < 2, -source if source > 1 else source
+
+
+def _draw_edge(
+    axes: "Axes", edge: Sequence[Operation], layout: Layout, colours: dict[str, str]
 ) -> None:
+    """The line from a tensor to the boxes of the operations that read it for one node."""
+    x, y = layout.tensors[edge[0].source]
+    x += INPUT_WIDTH / 2 if edge[0].source < 2 else NODE_RADIUS
+    if len(edge) == 1:
+        (op,) = edge
+        _line(axes, [(x, y), (x + FAN * 0.8, op.y), (op.x + 0.03, op.y)], colours[op.name])
+        return
+    fork = (edge[0].x - BRANCH, sum(op.y for op in edge) / len(edge))
+    _line(axes, [(x, y), (x + FAN - BRANCH, fork[1]), fork], TRUNK, arrow=False)
+    for op in edge:
+        _line(axes, [fork, (op.x - 0.08, op.y), (op.x + 0.03, op.y)], colours[op.name])
+
+
+def _draw_operation(axes: "Axes", op: Operation, layout: Layout, colour: str) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    x0, y0 = tensors[op.source]
-    x0 += INPUT_WIDTH / 2 if op.source < 2 else NODE_RADIUS
-    _line(axes, [(x0, y0), (x0 + FAN * 0.8, op.y), (op.x + 0.03, op.y)], colour)
-    x1, y1 = tensors[2 + op.node]
-    _line(axes, [(op.x + BOX_WIDTH, op.y), (x1 - NODE_RADIUS, y1)], colour, arrow=False)
+    x1, y1 = layout.tensors[2 + op.node]
+    _line(axes, [(op.x + layout.box, op.y), (x1 - NODE_RADIUS, y1)], colour, arrow=False)
     skip = op.name == "skip_connect"
     axes.add_patch(
         FancyBboxPatch(
             (op.x + 0.06, op.y - BOX_HEIGHT / 2 + 0.03),
-            BOX_WIDTH - 0.12,
+            layout.box - 0.12,
             BOX_HEIGHT - 0.06,
             boxstyle="round,pad=0.03,rounding_size=0.09",
             linewidth=1.2,
@@ -120,16 +146,12 @@ def _draw_operation(
             zorder=3,
         )
     )
-    axes.text(
-        op.x + BOX_WIDTH / 2,
-        op.y - 0.008,
-        op.name,
-        ha="center",
-        va="center",
-        fontsize=8.5,
-        color=style.BLACK,
-        zorder=4,
-    )
+    label = {"va": "center", "color": style.BLACK, "zorder": 4}
+    middle = op.x + BOX_WIDTH / 2
+    axes.text(middle, op.y - 0.008, op.name, ha="center", fontsize=8.5, **label)
+    if op.share is not None:
+        right = op.x + layout.box - 0.1
+        axes.text(right, op.y - 0.008, f"{op.share:.2f}", ha="right", fontsize=8, **label)
 
 
 def _line(

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxnas.report import style
-from jaxnas.report.tables import DISPLAY
+from jaxnas.report.names import method_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Records = Sequence[dict[str, Any]]
+COARSE, FINE = (1, 2, 5), (1, 1.5, 2, 3, 5, 7)
 
 
 @style.styled
@@ -65,7 +66,7 @@ def draw_alphas(alphas: dict[str, Any], cell: str, *, chosen: Any = None) -> "Fi
 
 
 @style.styled
-def draw_search(alphas: dict[str, Any], log: Records) -> "Figure":
+def draw_search(alphas: dict[str, Any], log: Records, *, unit: str = "search step") -> "Figure":
     """Three panels over the search: the losses, the entropy of the weights, genotype changes.
 
     The entropy of an edge with weights p over K operations is −Σ p log p / log K: 1 is undecided,
@@ -74,7 +75,7 @@ def draw_search(alphas: dict[str, Any], log: Records) -> "Figure":
     figure = style.new_figure(10.4, 3.1)
     left, middle, right = figure.subplots(1, 3, gridspec_kw={"wspace": 0.3})
     records = [r for r in log if r.get("stage") == "search"] or alphas["history"]
-    _plot_losses(left, records)
+    _plot_losses(left, records, unit)
     cells = list(alphas["cells"])
     for cell, colour in zip(cells, (style.BLUE, style.VERMILLION, style.GREEN)):
         steps, weights = weight_history(alphas, cell)
@@ -84,7 +85,7 @@ def draw_search(alphas: dict[str, Any], log: Records) -> "Figure":
         middle.plot([], [], color=colour, linewidth=0.7, alpha=0.5, label="single edges")
     middle.set(
         title="Entropy of the weights",
-        xlabel="search step",
+        xlabel=unit,
         ylim=(0, 1.03),
         xlim=_span([h["step"] for h in alphas["history"]]),
     )
@@ -94,22 +95,22 @@ def draw_search(alphas: dict[str, Any], log: Records) -> "Figure":
     right.plot(steps, changes, "o", color=style.BLUE, markersize=3.2, clip_on=False)
     right.set(
         title="Operations newly chosen",
-        xlabel="search step",
+        xlabel=unit,
         ylim=(0, max([*changes, 3]) * 1.1),
         xlim=_span([h["step"] for h in alphas["history"]]),
     )
     right.yaxis.get_major_locator().set_params(integer=True)
     for axes in (left, middle, right):
-        _few_ticks(axes)
+        few_ticks(axes)
     return figure
 
 
 @style.styled
-def draw_candidates(alphas: dict[str, Any], log: Records) -> "Figure":
+def draw_candidates(alphas: dict[str, Any], log: Records, *, unit: str = "search step") -> "Figure":
     """Two panels of a random search: the supernet's losses, and every candidate's, by rank."""
     figure = style.new_figure(7.6, 3.1)
     left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.28})
-    _plot_losses(left, [r for r in log if r.get("stage") == "search"])
+    _plot_losses(left, [r for r in log if r.get("stage") == "search"], unit)
     losses = sorted(h["valid_loss"] for h in alphas["history"] if "valid_loss" in h)
     ranks = range(1, len(losses) + 1)
     right.plot(ranks, losses, "o", color=style.BLUE, markersize=5)
@@ -118,18 +119,18 @@ def draw_candidates(alphas: dict[str, Any], log: Records) -> "Figure":
     right.margins(x=0.12, y=0.15)
     right.legend(loc="lower right")
     for axes in (left, right):
-        _few_ticks(axes)
+        few_ticks(axes)
     return figure
 
 
 @style.styled
-def draw_training(log: Records, *, stage: str = "train") -> "Figure":
-    """Smoothed training loss and, where it was logged, validation PSNR of every trained model."""
+def draw_training(log: Records, *, stage: str = "train", unit: str = "step") -> "Figure":
+    """Smoothed training loss and, where it was logged, validation PSNR of every trained method."""
     groups = {
         model: [r for r in log if r.get("stage") == stage and r.get("model") == model]
         for model in trained_models(log, stage=stage)
     }
-    pens = style.model_pens(groups)
+    pens = style.pens(groups)
     scores = {model: series(records, "psnr", of="valid") for model, records in groups.items()}
     panels = 2 if any(len(steps) for steps, _ in scores.values()) else 1
     figure = style.new_figure(4.8 * panels, 3.9)
@@ -137,12 +138,12 @@ def draw_training(log: Records, *, stage: str = "train") -> "Figure":
     settled = []
     for model, records in groups.items():
         steps, loss = series(records, "loss", of="train")
-        left.plot(steps, smooth(loss), label=DISPLAY.get(model, model), **_line(pens[model]))
+        left.plot(steps, smooth(loss), label=method_name(model), **_line(pens[model]))
         settled += [*smooth(loss)[len(loss) // 10 :]]
-    left.set(title="Training loss, smoothed", xlabel="step", yscale="log")
+    left.set(title="Training loss, smoothed", xlabel=unit, yscale="log")
     if settled:  # the first tenth of a wild start may leave the picture
         left.set_ylim(0.95 * min(settled), 1.05 * max(settled))
-    _plain_log_ticks(left)
+    plain_log_ticks(left)
     for axes in right:
         for model, (steps, psnr) in scores.items():
             pen = pens[model]
@@ -153,11 +154,13 @@ def draw_training(log: Records, *, stage: str = "train") -> "Figure":
                 markersize=6 if pen.marker == "*" else 3.2,
                 **_line(pen),
             )
-        axes.set(title="Validation PSNR (dB)", xlabel="step")
+        axes.set(title="Validation PSNR (dB)", xlabel=unit)
     for axes in (left, *right):
-        _few_ticks(axes)
+        few_ticks(axes)
     figure.legend(
-        loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=_even(len(groups), most=3 * panels)
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.02),
+        ncols=style.even_columns(len(groups), most=3 * panels),
     )
     return figure
 
@@ -205,21 +208,31 @@ def genotype_changes(history: Iterable[dict[str, Any]]) -> tuple[list[int], list
     return steps, counts
 
 
-def series(records: Records, quantity: str, *, of: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values of a logged quantity, `of` "train" or "valid".
+def quantity_name(records: Records, quantity: str, *, of: str) -> str | None:
+    """The first name logged for a quantity, `of` "train" or "valid"; None if there is none.
 
-    The name contains `quantity`; it belongs to "valid" if it says so, else to "train".
+    It contains `quantity`; it belongs to "valid" if it says so, else to "train". Names with a slash
+    are those of single clients.
     """
     names = dict.fromkeys(
         name
         for r in records
         for name in r
-        if quantity in name and ("valid" in name) == (of == "valid")
+        if quantity in name and "/" not in name and ("valid" in name) == (of == "valid")
     )
-    name = next(iter(names), None)
+    return next(iter(names), None)
+
+
+def readings(records: Records, name: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of the records that have a name."""
     found = [(r["step"], r[name]) for r in records if r.get(name) is not None]
     steps, values = zip(*found) if found else ((), ())
     return np.array(steps, dtype=float), np.array(values, dtype=float)
+
+
+def series(records: Records, quantity: str, *, of: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of a logged quantity, `of` "train" or "valid"; see `quantity_name`."""
+    return readings(records, quantity_name(records, quantity, of=of))
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
@@ -231,7 +244,27 @@ def smooth(values: np.ndarray) -> np.ndarray:
     return (sums[high] - sums[low]) / (high - low)
 
 
-def _plot_losses(axes: "Axes", records: Records) -> None:
+def few_ticks(axes: "Axes") -> None:
+    """At most five whole numbers along x."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def plain_log_ticks(axes: "Axes") -> None:
+    """Plain numbers along y at 1, 2 and 5 of every decade, and between where that is too few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axes.get_ylim()
+    locator = LogLocator(subs=COARSE)
+    if sum(low <= tick <= high for tick in locator.tick_values(low, high)) < 3:
+        locator = LogLocator(subs=FINE)
+    axes.yaxis.set_major_locator(locator)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _plot_losses(axes: "Axes", records: Records, unit: str) -> None:
     for half, colour, name in (
         ("train", style.BLUE, "training"),
         ("valid", style.VERMILLION, "validation"),
@@ -240,10 +273,10 @@ def _plot_losses(axes: "Axes", records: Records) -> None:
         if len(steps):
             axes.plot(steps, loss, color=colour, linewidth=0.6, alpha=0.3)
             axes.plot(steps, smooth(loss), color=colour, linewidth=1.8, label=name)
-    axes.set(title="Loss of the supernet", xlabel="search step", yscale="log")
+    axes.set(title="Loss of the supernet", xlabel=unit, yscale="log")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper right")
-    _plain_log_ticks(axes)
+    plain_log_ticks(axes)
 
 
 def _operation_legend(figure: "Figure", operations: Sequence[str], colours: dict[str, str]) -> None:
@@ -263,35 +296,14 @@ def _operation_legend(figure: "Figure", operations: Sequence[str], colours: dict
     figure.legend(
         handles=handles,
         loc="upper center",
-        ncols=_even(len(handles)),
+        ncols=style.even_columns(len(handles)),
         bbox_to_anchor=(0.5, 0.3 / figure.get_figheight()),
     )
 
 
-def _even(count: int, *, most: int = 6) -> int:
-    """Legend columns, at most `most`, so that the rows are equally long."""
-    rows = -(-count // most)
-    return -(-count // max(rows, 1)) or 1
-
-
 def _thin_ticks(axes: "Axes", *, left: bool, bottom: bool) -> None:
-    _few_ticks(axes)
+    few_ticks(axes)
     axes.tick_params(labelleft=left, labelbottom=bottom, length=2.5)
-
-
-def _few_ticks(axes: "Axes") -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-
-
-def _plain_log_ticks(axes: "Axes") -> None:
-    """Plain numbers at 1, 2 and 5 of every decade: losses rarely span a whole one."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _is_lowest(node: int, source: int, edges: Sequence[Sequence[int]]) -> bool:

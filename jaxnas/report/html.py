@@ -1,18 +1,17 @@
 """One self-contained `report.html` for a run: tables, figures, configuration, genotype."""
 
 import base64
-import json
 import struct
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import jaxnas
 from jaxnas.core.files import write_atomic
-from jaxnas.report import gallery, tables
+from jaxnas.report import gallery
 from jaxnas.report.gallery import Picture
-from jaxnas.report.inputs import FILES, RunFiles, read_run
+from jaxnas.report.inputs import RunFiles, read_run
+from jaxnas.report.texts import section_texts
 
 CSS = """
 :root { --ink: #1f2328; --soft: #5b636d; --rule: #e3e6ea; --accent: #0a5c91; }
@@ -44,10 +43,16 @@ table { border-collapse: collapse; width: 100%; font-size: .88rem;
         font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .45rem; font-size: .93rem; }
 th, td { padding: .36rem .5rem; text-align: right; white-space: nowrap; }
+.dense { margin-inline: clamp(-4rem, calc((1120px - 100vw) / 2), 0px); }
+.dense table { font-size: .78rem; }
+.dense th, .dense td { padding: .36rem .25rem; }
+th.edge, td.edge { padding-left: .8rem; }
 thead th { border-top: 1.5px solid var(--ink); border-bottom: 1px solid var(--ink); }
 tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink); }
 tbody tr:hover { background: #f6f8fa; }
 tbody th { font-weight: 400; }
+.groups th { text-align: center; border-bottom: 0; padding-bottom: 0; }
+.groups + tr th { border-top: 0; }
 th:first-child { text-align: left; }
 pre { background: #f6f8fa; border: 1px solid var(--rule); border-radius: 6px; padding: .9rem 1rem;
       overflow-x: auto; font: .85rem/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
@@ -57,18 +62,12 @@ footer { font-size: .85rem; padding-top: 2rem; padding-bottom: 2.5rem; }
 @media print { nav { display: none; } figure, .table { break-inside: avoid; } }
 """
 
-NOT_BASELINES = ("derived", "supernet", "zero_filled", "tv")
 SCREEN_DPI = 110
-COST_NOTE = (
-    "MACs are multiply–accumulates for one slice; FLOPs, as the NAS-CSMRI paper counts them, are "
-    "MACs plus biases, and + act. adds the activations."
-)
-VOLUME_SUMMARY = (
-    "The same models under fastMRI's convention: whole volumes, data range = maximum of the volume"
-)
 SECTIONS = {
     "summary": "Summary",
+    "clients": "Clients",
     "results": "Results",
+    "communication": "Communication",
     "images": "Reconstructions",
     "cell": "Searched cell",
     "search": "Search",
@@ -78,15 +77,17 @@ SECTIONS = {
     "genotype": "Genotype",
     "missing": "Not in this run",
 }
-NEEDS = {
-    "results": "metrics.json",
-    "images": "examples.npz",
-    "cell": "genotype.json",
-    "search": "alphas.json",
-    "training": "log.jsonl",
-    "time": "timings.json",
-    "configuration": "config.yaml",
-    "genotype": "genotype.json",
+NEEDS = {  # the first that belongs to such a run
+    "clients": ("clients.json",),
+    "results": ("metrics.json",),
+    "communication": ("communication.json",),
+    "images": ("examples.npz", "examples"),
+    "cell": ("genotype.json",),
+    "search": ("alphas.json",),
+    "training": ("log.jsonl",),
+    "time": ("timings.json",),
+    "configuration": ("config.yaml",),
+    "genotype": ("genotype.json",),
 }
 
 
@@ -106,7 +107,7 @@ def write_report(run_dir: str | Path) -> Path:
 def render(run: RunFiles, pictures: Iterable[Picture]) -> str:
     """The whole page as text; it refers to nothing outside itself."""
     pictures = list(pictures)
-    parts = _texts(run)
+    parts = section_texts(run)
     sections = []
     for name, title in SECTIONS.items():
         figures = "\n".join(_figure(p) for p in pictures if p.section == name)
@@ -141,94 +142,13 @@ directory; rebuild this page with <code>jaxnas report {run_name}</code>.</footer
 """
 
 
-def summarise(metrics: dict[str, Any]) -> list[str]:
-    """What the evaluation says, in sentences: the derived network, and the best baseline."""
-    rows = [
-        r
-        for r in metrics["rows"]
-        if r["acceleration"] == "all" and tables.mean_of(r.get("psnr")) is not None
-    ]
-    derived = next((r for r in rows if r["model"] == "derived"), None)
-    baselines = [r for r in rows if r["model"] not in NOT_BASELINES]
-    best = max(baselines, key=lambda r: tables.mean_of(r["psnr"]), default=None)
-    lines = []
-    if derived:
-        lines.append(f"The searched network reaches {_score(derived)} with {_cost(derived)}.")
-    if best:
-        lines.append(
-            f"The best baseline, {tables.row_name(best)}, reaches {_score(best)} "
-            f"with {_cost(best)}."
-        )
-    if derived and best:
-        gap = tables.mean_of(derived["psnr"]) - tables.mean_of(best["psnr"])
-        lines.append(f"The difference in mean PSNR is {gap:+.2f} dB (searched − best baseline).")
-    plain = [r for r in rows if r["model"] in ("zero_filled", "tv")]
-    if plain:
-        scores = ", ".join(f"{tables.row_name(row)} {_score(row)}" for row in plain)
-        lines.append(f"Without a network: {scores}.")
-    return lines
-
-
-def _texts(run: RunFiles) -> dict[str, str]:
-    """The HTML of every section that is not a figure."""
-    name = run.path.resolve().name
-    command = f"jaxnas run {name}/config.yaml --workdir {name}-again"
-    texts = {}
-    if run.metrics:
-        lines = "".join(f"<li>{escape(line)}</li>" for line in summarise(run.metrics))
-        texts["summary"] = f"<ul>{lines}</ul>" if lines else ""
-        texts["results"] = _results(run.metrics)
-    if run.config:
-        texts["configuration"] = (
-            "<p>This command, given beside the run directory, repeats the run in a new one:</p>"
-            f"{_pre(command)}"
-            f"<p>The resolved configuration, <code>config.yaml</code>:</p>{_pre(run.config)}"
-        )
-    if run.genotype:
-        texts["genotype"] = (
-            "<p>Save as a file and pass to <code>jaxnas train --genotype FILE</code>. Every node "
-            "lists [operation, input]; input 0 is the output of cell l−2, 1 that of cell l−1, "
-            f"2 + i node i (drawn as node i + 1).</p>{_pre(format_genotype(run.genotype))}"
-        )
-    if run.timings:
-        texts["time"] = tables.to_html(tables.timing_table(run.timings))
-    if run.missing:
-        items = "".join(f"<li><code>{name}</code>: {FILES[name]}</li>" for name in run.missing)
-        texts["missing"] = f"<ul>{items}</ul>"
-    return texts
-
-
-def format_genotype(genotype: dict[str, Any]) -> str:
-    """The genotype as JSON with one line per node."""
-    cells = ",\n".join(
-        f"    {json.dumps(cell)}: [\n"
-        + ",\n".join(f"      {json.dumps(node)}" for node in nodes)
-        + "\n    ]"
-        for cell, nodes in genotype["cells"].items()
-    )
-    texts = {k: json.dumps(v) for k, v in genotype.items()} | {"cells": f"{{\n{cells}\n  }}"}
-    return "{\n" + ",\n".join(f"  {json.dumps(k)}: {text}" for k, text in texts.items()) + "\n}"
-
-
-def _results(metrics: dict[str, Any]) -> str:
-    note = f"Convention: {metrics['convention']}." if metrics.get("convention") else ""
-    volumes = "\n".join(map(tables.to_html, tables.volume_tables(metrics)))
-    folded = f"<details><summary>{VOLUME_SUMMARY}</summary>\n{volumes}</details>"
-    return (
-        f'<p class="note">{escape(note)} {COST_NOTE} '
-        "Bold is the best value of a column.</p>\n"
-        + "\n".join(map(tables.to_html, tables.method_tables(metrics)))
-        + (folded if volumes else "")
-    )
-
-
 def _absent(name: str, run: RunFiles) -> str:
     """One sentence on why a section is empty; nothing for sections that need no file."""
-    if name not in NEEDS:
+    file = next((file for file in NEEDS.get(name, ()) if file in run.expected), None)
+    if file is None:
         return ""
-    file = NEEDS[name]
     reason = f"has no <code>{file}</code>" if file in run.missing else f"has nothing in {file}"
-    return f'<p class="note">The run directory {reason}, {FILES[file]}.</p>'
+    return f'<p class="note">The run directory {reason}, {run.expected[file]}.</p>'
 
 
 def _figure(picture: Picture) -> str:
@@ -247,20 +167,3 @@ def _subtitle(run: RunFiles) -> str:
     metrics = run.metrics or {}
     parts = [metrics.get("task"), (run.genotype or {}).get("space"), metrics.get("data")]
     return " · ".join(str(part) for part in parts if part) or "No evaluation yet"
-
-
-def _score(row: dict[str, Any]) -> str:
-    ssim = tables.mean_of(row.get("ssim"))
-    text = f"{tables.mean_of(row['psnr']):.2f} dB"
-    return text if ssim is None else f"{text} (SSIM {ssim:.4f})"
-
-
-def _cost(row: dict[str, Any]) -> str:
-    return (
-        f"{tables.short_number(row.get('params'))} parameters and "
-        f"{tables.short_number(row.get('macs'))} MACs"
-    )
-
-
-def _pre(text: str) -> str:
-    return f"<pre>{escape(text.rstrip())}</pre>"

@@ -1,16 +1,19 @@
 """What a run directory holds for a report: text, JSON, CSV and example images."""
 
 import csv
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+import yaml
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json
 from jaxnas.engine.logs import read_log
+from jaxnas.report.names import EVERYONE, method_key
 
 FILES = {
     "config.yaml": "the resolved configuration",
@@ -22,11 +25,23 @@ FILES = {
     "examples.npz": "example reconstructions",
     "timings.json": "compile and step times",
 }
+FEDERATED_FILES = {
+    **{name: what for name, what in FILES.items() if name != "examples.npz"},
+    "log.jsonl": "losses and validation scores over the rounds",
+    "metrics.json": "the evaluation of every method at every client",
+    "examples": "example reconstructions of every client",
+    "clients.json": "who takes part",
+    "communication.json": "the bytes that clients sent and received",
+    "timings.json": "compile and round times",
+}
 
 
 @dataclass(frozen=True)
 class Example:
-    """One slice at one acceleration: magnitudes (H, W) in target units, mask (W,) or None."""
+    """One slice at one acceleration: magnitudes (H, W) in target units, mask (W,) or None.
+
+    `images` are by method; `client` is None in a run at one site.
+    """
 
     acceleration: float
     volume: str | None
@@ -34,13 +49,20 @@ class Example:
     target: np.ndarray
     mask: np.ndarray | None
     images: dict[str, np.ndarray]
+    client: str | None = None
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The contents of a run directory; what is not there is None or empty and in `missing`."""
+    """The contents of a run directory; what is not there is None or empty and in `missing`.
+
+    `federated` says whether clients took part; `clients` are their names as far as any file knows
+    them, and `expected` maps the files of such a run to what they hold.
+    """
 
     path: Path
+    federated: bool
+    clients: tuple[str, ...]
     config: str | None
     genotype: dict[str, Any] | None
     alphas: dict[str, Any] | None
@@ -48,7 +70,10 @@ class RunFiles:
     metrics: dict[str, Any] | None
     slices: list[dict[str, str]]
     examples: list[Example]
+    roster: list[dict[str, Any]]
+    communication: dict[str, Any] | None
     timings: dict[str, Any] | None
+    expected: dict[str, str]
     missing: tuple[str, ...]
 
 
@@ -57,27 +82,41 @@ def read_run(run_dir: str | Path) -> RunFiles:
     path = Path(run_dir)
     if not path.is_dir():
         raise UserError(f"{path}: no such run directory; give the --workdir of a run")
-    missing = tuple(name for name in FILES if not (path / name).is_file())
 
-    def load(name: str, read: Any, default: Any = None) -> Any:
-        return default if name in missing else read(path / name)
+    def load(name: str, read: Callable[[Path], Any], default: Any = None) -> Any:
+        return read(path / name) if (path / name).exists() else default
 
+    config = load("config.yaml", Path.read_text)
+    log = load("log.jsonl", read_log, [])
+    metrics = load("metrics.json", read_json)
+    pictures = load("examples", _read_client_examples, [])
+    communication = load("communication.json", read_json)
+    roster = load("clients.json", read_json, [])
+    rows = metrics["rows"] if metrics else []
+    clients = _client_names(roster, rows, pictures, log)
+    federated = _says_federated(config) or bool(clients or communication)
+    expected = FEDERATED_FILES if federated else FILES
     return RunFiles(
         path=path,
-        config=load("config.yaml", Path.read_text),
+        federated=federated,
+        clients=clients,
+        config=config,
         genotype=load("genotype.json", read_json),
         alphas=load("alphas.json", read_json),
-        log=load("log.jsonl", read_log, []),
-        metrics=load("metrics.json", read_json),
+        log=log,
+        metrics=metrics,
         slices=load("slices.csv", _read_csv, []),
-        examples=load("examples.npz", read_examples, []),
+        examples=pictures if federated else load("examples.npz", read_examples, []),
+        roster=roster,
+        communication=communication,
         timings=load("timings.json", read_json),
-        missing=missing,
+        expected=expected,
+        missing=tuple(name for name in expected if not (path / name).exists()),
     )
 
 
-def read_examples(path: str | Path) -> list[Example]:
-    """The slices of `examples.npz`, by increasing acceleration, placed by `examples.json`."""
+def read_examples(path: str | Path, *, client: str | None = None) -> list[Example]:
+    """The slices of an `.npz` of examples, by increasing acceleration, placed by its `.json`."""
     path = Path(path)
     names = path.with_suffix(".json")
     places = {float(k): v for k, v in (read_json(names) if names.is_file() else {}).items()}
@@ -92,26 +131,58 @@ def read_examples(path: str | Path) -> list[Example]:
             f"{path}: not a readable file of examples ({error}); evaluate the run again"
         ) from None
     return [
-        _example(acceleration, arrays, places.get(acceleration, {}))
+        _example(acceleration, arrays, places.get(acceleration, {}), client)
         for acceleration, arrays in sorted(groups.items())
         if "target" in arrays
     ]
 
 
 def slice_scores(slices: list[dict[str, str]], example: Example) -> dict[str, tuple[float, float]]:
-    """(PSNR in dB, SSIM) of every model on the example's slice, from the rows of `slices.csv`."""
-    place = (example.volume, str(example.slice), example.acceleration)
+    """(PSNR in dB, SSIM) of every method on the example's slice, from the rows of `slices.csv`."""
+    place = (example.client, example.volume, str(example.slice), example.acceleration)
     return {
-        row["model"]: (float(row["psnr"]), float(row["ssim"]))
+        method_key(row): (float(row["psnr"]), float(row["ssim"]))
         for row in slices
-        if (row["volume"], row["slice"], float(row["acceleration"])) == place
+        if (row.get("client"), row["volume"], row["slice"], float(row["acceleration"])) == place
     }
 
 
-def _example(acceleration: float, arrays: dict[str, np.ndarray], place: dict[str, Any]) -> Example:
+def _example(
+    acceleration: float, arrays: dict[str, np.ndarray], place: dict[str, Any], client: str | None
+) -> Example:
     images = {name: x for name, x in arrays.items() if name not in ("target", "mask")}
-    target, mask = arrays["target"], arrays.get("mask")
-    return Example(acceleration, place.get("volume"), place.get("slice"), target, mask, images)
+    volume, number = place.get("volume"), place.get("slice")
+    return Example(
+        acceleration, volume, number, arrays["target"], arrays.get("mask"), images, client
+    )
+
+
+def _read_client_examples(folder: Path) -> list[Example]:
+    files = sorted(folder.glob("*.npz"))
+    return [example for file in files for example in read_examples(file, client=file.stem)]
+
+
+def _client_names(
+    roster: Iterable[dict[str, Any]],
+    rows: Iterable[dict[str, Any]],
+    examples: Iterable[Example],
+    log: Iterable[dict[str, Any]],
+) -> tuple[str, ...]:
+    """The clients in the order of the run, or else as the other files come across them."""
+    listed = [client["name"] for client in roster]
+    evaluated = [row["client"] for row in rows if row.get("client", EVERYONE) != EVERYONE]
+    pictured = [example.client for example in examples]
+    logged = [name.partition("/")[2] for row in log for name in row if "/" in name]
+    return tuple(dict.fromkeys([*listed, *evaluated, *pictured, *logged]))
+
+
+def _says_federated(config: str | None) -> bool:
+    """True if the resolved configuration has clients; an unreadable one says nothing."""
+    try:
+        values = yaml.safe_load(config or "")
+    except yaml.YAMLError:
+        return False
+    return isinstance(values, dict) and values.get("federated") is not None
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:

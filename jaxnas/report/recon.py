@@ -1,12 +1,13 @@
 """Reconstructions side by side: images, a magnified detail, and error maps on one scale."""
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxnas.report import style
 from jaxnas.report.inputs import Example
-from jaxnas.report.tables import DISPLAY
+from jaxnas.report.names import UNTRAINED, method_name, method_parts, method_rank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 COLUMNS = 7
+MOST_COLUMNS = 8
 PANEL = 1.62
 FACTORS = (20, 10, 5, 4, 3, 2, 1)
 
@@ -44,13 +46,7 @@ def draw_reconstructions(example: Example, scores: dict[str, tuple[float, float]
         axes[0][column].set_title(
             _title(model), pad=4, fontweight="bold" if model == "derived" else "normal"
         )
-        last = axes[2][column].imshow(
-            np.abs(image - target),
-            cmap="inferno",
-            vmin=0,
-            vmax=peak / factor,
-            interpolation="nearest",
-        )
+        last = _show_error(axes[2][column], image - target, peak / factor)
         if model in scores:
             psnr, ssim = scores[model]
             axes[2][column].set_xlabel(f"{psnr:.2f} dB\nSSIM {ssim:.4f}", labelpad=3, fontsize=8.5)
@@ -59,6 +55,46 @@ def draw_reconstructions(example: Example, scores: dict[str, tuple[float, float]
     if last is not None:
         _colour_bar(figure, last, axes[2][-1], peak, factor)
     return figure
+
+
+@style.styled
+def draw_client(example: Example, scores: dict[str, tuple[float, float]]) -> "Figure":
+    """Target, zero-filled and every method at one client, the error under each on one scale.
+
+    More than `MOST_COLUMNS` go on in a second band of images and errors. The sampling mask stands
+    under the target, the (PSNR in dB, SSIM) of this slice in the titles.
+    """
+    methods = order_methods(example.images)
+    target = example.target
+    peak = float(np.quantile(target, 0.998)) or 1.0
+    trained = {m: x for m, x in example.images.items() if m not in UNTRAINED}
+    factor = error_factor(target, trained or example.images)
+    figure, bands = _bands(1 + len(methods), target.shape)
+    places = [pair for band in bands for pair in band]
+    _show(places[0][0], target, peak)
+    _write_above(places[0][0], ["target"], bold=True)
+    _draw_mask(places[0][1], example)
+    best = max((psnr for psnr, _ in scores.values()), default=None)
+    last = None
+    for (image_axes, error_axes), method in zip(places[1:], methods):
+        image = example.images[method]
+        _show(image_axes, image, peak)
+        last = _show_error(error_axes, image - target, peak / factor)
+        psnr, ssim = scores.get(method, (None, None))
+        score = [] if psnr is None else [f"{psnr:.2f} dB, {ssim:.4f}"]
+        names = [name for name in method_parts(method) if name]
+        _write_above(image_axes, [*names, *score], bold=psnr is not None and psnr == best)
+    for band in bands:
+        for axes, name in zip(band[0], ("image", f"|error| × {factor}")):
+            axes.set_ylabel(name, labelpad=4)
+    if last is not None:
+        _colour_bar(figure, last, bands[0][-1][1], peak, factor)
+    return figure
+
+
+def order_methods(images: dict[str, np.ndarray]) -> list[str]:
+    """Untrained reconstructions first, searched networks last, the others as they come."""
+    return sorted(images, key=method_rank)
 
 
 def choose_models(
@@ -118,15 +154,47 @@ def _canvas(
             ]
         )
         y -= gap
-    for panel in (a for row in axes for a in row):
+    _clear(panel for row in axes for panel in row)
+    return figure, axes
+
+
+def _bands(count: int, shape: tuple[int, ...]) -> "tuple[Figure, list[list[tuple[Axes, Axes]]]]":
+    """Bands of equal length with `count` pairs of panels, an image above its error."""
+    number = -(-count // MOST_COLUMNS)
+    columns = -(-count // number)
+    tall = PANEL * shape[0] / shape[1]
+    gap, left, right, top, bottom = 0.06, 0.3, 0.75, 0.62, 0.45
+    width = left + columns * (PANEL + gap) + right
+    band = top + 2 * tall + gap + bottom
+    height = number * band
+    figure = style.new_figure(width, height)
+    bands: list[list[tuple[Axes, Axes]]] = [[] for _ in range(number)]
+    for index in range(count):
+        row, column = divmod(index, columns)
+        x, y = left + column * (PANEL + gap), height - row * band - top - tall
+        pair = [
+            figure.add_axes((x / width, at / height, PANEL / width, tall / height))
+            for at in (y, y - gap - tall)
+        ]
+        _clear(pair)
+        bands[row].append(tuple(pair))
+    return figure, bands
+
+
+def _clear(panels: "Iterable[Axes]") -> None:
+    """Leaves nothing of the axes but their labels."""
+    for panel in panels:
         panel.set(xticks=[], yticks=[])
         panel.grid(False)
         panel.spines[:].set_visible(False)
-    return figure, axes
 
 
 def _show(axes: "Axes", image: np.ndarray, peak: float) -> None:
     axes.imshow(image, cmap="gray", vmin=0, vmax=peak, interpolation="nearest")
+
+
+def _show_error(axes: "Axes", error: np.ndarray, top: float) -> "AxesImage":
+    return axes.imshow(np.abs(error), cmap="inferno", vmin=0, vmax=top, interpolation="nearest")
 
 
 def _frame(axes: "Axes", window: tuple[slice, slice]) -> None:
@@ -177,4 +245,19 @@ def _colour_bar(
 
 
 def _title(model: str) -> str:
-    return {"derived": "searched"}.get(model, DISPLAY.get(model, model))
+    return {"derived": "searched"}.get(model, method_name(model))
+
+
+def _write_above(axes: "Axes", lines: Sequence[str], *, bold: bool) -> None:
+    """Lines of text over a panel, the last one on the same height in every panel."""
+    for row, line in enumerate(reversed(lines)):
+        axes.annotate(
+            line,
+            (0.5, 1),
+            xytext=(0, 4 + 12 * row),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="center",
+            va="baseline",
+            fontweight="bold" if bold else "normal",
+        )

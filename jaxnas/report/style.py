@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette without its yellow, which vanishes on white.
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, BROWN, BLACK = "#56B4E9", "#CC79A7", "#8C6D31", "#222222"
-GREY, LIGHT = "#8A8A8A", "#E4E4E4"
+GREY, LIGHT, CROWD = "#8A8A8A", "#E4E4E4", "#B0B0B0"
 
 RC = {
     "font.family": "DejaVu Sans",
@@ -73,6 +73,16 @@ PENS = {
     "rdn_8": Pen(BLUE, "--", 1.4, "s"),
 }
 SPARE_COLOURS = (SKY, BROWN, ORANGE)
+STRATEGY_COLOURS = {
+    "non_fed": BLACK,
+    "fedavg": BLUE,
+    "fedprox": GREEN,
+    "fedmri": PURPLE,
+    "fedautomri": VERMILLION,
+}
+SEARCHED_STROKE = ("-", 2.2, "*")
+STROKES = (("--", 1.4, "o"), (":", 1.8, "s"), ("-.", 1.4, "D"), ("-", 0.9, "^"))
+CLIENT_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BROWN, BLACK)
 
 
 def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,12 +126,26 @@ def operation_colours(names: Iterable[str]) -> dict[str, str]:
     return {name: OPERATION_COLOURS.get(name, extra.get(name, GREY)) for name in names}
 
 
-def model_pens(names: Iterable[str]) -> dict[str, Pen]:
-    """One pen per model: the same in every figure and run for the models known here.
+def pens(methods: Iterable[str]) -> dict[str, Pen]:
+    """One pen per method, the same in every figure and run for the names known here.
 
-    A family shares a colour and its larger member is dashed; other names follow in turn.
+    At one site a family of models shares a colour and its larger member is dashed. Across clients
+    the colour says the strategy, dash and marker the model. Other names follow in turn.
     """
-    names = list(dict.fromkeys(names))
+    methods = list(dict.fromkeys(methods))
+    plain = _model_pens([method for method in methods if "/" not in method])
+    return plain | _strategy_pens([method for method in methods if "/" in method])
+
+
+def client_colours(clients: Iterable[str]) -> dict[str, str]:
+    """One colour per client; a crowd, which no palette tells apart, is `CROWD` throughout."""
+    clients = list(dict.fromkeys(clients))
+    if len(clients) > len(CLIENT_COLOURS):
+        return dict.fromkeys(clients, CROWD)
+    return dict(zip(clients, CLIENT_COLOURS))
+
+
+def _model_pens(names: list[str]) -> dict[str, Pen]:
     unknown = [name for name in names if name not in PENS]
     turns = {name: divmod(i, len(SPARE_COLOURS)) for i, name in enumerate(unknown)}
     spare = {
@@ -129,6 +153,29 @@ def model_pens(names: Iterable[str]) -> dict[str, Pen]:
         for name, (turn, colour) in turns.items()
     }
     return {name: PENS.get(name) or spare[name] for name in names}
+
+
+def _strategy_pens(methods: list[str]) -> dict[str, Pen]:
+    pairs = {method: tuple(method.split("/", 1)) for method in methods}
+    models = dict.fromkeys(model for model, _ in pairs.values() if model != "derived")
+    strokes = {model: STROKES[i % len(STROKES)] for i, model in enumerate(models)}
+    labels = list(dict.fromkeys(label for _, label in pairs.values()))
+    taken = {STRATEGY_COLOURS[label] for label in labels if label in STRATEGY_COLOURS}
+    free = [colour for colour in FALLBACK if colour not in taken]
+    others = [label for label in labels if label not in STRATEGY_COLOURS]
+    spare = {label: free[i % len(free)] for i, label in enumerate(others)}
+    return {
+        method: Pen(
+            STRATEGY_COLOURS.get(label) or spare[label], *strokes.get(model, SEARCHED_STROKE)
+        )
+        for method, (model, label) in pairs.items()
+    }
+
+
+def even_columns(count: int, *, most: int = 6) -> int:
+    """Columns, at most `most`, in which `count` things fill rows of nearly equal length."""
+    rows = -(-count // most)
+    return -(-count // max(rows, 1)) or 1
 
 
 def input_name(index: int) -> str:

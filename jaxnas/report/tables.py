@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json
+from jaxnas.report.names import EVERYONE, row_name
 
 NOT_MEASURED = "–"
-DISPLAY = {"zero_filled": "zero-filled", "tv": "TV", "derived": "searched (derived)"}
+DENSE = 10  # more columns are set smaller
 
 
 class Cell(NamedTuple):
@@ -27,25 +28,34 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A title, the column heads, and rows of cells; the first column names the row."""
+    """A title, the column heads, and rows of cells; the first column names the row.
+
+    `groups` are (head, number of columns) of the groups that the columns form, if they do; a
+    column of its own is a group without a head.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    groups: tuple[tuple[str, int], ...] = ()
 
 
 class Column(NamedTuple):
-    """How one column is read from a metrics row, printed and compared."""
+    """How one column is read from what a row stands for, printed and compared."""
 
     head: str
-    read: Callable[[dict[str, Any]], Any]
+    read: Callable[[Any], Any]
     show: Callable[[Any], str]
     better: Callable[..., float] | None
 
 
 def to_markdown(table: Table) -> str:
-    """The table as GitHub Markdown under a bold title; the best values are bold."""
-    lines = [f"**{table.title}**", "", _pipe(table.columns)]
+    """The table as GitHub Markdown under a bold title; the best values are bold.
+
+    Markdown has no groups of columns: their heads stand before the heads of the columns.
+    """
+    heads = [" ".join(filter(None, pair)) for pair in zip(_group_heads(table), table.columns)]
+    lines = [f"**{table.title}**", "", _pipe(heads)]
     lines.append(_pipe([":---"] + ["---:"] * (len(table.columns) - 1)))
     lines += [_pipe([f"**{c.text}**" if c.best else c.text for c in row]) for row in table.rows]
     return "\n".join(lines) + "\n"
@@ -53,11 +63,19 @@ def to_markdown(table: Table) -> str:
 
 def to_html(table: Table) -> str:
     """The table as an HTML `<table>` with a caption; the best values are `<strong>`."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
-    body = "\n".join(f"<tr>{_html_row(row)}</tr>" for row in table.rows)
+    groups = "".join(
+        f'<th scope="colgroup" colspan="{span}">{escape(head)}</th>' for head, span in table.groups
+    )
+    groups = f'<tr class="groups">{groups}</tr>\n' if groups else ""
+    edges = [' class="edge"' if first else "" for first in _group_starts(table)]
+    head = "".join(
+        f'<th scope="col"{edge}>{escape(name)}</th>' for name, edge in zip(table.columns, edges)
+    )
+    body = "\n".join(f"<tr>{_html_row(row, edges)}</tr>" for row in table.rows)
+    dense = "table dense" if len(table.columns) > DENSE else "table"
     return (
-        f'<div class="table"><table><caption>{escape(table.title)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+        f'<div class="{dense}"><table><caption>{escape(table.title)}</caption>\n'
+        f"<thead>{groups}<tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 
 
@@ -71,13 +89,17 @@ def method_tables(metrics: dict[str, Any]) -> list[Table]:
 
 def volume_tables(metrics: dict[str, Any]) -> list[Table]:
     """The scores under fastMRI's volume convention, in the same order as `method_tables`."""
-    rows = [
+    return method_tables({"rows": volume_rows(metrics["rows"])})
+
+
+def volume_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with the scores of the volume convention in place of the slices', and no costs."""
+    return [
         {k: row[k] for k in ("model", "strategy", "client", "acceleration") if k in row}
         | {k: v for k, v in row["volume"].items() if k != "mse"}
-        for row in metrics["rows"]
+        for row in rows
         if row.get("volume")
     ]
-    return method_tables({"rows": rows})
 
 
 def compare_runs(run_dirs: Sequence[str | Path], *, by: str = "nodes") -> Table:
@@ -98,16 +120,19 @@ def compare_runs(run_dirs: Sequence[str | Path], *, by: str = "nodes") -> Table:
         "space": "Searched cells from different operation spaces (mean ± std)",
     }
     columns = _quality_columns(rows) + _cost_columns(rows)
-    return _table(titles[by], heads[by], [str(key) for key, _, _ in found], rows, columns)
+    return make_table(titles[by], heads[by], [str(key) for key, _, _ in found], rows, columns)
 
 
-def timing_table(timings: dict[str, dict[str, float]]) -> Table:
-    """Compile and step times of every stage, as `timings.json` lists them."""
+def timing_table(timings: dict[str, dict[str, float]], *, unit: str = "step") -> Table:
+    """Compile and step times of every stage, as `timings.json` lists them.
+
+    `unit` is what the run counts: steps, or rounds.
+    """
     heads = {
         "compile_s": "Compile (s)",
-        "steps": "Steps",
+        "steps": f"{unit.capitalize()}s",
         "steady_s": "Steady (s)",
-        "step_ms": "Per step (ms)",
+        "step_ms": f"Per {unit} (ms)",
         "data_share": "Waiting for data",
     }
     shows = {"steps": "{:,d}".format, "data_share": "{:.1%}".format}
@@ -116,7 +141,7 @@ def timing_table(timings: dict[str, dict[str, float]]) -> Table:
         Column(heads[k], lambda e, k=k: e.get(k), shows.get(k, "{:,.1f}".format), None)
         for k in names
     ]
-    return _table(
+    return make_table(
         "Compilation is timed apart from the steady steps",
         "Stage or model",
         list(timings),
@@ -125,16 +150,42 @@ def timing_table(timings: dict[str, dict[str, float]]) -> Table:
     )
 
 
-def row_name(row: dict[str, Any]) -> str:
-    """A reader's name for a metrics row: the model, and strategy and client where federated."""
-    extra = [str(row[k]) for k in ("strategy", "client") if row.get(k) is not None]
-    name = DISPLAY.get(row["model"], row["model"])
-    return f"{name} [{', '.join(extra)}]" if extra else name
+def make_table(
+    title: str,
+    head: str,
+    names: Sequence[str],
+    rows: Sequence[Any],
+    columns: Sequence[Column],
+    *,
+    groups: tuple[tuple[str, int], ...] = (),
+) -> Table:
+    """Fills `columns` from `rows`; the first column has the `head` and the rows' `names`."""
+    filled = [_fill(column, rows) for column in columns]
+    body = tuple((Cell(name), *cells) for name, *cells in zip(names, *filled, strict=True))
+    return Table(title, (head, *(column.head for column in columns)), body, groups)
+
+
+def spread(digits: int, *, unit: float = 1.0) -> Callable[[Any], str]:
+    """Prints `{"mean", "std"}` as mean ± std in multiples of `unit`, a bare number as it is."""
+
+    def show(value: Any) -> str:
+        mean = f"{mean_of(value) / unit:.{digits}f}"
+        std = value.get("std") if isinstance(value, dict) else None
+        return mean if std is None else f"{mean} ± {std / unit:.{digits}f}"
+
+    return show
 
 
 def mean_of(value: Any) -> float | None:
     """The mean of a `{"mean", "std"}` entry or of a bare number; None where not measured."""
     return value.get("mean") if isinstance(value, dict) else value
+
+
+def speed_name(acceleration: Any) -> str:
+    """How prose calls an acceleration, which may be "all"."""
+    return (
+        "all accelerations" if acceleration == "all" else f"{float(acceleration):g}× acceleration"
+    )
 
 
 def short_number(value: float | None) -> str:
@@ -155,25 +206,19 @@ def scaled(value: float) -> tuple[float, str]:
 def _method_table(rows: list[dict[str, Any]], acceleration: Any) -> Table:
     counts = {row["n"] for row in rows if "n" in row}
     count = f", n = {counts.pop()}" if len(counts) == 1 else ""
-    title = f"{_speed(acceleration).capitalize()}{count} (mean ± std)"
+    title = f"{speed_name(acceleration).capitalize()}{count} (mean ± std)"
     columns = _quality_columns(rows) + _cost_columns(rows)
-    return _table(title, "Model", [row_name(row) for row in rows], rows, columns)
-
-
-def _speed(acceleration: Any) -> str:
-    return (
-        "all accelerations" if acceleration == "all" else f"{float(acceleration):g}× acceleration"
-    )
+    return make_table(title, "Model", [row_name(row) for row in rows], rows, columns)
 
 
 def _quality_columns(rows: list[dict[str, Any]]) -> list[Column]:
     power = _common_power([mean_of(row.get("mse")) for row in rows])
     unit = f" (×1e{power})" if power else ""
     columns = [
-        Column(f"MSE{unit}", _reader("mse"), _spread(3, 10.0**power), min),
-        Column("NMSE (×1e-2)", _reader("nmse"), _spread(3, 1e-2), min),
-        Column("PSNR (dB)", _reader("psnr"), _spread(2, 1.0), max),
-        Column("SSIM", _reader("ssim"), _spread(4, 1.0), max),
+        Column(f"MSE{unit}", _reader("mse"), spread(3, unit=10.0**power), min),
+        Column("NMSE (×1e-2)", _reader("nmse"), spread(3, unit=1e-2), min),
+        Column("PSNR (dB)", _reader("psnr"), spread(2), max),
+        Column("SSIM", _reader("ssim"), spread(4), max),
     ]
     return [c for c in columns if any(mean_of(c.read(row)) is not None for row in rows)]
 
@@ -192,30 +237,13 @@ def _reader(name: str) -> Callable[[dict[str, Any]], Any]:
     return lambda row: row.get(name) or None
 
 
-def _spread(digits: int, unit: float) -> Callable[[Any], str]:
-    def show(value: Any) -> str:
-        mean = f"{mean_of(value) / unit:.{digits}f}"
-        std = value.get("std") if isinstance(value, dict) else None
-        return mean if std is None else f"{mean} ± {std / unit:.{digits}f}"
-
-    return show
-
-
 def _common_power(values: list[float | None]) -> int:
     """The power of ten that makes the smallest positive value lie in [1, 10)."""
     positive = [v for v in values if v]
     return math.floor(math.log10(min(positive))) if positive else 0
 
 
-def _table(
-    title: str, head: str, names: list[str], rows: list[dict[str, Any]], columns: list[Column]
-) -> Table:
-    filled = [_fill(column, rows) for column in columns]
-    body = tuple((Cell(name), *cells) for name, *cells in zip(names, *filled, strict=True))
-    return Table(title, (head, *(column.head for column in columns)), body)
-
-
-def _fill(column: Column, rows: list[dict[str, Any]]) -> list[Cell]:
+def _fill(column: Column, rows: Sequence[Any]) -> list[Cell]:
     """One column of cells; several rows are needed before one of them can be the best."""
     values = [column.read(row) for row in rows]
     texts = [NOT_MEASURED if mean_of(v) is None else column.show(v) for v in values]
@@ -239,7 +267,8 @@ def _run_key(run: Path, by: str) -> int | str:
 def _derived(run: Path) -> dict[str, Any]:
     rows = read_json(run / "metrics.json")["rows"]
     for row in rows:
-        if row["model"] == "derived" and row["acceleration"] == "all":
+        everyone = row.get("client", EVERYONE) == EVERYONE
+        if row["model"] == "derived" and row["acceleration"] == "all" and everyone:
             return row
     raise UserError(
         f"{run / 'metrics.json'}: no row with model 'derived' and acceleration 'all'; "
@@ -247,10 +276,23 @@ def _derived(run: Path) -> dict[str, Any]:
     )
 
 
+def _group_heads(table: Table) -> list[str]:
+    """The group head of every column; all empty in a table without groups."""
+    groups = table.groups or (("", len(table.columns)),)
+    return [head for head, span in groups for _ in range(span)]
+
+
+def _group_starts(table: Table) -> list[bool]:
+    """True for the columns that begin a group other than the first."""
+    spans = [span for _, span in table.groups] or [len(table.columns)]
+    return [group > 0 and place == 0 for group, span in enumerate(spans) for place in range(span)]
+
+
 def _pipe(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _html_row(row: Sequence[Cell]) -> str:
+def _html_row(row: Sequence[Cell], edges: Sequence[str]) -> str:
     texts = [f"<strong>{escape(c.text)}</strong>" if c.best else escape(c.text) for c in row]
-    return f'<th scope="row">{texts[0]}</th>' + "".join(f"<td>{text}</td>" for text in texts[1:])
+    cells = [f"<td{edge}>{text}</td>" for text, edge in zip(texts, edges)]
+    return f'<th scope="row">{texts[0]}</th>' + "".join(cells[1:])

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jaxnas.report import style
-from jaxnas.report.tables import mean_of, row_name, scaled
+from jaxnas.report.names import EVERYONE, method_key, row_name
+from jaxnas.report.tables import mean_of, scaled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,11 +17,12 @@ PLACES = tuple((ring * dx, ring * dy) for ring in (7, 18, 30, 44) for dx, dy in 
 
 
 def network_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows over all accelerations that have parameters, MACs and a PSNR."""
+    """The rows over all accelerations and clients that have parameters, MACs and a PSNR."""
     return [
         row
         for row in metrics["rows"]
         if row["acceleration"] == "all"
+        and row.get("client", EVERYONE) == EVERYONE
         and row.get("params")
         and row.get("macs")
         and mean_of(row.get("psnr")) is not None
@@ -29,15 +31,19 @@ def network_rows(metrics: dict[str, Any]) -> list[dict[str, Any]]:
 
 @style.styled
 def draw_tradeoff(metrics: dict[str, Any]) -> "Figure":
-    """Mean PSNR against parameters and against MACs, on logarithmic cost axes."""
+    """Mean PSNR against parameters and against MACs, on logarithmic cost axes.
+
+    Networks are named beside their points; methods of federated runs, which share the costs of
+    their network, in a legend.
+    """
     rows = network_rows(metrics)
-    pens = style.model_pens(row["model"] for row in rows)
+    pens = style.pens(method_key(row) for row in rows)
     figure = style.new_figure(9.6, 3.9)
     panels = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
     for axes, cost, name in zip(panels, ("params", "macs"), ("parameters", "MACs per image")):
         points = [(row[cost], mean_of(row["psnr"])) for row in rows]
         for row, (x, y) in zip(rows, points):
-            pen = pens[row["model"]]
+            pen = pens[method_key(row)]
             axes.plot(
                 x,
                 y,
@@ -47,14 +53,20 @@ def draw_tradeoff(metrics: dict[str, Any]) -> "Figure":
                 markeredgecolor="white",
                 markeredgewidth=0.8,
                 zorder=3,
+                label=row_name(row),
             )
         axes.set(xscale="log", xlabel=f"{name} (less is better)")
         axes.margins(x=0.22, y=0.16)
         _cost_ticks(axes)
     panels[0].set_ylabel("PSNR (dB), all accelerations")
-    for axes, cost in zip(panels, ("params", "macs")):
-        points = [(row[cost], mean_of(row["psnr"])) for row in rows]
-        place_labels(axes, points, [row_name(row) for row in rows])
+    if any(row.get("strategy") for row in rows):
+        handles, names = panels[0].get_legend_handles_labels()
+        ncols = style.even_columns(len(names), most=4)
+        figure.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=ncols)
+    else:
+        for axes, cost in zip(panels, ("params", "macs")):
+            points = [(row[cost], mean_of(row["psnr"])) for row in rows]
+            place_labels(axes, points, [row_name(row) for row in rows])
     return figure
 
 
@@ -105,6 +117,7 @@ def _common_area(a: Any, b: Any) -> float:
 def _cost_ticks(axes: "Axes") -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1e3 * low else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: "{:g}{}".format(*scaled(v))))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -10,6 +10,11 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 OPERATIONS = {
     "csmri_a": ["sep_conv_3x3", "dil_2_conv_3x3", "dil_3_conv_3x3", "skip_connect", "none"],
     "csmri_b": ["sep_conv_3x3", "dil_2_conv_3x3", "conv_9x1_1x9", "skip_connect", "none"],
+    "fedautomri": [
+        *(f"std_conv_{k}x{k}" for k in (3, 5, 7)),
+        *(f"dil_{rate}_conv_3x3" for rate in (2, 3)),
+        *(f"sep_conv_{k}x{k}" for k in (3, 5, 7)),
+    ],
 }
 # Name: share of the zero-filled error that is left, parameters, MACs.
 MODELS = {
@@ -95,7 +100,7 @@ def write_run(folder, *, nodes=3, space="csmri_a", size=96, models=tuple(MODELS)
     write(folder / "metrics.json", summary(rows, models))
     trained = [m for m in models if MODELS[m][1]]
     log = search_log(rng) + [r for m in trained for r in train_log(m, rng)]
-    (folder / "log.jsonl").write_text("".join(json.dumps(r) + "\n" for r in log))
+    write_log(folder / "log.jsonl", log)
     write(
         folder / "timings.json",
         {
@@ -128,6 +133,11 @@ train: {{steps: 2000, batch: 4, optimizer: adam, learning_rate: 1.0e-3}}
 def write(path, value):
     """Writes JSON."""
     path.write_text(json.dumps(value, indent=2))
+
+
+def write_log(path, rows):
+    """Writes `log.jsonl`."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def write_csv(path, rows):
@@ -197,7 +207,7 @@ def summary(slices, models):
                     "volume": volume,
                     "params": MODELS[model][1],
                     "macs": MODELS[model][2],
-                    **flops(model),
+                    **flops(MODELS[model][2]),
                 }
             )
     return {
@@ -209,9 +219,8 @@ def summary(slices, models):
     }
 
 
-def flops(model):
+def flops(macs):
     """The two FLOP counts of a network; the classical methods have none."""
-    macs = MODELS[model][2]
     return {"flops": int(1.002 * macs), "flops_with_activations": int(1.02 * macs)} if macs else {}
 
 
@@ -243,17 +252,27 @@ def search_history(nodes, space, rng, *, records=40, every=50):
 
 
 def genotype(p, edges, operations, nodes, space):
-    """The two strongest operations, other than none, of every node."""
-    cell = []
-    for node in range(nodes):
+    """The two strongest operations, other than none, of every node; of every edge in FedAutoMRI."""
+
+    def strongest(places):
         found = [
-            (p[e, o], operations[o], source)
-            for e, (n, source) in enumerate(edges)
+            (p[e, o], operations[o], edges[e][1])
+            for e in places
             for o in range(len(operations))
-            if n == node and operations[o] != "none"
+            if operations[o] != "none"
         ]
-        cell.append([[op, source] for _, op, source in sorted(found, reverse=True)[:2]])
-    return {"space": space, "cells": {"normal": cell}, "paths": None}
+        return sorted(found, reverse=True)[:2]
+
+    cell, weights = [], []
+    for node in range(nodes):
+        own = [e for e, (n, _) in enumerate(edges) if n == node]
+        groups = [[e] for e in own] if space == "fedautomri" else [own]
+        kept = [strongest(places) for places in groups]
+        cell.append([[op, source] for picks in kept for _, op, source in picks])
+        totals = [sum(weight for weight, *_ in picks) for picks in kept]
+        weights.append([float(w / t) for picks, t in zip(kept, totals) for w, *_ in picks])
+    found = {"space": space, "cells": {"normal": cell}, "paths": None}
+    return found | ({"weights": {"normal": weights}} if space == "fedautomri" else {})
 
 
 def search_log(rng):

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.colors import same_color
 
 from jaxnas.report import cells
 
@@ -77,3 +78,34 @@ def test_labels_fit_their_boxes_and_do_not_overlap(cell):
     assert all(named[op].width < inside for node in cell for op, _ in node)
     frame = figure.bbox
     assert all(frame.x0 <= b.x0 and b.x1 <= frame.x1 for b in boxes)
+
+
+def test_weights_stand_in_their_boxes():
+    cell = dense_cell(3)
+    weights = [
+        [round(0.05 + 0.01 * (10 * n + i), 2) for i in range(len(node))]
+        for n, node in enumerate(cell)
+    ]
+    layout = cells.place(cell, weights=weights)
+    expected = {
+        (n, op, source): share
+        for n, node in enumerate(cell)
+        for (op, source), share in zip(node, weights[n])
+    }
+    assert {(op.node, op.name, op.source): op.share for op in layout.operations} == expected
+    figure = cells.draw_cell(cell, weights=weights)
+    renderer = figure.canvas.get_renderer()
+    texts = figure.axes[0].texts
+    boxes = [t.get_window_extent(renderer) for t in texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    written = [t.get_text() for t in texts]
+    assert all(f"{share:.2f}" in written for share in expected.values())
+
+
+def test_an_edge_with_two_operations_leaves_its_tensor_once():
+    """The line in front of the fork is grey; edges of one operation have its colour."""
+    figure = cells.draw_cell(dense_cell(3))
+    trunks = [p for p in figure.axes[0].patches if same_color(p.get_edgecolor(), cells.TRUNK)]
+    assert len(trunks) == 9
+    figure = cells.draw_cell([[["sep_conv_3x3", 0], ["sep_conv_3x3", 1]]])
+    assert not any(same_color(p.get_edgecolor(), cells.TRUNK) for p in figure.axes[0].patches)

@@ -79,7 +79,7 @@ def test_operations_keep_their_colour_across_spaces():
 
 
 def test_models_are_told_apart():
-    pens = style.model_pens([*fake_run.MODELS, *(f"net_{i}" for i in range(6))])
+    pens = style.pens([*fake_run.MODELS, *(f"net_{i}" for i in range(6))])
     assert len(set(pens.values())) == len(pens)
 
 

@@ -5,41 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.report import html, inputs
-
-VOID = {"meta", "img", "br", "hr", "link", "input"}
-
-
-class Checker(HTMLParser):
-    """Fails on tags that do not nest; collects ids, links and sources."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.ids, self.links, self.sources = [], [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.ids += [attrs["id"]] if "id" in attrs else []
-        self.links += [attrs["href"]] if "href" in attrs else []
-        self.sources += [attrs["src"]] if "src" in attrs else []
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def check(path):
-    """Parses a page and returns what it refers to."""
-    checker = Checker()
-    checker.feed(path.read_text())
-    assert not checker.open
-    return checker
+from jaxnas.report import html, inputs, summary, texts
+from tests.report.page import check
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +29,8 @@ def test_the_page_is_self_contained(report):
 
 def test_all_sections_and_figures_are_there(report):
     page = check(report)
-    assert page.ids == [name for name in html.SECTIONS if name != "missing"]
+    foreign = ("missing", "clients", "communication")
+    assert page.ids == [name for name in html.SECTIONS if name not in foreign]
     names = {path.stem for path in (report.parent / "figures").iterdir()}
     assert names == {
         "cell_normal",
@@ -86,7 +58,7 @@ def test_the_page_is_a_function_of_the_files(report):
 
 def test_the_genotype_on_the_page_is_the_genotype(run_dir):
     genotype = json.loads((run_dir / "genotype.json").read_text())
-    assert json.loads(html.format_genotype(genotype)) == genotype
+    assert json.loads(texts.format_genotype(genotype)) == genotype
 
 
 @pytest.mark.parametrize("kept", [*inputs.FILES, None])
@@ -110,13 +82,13 @@ def test_the_summary_speaks_only_of_what_was_evaluated():
         "psnr": {"mean": 29.83, "std": 6.7},
         "ssim": {"mean": 0.6204, "std": 0.27},
     }
-    assert html.summarise({"rows": [row]}) == [
+    assert summary.summarise({"rows": [row]}) == [
         "The searched network reaches 29.83 dB (SSIM 0.6204) with 142.3K parameters and "
         "14.57G MACs."
     ]
     baseline = row | {"model": "rdn", "psnr": {"mean": 29.49, "std": 6.5}}
-    assert "+0.34 dB" in html.summarise({"rows": [baseline, row]})[-1]
-    assert html.summarise({"rows": []}) == []
+    assert "+0.34 dB" in summary.summarise({"rows": [baseline, row]})[-1]
+    assert summary.summarise({"rows": []}) == []
 
 
 def test_wrong_inputs_are_the_users_errors(tmp_path):

@@ -109,3 +109,64 @@ def test_tradeoff_separates_networks_in_the_same_place():
     for axes in figure.axes:
         boxes = [Text.get_window_extent(text, renderer) for text in axes.texts]
         assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+@pytest.fixture(scope="module")
+def clients(federated_dir):
+    """The run's files, and one example."""
+    run = inputs.read_run(federated_dir)
+    return run, next(e for e in run.examples if e.client == "cc359" and e.acceleration == 8)
+
+
+def test_a_client_shows_every_method_in_columns_that_fit(clients):
+    run, place = clients
+    scores = inputs.slice_scores(run.slices, place)
+    figure = recon.draw_client(place, scores)
+    panels = [axes for axes in figure.axes if axes.images]
+    pictures, errors = panels[0::2], panels[1::2]
+    assert len(pictures) == len(errors) == 1 + len(place.images)
+    methods = recon.order_methods(place.images)
+    assert methods[:2] == ["zero_filled", "tv"]
+    assert methods[-1] == "derived/fedautomri"
+    for axes, below, method in zip(pictures[1:], errors[1:], methods):
+        np.testing.assert_array_equal(axes.images[0].get_array(), place.images[method])
+        error = np.abs(place.images[method] - place.target)
+        np.testing.assert_allclose(below.images[0].get_array(), error, rtol=1e-6)
+    lefts = {round(axes.get_position().x0, 6) for axes in panels}
+    assert len(lefts) == 6 <= recon.MOST_COLUMNS
+    assert len({axes.images[0].get_clim() for axes in pictures}) == 1
+    assert len({axes.images[0].get_clim() for axes in errors[1:]}) == 1
+
+
+def test_titles_of_a_client_say_scores_and_mark_the_best(clients):
+    run, place = clients
+    scores = inputs.slice_scores(run.slices, place)
+    figure = recon.draw_client(place, scores)
+    lines = [text for axes in figure.axes for text in axes.texts]
+    written = [text.get_text() for text in lines]
+    for psnr, ssim in scores.values():
+        assert f"{psnr:.2f} dB, {ssim:.4f}" in written
+    best = max(psnr for psnr, _ in scores.values())
+    bold = [text.get_text() for text in lines if text.get_fontweight() == "bold"]
+    assert any(line.startswith(f"{best:.2f} dB") for line in bold)
+    assert sum("dB" in line for line in bold) == 1
+
+
+def test_nothing_overlaps_in_the_bands_of_a_client(clients):
+    run, place = clients
+    figure = recon.draw_client(place, inputs.slice_scores(run.slices, place))
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    texts = [Text.get_window_extent(t, renderer) for axes in figure.axes for t in axes.texts]
+    labels = [axes.xaxis.label for axes in figure.axes if axes.get_xlabel()]
+    texts += [label.get_window_extent(renderer) for label in labels]
+    panels = [axes.get_window_extent(renderer) for axes in figure.axes if axes.images]
+    boxes = [*texts, *panels]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+def test_few_methods_stand_in_one_band():
+    place = example()
+    figure = recon.draw_client(place, {})
+    tops = {round(axes.get_position().y1, 6) for axes in figure.axes}
+    assert len(tops) == 2

@@ -1,7 +1,5 @@
 """The tables say what metrics.json says, and mark the best."""
 
-import copy
-
 import pytest
 
 from jaxnas.core.errors import UserError
@@ -124,11 +122,6 @@ def test_volume_tables_have_no_costs(run_dir):
     assert found[0].columns == ("Model", "NMSE (×1e-2)", "PSNR (dB)", "SSIM")
 
 
-def test_federated_rows_name_strategy_and_client(metrics):
-    row = copy.deepcopy(metrics["rows"][2]) | {"strategy": "fedavg", "client": 0}
-    assert tables.row_name(row) == "searched (derived) [fedavg, 0]"
-
-
 def test_markdown_and_html_hold_the_same_cells(metrics):
     (table,) = tables.method_tables(metrics)
     markdown, page = tables.to_markdown(table), tables.to_html(table)
@@ -143,6 +136,16 @@ def test_html_is_escaped():
     page = tables.to_html(tables.Table("a < b", ("Model",), ((tables.Cell("<x>"),),)))
     assert "<x>" not in page
     assert "a &lt; b" in page
+
+
+def test_groups_of_columns_have_heads_in_both_formats():
+    row = tuple(map(tables.Cell, ("net", "1", "2", "3")))
+    groups = (("", 1), ("PSNR", 2), ("", 1))
+    table = tables.Table("T", ("Model", "a", "b", "n"), (row,), groups)
+    assert "| Model | PSNR a | PSNR b | n |" in tables.to_markdown(table)
+    assert '<th scope="colgroup" colspan="2">PSNR</th>' in tables.to_html(table)
+    assert tables.to_html(table).count("<tr") == 3
+    assert '<td class="edge">1</td><td>2</td><td class="edge">3</td>' in tables.to_html(table)
 
 
 def compared(tmp_path, **fields):
@@ -176,6 +179,14 @@ def test_compare_by_space(tmp_path):
     runs = [compared(tmp_path, space=s) for s in ("csmri_b", "csmri_a")]
     table = tables.compare_runs(runs, by="space")
     assert texts(table, "Operation space") == ["csmri_a", "csmri_b"]
+
+
+def test_compare_takes_the_row_of_all_clients(tmp_path):
+    run = compared(tmp_path, nodes=2)
+    (row,) = read_json(run / "metrics.json")["rows"]
+    one = row | {"client": "a", "strategy": "fedavg", "psnr": stat(1.0, 0.0)}
+    write_json(run / "metrics.json", {"rows": [one, row | {"client": "all"}]})
+    assert texts(tables.compare_runs([run], by="nodes"), "PSNR (dB)") == ["29.20 ± 6.00"]
 
 
 def test_compare_refuses_what_it_cannot_compare(tmp_path):

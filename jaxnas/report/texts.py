@@ -1,0 +1,143 @@
+"""What the sections of a report hold beside their figures, as HTML."""
+
+import json
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+from jaxnas.report import federated, gallery, summary, tables, traffic
+from jaxnas.report.inputs import RunFiles
+from jaxnas.report.names import entry_name
+from jaxnas.report.rounds import dropped_updates
+
+COST_NOTE = (
+    "MACs are multiply–accumulates for one slice; FLOPs, as the NAS-CSMRI paper counts them, are "
+    "MACs plus biases, and + act. adds the activations."
+)
+CLIENTS_NOTE = (
+    "Every method is scored on the test slices of every client, with the model that this client "
+    "would use; “all” pools the slices, so that a client counts by its number of slices. MACs are "
+    "multiply–accumulates for one slice of the first client, FLOPs are MACs plus biases, and "
+    "+ act. adds the activations, as Table 2 of FedAutoMRI does."
+)
+VOLUME_SUMMARY = (
+    "The same models under fastMRI's convention: whole volumes, data range = maximum of the volume"
+)
+
+
+def section_texts(run: RunFiles) -> dict[str, str]:
+    """The HTML of every section of the page that the run has something to say about."""
+    texts = _client_texts(run) if run.federated else _site_texts(run)
+    if run.config:
+        name = run.path.resolve().name
+        command = f"jaxnas run {name}/config.yaml --workdir {name}-again"
+        texts["configuration"] = (
+            "<p>This command, given beside the run directory, repeats the run in a new one:</p>"
+            f"{_pre(command)}"
+            f"<p>The resolved configuration, <code>config.yaml</code>:</p>{_pre(run.config)}"
+        )
+    if run.genotype:
+        texts["genotype"] = (
+            "<p>Save as a file and pass to <code>jaxnas train --genotype FILE</code>. Every node "
+            "lists [operation, input]; input 0 is the output of cell l−2, 1 that of cell l−1, "
+            f"2 + i node i (drawn as node i + 1).</p>{_pre(format_genotype(run.genotype))}"
+        )
+    if run.missing:
+        lines = (f"<code>{name}</code>: {escape(run.expected[name])}" for name in run.missing)
+        texts["missing"] = _list(lines)
+    return texts
+
+
+def format_genotype(genotype: dict[str, Any]) -> str:
+    """The genotype as JSON with one line per node."""
+    texts = {key: json.dumps(value) for key, value in genotype.items()}
+    for key in ("cells", "weights"):
+        if isinstance(genotype.get(key), dict):
+            cells = ",\n".join(
+                f"    {json.dumps(cell)}: [\n"
+                + ",\n".join(f"      {json.dumps(node)}" for node in nodes)
+                + "\n    ]"
+                for cell, nodes in genotype[key].items()
+            )
+            texts[key] = f"{{\n{cells}\n  }}"
+    return "{\n" + ",\n".join(f"  {json.dumps(k)}: {text}" for k, text in texts.items()) + "\n}"
+
+
+def _site_texts(run: RunFiles) -> dict[str, str]:
+    """What is particular to a run at one site."""
+    texts = {}
+    if run.metrics:
+        texts["summary"] = _list(map(escape, summary.summarise(run.metrics)))
+        texts["results"] = (
+            f"{_note(run.metrics, COST_NOTE)}\n{_tables(tables.method_tables(run.metrics))}"
+            f"{_folded(VOLUME_SUMMARY, tables.volume_tables(run.metrics))}"
+        )
+    if run.timings:
+        texts["time"] = tables.to_html(tables.timing_table(run.timings))
+    return texts
+
+
+def _client_texts(run: RunFiles) -> dict[str, str]:
+    """What is particular to a federated run."""
+    lines = summary.summarise_clients(run.metrics, run.communication)
+    texts = {"summary": _list(map(escape, lines))}
+    if run.roster:
+        texts["clients"] = tables.to_html(federated.roster_table(run.roster))
+    if run.metrics:
+        texts["results"] = _client_results(run.metrics, run.communication)
+    if run.communication:
+        texts["communication"] = tables.to_html(traffic.communication_table(run.communication))
+    if dropped := dropped_updates(run.log):
+        counts = ", ".join(f"{entry_name(key)} {count}" for key, count in dropped.items())
+        texts["training"] = (
+            '<p class="note">Updates that were not finite and left out of the averages: '
+            f"{escape(counts)}.</p>"
+        )
+    seen = len(gallery.pictured(run))
+    if seen and seen < len(run.clients):
+        texts["images"] = f'<p class="note">{seen} of {len(run.clients)} clients.</p>'
+    if run.timings:
+        named = {entry_name(key.removeprefix("train ")): v for key, v in run.timings.items()}
+        texts["time"] = tables.to_html(tables.timing_table(named, unit="round"))
+    return texts
+
+
+def _client_results(metrics: dict[str, Any], communication: dict[str, Any] | None) -> str:
+    """The papers' tables; what only some readers look for is folded away."""
+    found = federated.comparison_tables(metrics, communication=communication)
+    shown = [*found[:1], federated.ablation_table(metrics), federated.crowd_table(metrics)]
+    spreads = federated.client_tables(metrics)
+    volumes = federated.volume_table(metrics)
+    return "\n".join(
+        [
+            _note(metrics, CLIENTS_NOTE),
+            _tables(table for table in shown if table),
+            _folded("The same at every acceleration", found[1:]),
+            _folded("Means and standard deviations, client by client", spreads),
+            _folded(VOLUME_SUMMARY, [volumes] if volumes else []),
+        ]
+    )
+
+
+def _note(metrics: dict[str, Any], more: str) -> str:
+    convention = f"Convention: {metrics['convention']}." if metrics.get("convention") else ""
+    return f'<p class="note">{escape(convention)} {more} Bold is the best value of a column.</p>'
+
+
+def _folded(title: str, hidden: list[tables.Table]) -> str:
+    if not hidden:
+        return ""
+    return f"<details><summary>{title}</summary>\n{_tables(hidden)}</details>"
+
+
+def _tables(shown: Iterable[tables.Table]) -> str:
+    return "\n".join(map(tables.to_html, shown))
+
+
+def _list(lines: Iterable[str]) -> str:
+    items = "".join(f"<li>{line}</li>" for line in lines)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _pre(text: str) -> str:
+    return f"<pre>{escape(text.rstrip())}</pre>"
