@@ -49,7 +49,7 @@ def make_loss(plan: str, channels: int, cells: int, nodes: int):
     import jax
     import jax.numpy as jnp
 
-    from jaxnas.spaces.csmri import SPACES
+    from jaxnas.spaces.registry import SPACES
     from jaxnas.spaces.denoiser import Denoiser
 
     net = Denoiser(SPACES["csmri_a"], channels=channels, cells=cells, nodes=nodes, plan=plan)

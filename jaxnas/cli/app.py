@@ -39,6 +39,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, errors on
 GenotypeFile = Annotated[Path | None, typer.Option("--genotype", help="A genotype JSON file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[str, typer.Option(help="Which of the run's networks.")]
+Strategy = Annotated[
+    str | None, typer.Option(help="Which of its methods, in a federated run, by its label.")
+]
+ClientName = Annotated[
+    str | None, typer.Option("--client", help="Whose weights, where every client has its own.")
+]
 
 
 class CompareBy(StrEnum):
@@ -46,6 +52,45 @@ class CompareBy(StrEnum):
 
     nodes = "nodes"
     space = "space"
+
+
+class Layout(StrEnum):
+    """The layouts that synthetic data can be written in."""
+
+    fastmri = "fastmri"
+    modl_brain = "modl_brain"
+    cc359 = "cc359"
+    cc359_multi = "cc359_multi"
+
+
+class SourceKind(StrEnum):
+    """The readers of files."""
+
+    fastmri = "fastmri"
+    arrays = "arrays"
+    modl_brain = "modl_brain"
+    cc359 = "cc359"
+
+
+class Domain(StrEnum):
+    """What the numbers of plain arrays are."""
+
+    kspace = "kspace"
+    image = "image"
+    magnitude = "magnitude"
+
+
+SourceOption = Annotated[SourceKind, typer.Option("--source", help="The layout of the files.")]
+DomainOption = Annotated[Domain, typer.Option("--domain", help="Of arrays: what they hold.")]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", help="Of arrays: the name in the file; '*' for all.")
+]
+AxesOption = Annotated[
+    str | None, typer.Option("--axes", help="Of arrays: the axes in letters of SCHW.")
+]
+SensOption = Annotated[
+    str | None, typer.Option("--sens", help="Of arrays: the name of the coil maps in the file.")
+]
 
 
 def _add_stage(name: str, help_text: str) -> None:
@@ -132,14 +177,18 @@ def reconstruct(
     inputs: Files,
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Model = "derived",
+    strategy: Strategy = None,
+    client: ClientName = None,
     acceleration: Annotated[
         float | None, typer.Option(min=1.0, help="Undersample fully sampled files first.")
     ] = None,
 ):
     """Apply a trained run to HDF5 files; writes `reconstruction` per file."""
     from jaxnas.cli import reconstruct as command
+    from jaxnas.cli.trained import Choice
 
-    command.reconstruct(run, inputs, out, model=model, acceleration=acceleration)
+    choice = Choice(model, strategy, client)
+    command.reconstruct(run, inputs, out, choice, acceleration=acceleration)
 
 
 @app.command()
@@ -147,42 +196,87 @@ def export(
     run: RunDirectory,
     out: Annotated[Path, typer.Option(help="The file to write.")],
     model: Model = "derived",
+    strategy: Strategy = None,
+    client: ClientName = None,
 ):
     """Write a trained network as a jax.export artefact with a JSON side-car."""
     from jaxnas.cli import export as command
+    from jaxnas.cli.trained import Choice
 
-    command.export(run, out, model=model)
+    command.export(run, out, Choice(model, strategy, client))
 
 
 @data_app.command("make")
 def data_make(
-    out: Annotated[Path, typer.Option(help="Folder for the HDF5 files.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
     volumes: Annotated[int, typer.Option(min=1)] = 4,
     slices: Annotated[int, typer.Option(min=1)] = 8,
     size: Annotated[tuple[int, int], typer.Option(help="Height and width.")] = (320, 320),
     coils: Annotated[int, typer.Option(min=1)] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    layout: Annotated[Layout, typer.Option(help="The public data set to imitate.")] = (
+        Layout.fastmri
+    ),
 ):
-    """Write synthetic volumes in the fastMRI HDF5 layout."""
+    """Write synthetic volumes in the layout of fastMRI, MoDL-Brain or CC359."""
     from jaxnas.cli import data
 
-    data.make(out, volumes=volumes, slices=slices, size=size, coils=coils, seed=seed)
+    data.make(
+        out,
+        layout=layout.value,
+        volumes=volumes,
+        slices=slices,
+        size=size,
+        coils=coils,
+        seed=seed,
+    )
 
 
 @data_app.command("check")
-def data_check(inputs: Files):
+def data_check(
+    inputs: Files,
+    source: SourceOption = SourceKind.fastmri,
+    domain: DomainOption = Domain.kspace,
+    dataset: DatasetOption = None,
+    axes: AxesOption = None,
+    sens: SensOption = None,
+):
     """Read every file whole and name each one a run would stumble over."""
     from jaxnas.cli import data
 
-    data.check(inputs)
+    config = data.section(
+        inputs,
+        source=source.value,
+        domain=domain.value,
+        dataset=dataset,
+        axes=axes,
+        sens=sens,
+    )
+    data.check(config)
 
 
 @data_app.command("info")
-def data_info(inputs: Files, json: AsJson = False):
-    """One line per volume: shape, coils, contrast, size of the target."""
+def data_info(
+    inputs: Files,
+    source: SourceOption = SourceKind.fastmri,
+    domain: DomainOption = Domain.kspace,
+    dataset: DatasetOption = None,
+    axes: AxesOption = None,
+    sens: SensOption = None,
+    json: AsJson = False,
+):
+    """One line per volume: slices, shape, coils, contrast; as JSON also every label."""
     from jaxnas.cli import data
 
-    data.info(inputs, as_json=json)
+    config = data.section(
+        inputs,
+        source=source.value,
+        domain=domain.value,
+        dataset=dataset,
+        axes=axes,
+        sens=sens,
+    )
+    data.info(config, as_json=json)
 
 
 def main(arguments: list[str] | None = None) -> None:

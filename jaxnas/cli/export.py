@@ -6,37 +6,32 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
+from jaxnas.cli.trained import Choice, image_of, load_trained
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic, write_json
 from jaxnas.engine.rundir import open_run
-from jaxnas.engine.sources import open_dataset
-from jaxnas.engine.training import trainable, trained_params
 from jaxnas.mri.acquisition import measure
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def export(run_dir: Path, out: Path, *, model: str) -> None:
+def export(run_dir: Path, out: Path, choice: Choice) -> None:
     """Writes `out` (jax.export, weights inside) and `out`.json, which says how to call it.
 
     The function maps kspace complex64 (B, H, W) and mask float32 (B, 1, W) to the complex64 image
     in the units of kspace; B is free, H and W are those of the run's data. Scaling is inside.
     """
     run = open_run(run_dir, quiet=True)
-    nets = trainable(run)
-    if model not in nets:
-        raise UserError(f"--model {model}: not in this run; it has {', '.join(nets)}")
-    net, params = nets[model], trained_params(run, nets[model], model)
-    ref = open_dataset(run.config).source.slices[0]
-    if ref.coils > 1:
-        raise UserError(f"{run_dir}: export knows single-coil networks, found {ref.coils} coils")
+    net, params, acquisition = load_trained(run, choice)
+    (height, width), coils = image_of(run)
+    if coils > 1:
+        raise UserError(f"{run_dir}: export knows single-coil networks, found {coils} coils")
 
     def apply(kspace, mask):
-        measurement = measure(kspace, mask, None, peak=run.config.acquisition.peak)
+        measurement = measure(kspace, mask, None, peak=acquisition.peak)
         return net.apply({"params": params}, measurement) / measurement.scale[:, None, None]
 
     (batch,) = jax_export.symbolic_shape("b")
-    height, width = ref.shape
     exported = jax_export.export(jax.jit(apply), platforms=PLATFORMS)(
         jax.ShapeDtypeStruct((batch, height, width), jnp.complex64),
         jax.ShapeDtypeStruct((batch, 1, width), jnp.float32),
@@ -45,7 +40,7 @@ def export(run_dir: Path, out: Path, *, model: str) -> None:
     write_json(
         out.with_name(out.name + ".json"),
         {
-            "model": model,
+            **choice.to_json(),
             "jax": jax.__version__,
             "platforms": list(PLATFORMS),
             "inputs": {

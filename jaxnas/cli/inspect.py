@@ -1,22 +1,27 @@
-"""`jaxnas inspect`: structure, parameters and MACs of a config's networks; trains nothing."""
+"""`jaxnas inspect`: structure, parameters and MACs of a config's networks, and what its clients
+would send; trains nothing."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flax import linen as nn
 from rich.console import Console
 from rich.table import Table
 
 from jaxnas.core.config import load_config
-from jaxnas.core.schema import Config, NetworkConfig
+from jaxnas.core.schema import Config
+from jaxnas.engine.training import model_names, models_key
 from jaxnas.models.costing import network_cost
 from jaxnas.models.networks import DERIVED, build_network, check_names
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
 from jaxnas.spaces.supernet import example_genotype, fit_genotype, supernet
 
 DEFAULT_SIZE = (320, 320)
-EXAMPLE = "example (no genotype given): every node reads the cell's inputs, no skip"
+SUPERNET = "supernet"
+CLIENT_COLUMNS = ("strategy", "sent per round", "received per round")
+EXAMPLE = "example (no genotype given)"
 
 
 def inspect(
@@ -35,10 +40,6 @@ def inspect(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    table = Table(*("network", "params", "MACs", "FLOPs (paper's convention)"))
-    for row in result["networks"]:
-        flops = f"{row['flops'] / 1e9:.2f} G to {row['flops_with_activations'] / 1e9:.2f} G"
-        table.add_row(row["model"], f"{row['params']:,}", f"{row['macs'] / 1e9:.3f} G", flops)
     console = Console()
     console.print(f"space {config.network.space}, image {result['size'][0]}×{result['size'][1]}")
     console.print(
@@ -46,18 +47,18 @@ def inspect(
         soft_wrap=True,
         highlight=False,
     )
-    console.print(table)
+    console.print(_table(result["networks"]))
 
 
 def describe_config(
     config: Config, genotype: Genotype, origin: str, *, whole: bool
 ) -> dict[str, Any]:
     """Sizes of every network of a config; `whole` describes the supernet instead."""
-    size = config.data.crop or (
-        config.data.synthetic.size if config.data.source == "synthetic" else DEFAULT_SIZE
-    )
-    nets = _networks(config.network, ("supernet",) if whole else config.train.models, genotype)
+    size = _size(config)
+    nets = _networks(config, genotype, whole=whole)
     rows = [{"model": name, **network_cost(net, size).to_json()} for name, net in nets.items()]
+    if config.federated is not None:
+        rows = _across_clients(config, nets, {row["model"]: row for row in rows})
     shown = next((r for r in rows if r["model"] == DERIVED), rows[0])
     return {
         "space": config.network.space,
@@ -70,11 +71,71 @@ def describe_config(
     }
 
 
-def _networks(config: NetworkConfig, names: Sequence[str], genotype: Genotype) -> dict[str, Any]:
-    if names == ("supernet",):
-        return {"supernet": supernet(config)}
-    check_names(names)
-    return {name: build_network(name, config, genotype=genotype) for name in names}
+def _size(config: Config) -> tuple[int, int]:
+    """The image size, where the data section knows it: that of the first client with its own."""
+    clients = config.federated.clients if config.federated else ()
+    data = next((client.data for client in clients if client.data), config.data)
+    return data.crop or (data.synthetic.size if data.source == "synthetic" else DEFAULT_SIZE)
+
+
+def _networks(config: Config, genotype: Genotype, *, whole: bool) -> dict[str, nn.Module]:
+    if whole:
+        return {SUPERNET: supernet(config.network)}
+    names = model_names(config)
+    check_names(names, where=models_key(config))
+    return {name: build_network(name, config.network, genotype=genotype) for name in names}
+
+
+def _across_clients(
+    config: Config, nets: Mapping[str, nn.Module], costs: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """One row per method, with the bytes that a client sends and receives in a round.
+
+    What comes down is None where it depends on a number of clients that only the data know.
+    """
+    from jaxnas.fed.training import search_traffic, training_traffic
+
+    federated = config.federated
+    clients = len(federated.clients) or federated.partition.clients
+    if SUPERNET in nets:
+        found = [(costs[SUPERNET], search_traffic(nets[SUPERNET]))]
+    else:
+        found = [
+            (
+                costs[method.model] | {"strategy": method.label},
+                training_traffic(method, nets[method.model], clients=clients or 1),
+            )
+            for method in federated.methods
+        ]
+    return [
+        row | {"up": t.up, "down": t.down if clients or t.up == t.down else None}
+        for row, t in found
+    ]
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The rows for a person; columns about clients only where there are some."""
+    columns = {
+        "network": lambda row: row["model"],
+        "strategy": lambda row: row.get("strategy", ""),
+        "params": lambda row: f"{row['params']:,}",
+        "MACs": lambda row: f"{row['macs'] / 1e9:.3f} G",
+        "FLOPs (paper's convention)": lambda row: (
+            f"{row['flops'] / 1e9:.2f} G to {row['flops_with_activations'] / 1e9:.2f} G"
+        ),
+        "sent per round": lambda row: _bytes(row["up"]),
+        "received per round": lambda row: _bytes(row["down"]),
+    }
+    if "up" not in rows[0]:
+        columns = {name: columns[name] for name in columns if name not in CLIENT_COLUMNS}
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(show(row) for show in columns.values()))
+    return table
+
+
+def _bytes(count: int | None) -> str:
+    return "?" if count is None else f"{count / 1e6:,.3f} MB"
 
 
 def _chosen(config: Config, given: Path | None, target: Path) -> tuple[Genotype, str]:

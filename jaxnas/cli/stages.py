@@ -1,14 +1,14 @@
 """The stages of a run, in order: search → derive → train → evaluate → report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 from rich.console import Console
 
 from jaxnas.core.errors import UserError
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run, check_directory, claim
-from jaxnas.engine.sources import Dataset, open_dataset
-from jaxnas.engine.training import check_trainable
 
 console = Console(stderr=True)
 
@@ -31,13 +31,19 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
             f"genotype {run.config.genotype}: given, but this command searches for one; use jaxnas "
             f"train, or stages: [train, evaluate, report]"
         )
-    if "train" in stages:
-        check_trainable(run, searched="search" in stages, fresh=fresh)
-    dataset = open_dataset(run.config)
+    setting = _setting(run)
+    functions = {
+        "search": setting.search,
+        "derive": _derive,
+        "train": setting.train,
+        "evaluate": setting.evaluate,
+        "report": _report,
+    }
+    data = setting.prepare(run, stages, fresh)
     say(run, f"run directory {run.path}")
     with claim(run, fresh=fresh), RunLog(run.path) as log:
         for stage in stages:
-            STAGES[stage](run, dataset, log)
+            functions[stage](run, data, log)
 
 
 def say(run: Run, text: str) -> None:
@@ -46,41 +52,20 @@ def say(run: Run, text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
 
-def _search(run: Run, dataset: Dataset, log: RunLog) -> None:
-    from jaxnas.search.stage import search
+def _setting(run: Run) -> ModuleType:
+    """Where the data is: a module of the functions `prepare`, `search`, `train`, `evaluate`."""
+    from jaxnas.cli import central, federated
 
-    search(run, dataset, log)
+    return central if run.config.federated is None else federated
 
 
-def _derive(run: Run, dataset: Dataset, log: RunLog) -> None:
+def _derive(run: Run, data: Any, log: RunLog) -> None:
     from jaxnas.spaces.genotype import describe, load_genotype
 
     say(run, f"genotype {describe(load_genotype(run.genotype_path))}")
 
 
-def _train(run: Run, dataset: Dataset, log: RunLog) -> None:
-    from jaxnas.engine.training import train_all
-
-    train_all(run, dataset, log)
-
-
-def _evaluate(run: Run, dataset: Dataset, log: RunLog) -> None:
-    from jaxnas.engine.comparison import compare
-
-    compare(run, dataset)
-
-
-def _report(run: Run, dataset: Dataset, log: RunLog) -> None:
+def _report(run: Run, data: Any, log: RunLog) -> None:
     from jaxnas.report.html import write_report
 
-    path = write_report(run.path)
-    say(run, f"report {path}")
-
-
-STAGES: dict[str, Callable[[Run, Dataset, RunLog], None]] = {
-    "search": _search,
-    "derive": _derive,
-    "train": _train,
-    "evaluate": _evaluate,
-    "report": _report,
-}
+    say(run, f"report {write_report(run.path)}")

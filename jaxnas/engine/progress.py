@@ -43,6 +43,7 @@ class ProgressBar:
         self._progress.advance(self._task)
 
     def note(self, metrics: Mapping[str, float]) -> None:
-        """Shows every loss among `metrics`."""
-        losses = (f"{name} {value:.4g}" for name, value in metrics.items() if "loss" in name)
+        """Shows every loss among `metrics`, but not those of single clients (loss/NAME)."""
+        names = [name for name in metrics if "loss" in name and "/" not in name]
+        losses = (f"{name} {metrics[name]:.4g}" for name in names)
         self._progress.update(self._task, note="  ".join(losses))

@@ -28,7 +28,7 @@ from jaxnas.fed.clients import Client
 from jaxnas.fed.paths import leaf_paths, select
 from jaxnas.fed.program import training_program
 from jaxnas.fed.rounds import Federation
-from jaxnas.fed.state import FedState
+from jaxnas.fed.state import FedState, Model
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.traffic import Traffic, measure_traffic
 from jaxnas.models.networks import DERIVED, init_variables
@@ -50,11 +50,11 @@ def check_training(run: Run, clients: Sequence[Client], *, searched: bool, fresh
     nets = trainable(run, searched=searched, fresh=fresh)
     check_batches(run.config, clients)
     longest = training_batches(run.config, clients).longest
+    paths = {name: leaf_paths(_abstract_model(net)) for name, net in nets.items()}
     for method in run.config.federated.methods:
         if method.model in nets:
-            net = nets[method.model]
-            federation = _across(run.config, method, net, clients, longest)
-            _abstract_state(run.config, federation, net)
+            federation = _across(run.config, method, nets[method.model], clients, longest)
+            federation.strategy.shared.check(paths[method.model])
 
 
 def train_all(run: Run, clients: Sequence[Client], log: RunLog) -> None:
@@ -117,8 +117,9 @@ def trained_params(run: Run, method: Method, net: nn.Module, names: Sequence[str
     federation = _federation(
         config, method, net, tx, config.acquisition, names, weights=[1.0] * len(names)
     )
+    target = jax.eval_shape(lambda: _initial_state(config, federation, net))
     with CheckpointStore(directory) as store:
-        found = store.restore(_abstract_state(config, federation, net))
+        found = store.restore(target)
     if found is None or not found[1]["finished"]:
         raise UserError(f"{run.path}: training of {name} is not finished; go on with jaxnas train")
     return [federation.client_model(found[0], i)["params"] for i in range(len(names))]
@@ -127,25 +128,20 @@ def trained_params(run: Run, method: Method, net: nn.Module, names: Sequence[str
 def is_personal(method: Method, net: nn.Module) -> bool:
     """Whether clients keep parameters of their own, so that each reconstructs differently."""
     strategy = build_strategy(method)
-    return any(strategy.held(path) for path in leaf_paths({"params": _abstract(net)["params"]}))
+    return any(strategy.held(path) for path in leaf_paths(_abstract_model(net)))
 
 
 def training_traffic(method: Method, net: nn.Module, *, clients: int) -> Traffic:
     """What one of `clients` clients sends and receives in a round; computes nothing."""
     strategy = build_strategy(method)
-    shared = select({"params": _abstract(net)["params"]}, strategy.shared)
+    shared = select(_abstract_model(net), strategy.shared)
     memory = jax.eval_shape(lambda leaves: strategy.init_memory(leaves, clients), shared)
     return measure_traffic(shared, memory)
 
 
 def search_traffic(net: nn.Module) -> Traffic:
     """What a client sends and receives in a round of a search: all weights and alphas."""
-    return measure_traffic(_abstract(net), {})
-
-
-def _abstract(net: nn.Module) -> Any:
-    """Shapes and dtypes of the variables of a network."""
-    return jax.eval_shape(lambda: init_variables(jax.random.key(0), net))
+    return measure_traffic(_abstract_model(net), {})
 
 
 def note_communication(path: Path, name: str, federation: Federation, rounds: int) -> None:
@@ -211,9 +207,9 @@ def _initial_state(config: Config, federation: Federation, net: nn.Module) -> Fe
     return federation.init(rng.stream(key, "train", 0), {"params": params})
 
 
-def _abstract_state(config: Config, federation: Federation, net: nn.Module) -> FedState:
-    """Its shapes and dtypes."""
-    return jax.eval_shape(lambda: _initial_state(config, federation, net))
+def _abstract_model(net: nn.Module) -> Model:
+    """Shapes and dtypes of all variables of a network."""
+    return dict(jax.eval_shape(lambda: init_variables(jax.random.key(0), net)))
 
 
 def _checkpoints(run: Run, method: Method) -> Path:

@@ -20,6 +20,35 @@ log_every: 2
 checkpoint_every: 3
 """
 
+TINY_FEDERATED = """
+data:
+  synthetic: {volumes: 14, slices: 2, size: [16, 16]}
+  split: {valid_fraction: 0.2, test_fraction: 0.2}
+acquisition: {accelerations: [2, 3], center_fractions: [0.2, 0.2]}
+network: {space: csmri_b, channels: 2, cells: 1, nodes: 1, cascades: 1}
+search:
+  method: milenas
+  check_every: 1
+  warmup: 1
+  alphas: {rate: 0.1, schedule: constant}
+train: {validate_every: 2}
+evaluate: {classical: [zero_filled]}
+federated:
+  partition: {method: dirichlet, by: contrast, clients: 3, concentration: 0.5}
+  participation: 0.7
+  search_rounds: 3
+  rounds: 4
+  local_epochs: 1
+  methods:
+    - {strategy: non_fed}
+    - {strategy: fedavg}
+    - {strategy: fedprox}
+    - {strategy: fedmri}
+    - {strategy: fedautomri}
+log_every: 1
+checkpoint_every: 2
+"""
+
 
 class Result:
     """What a command printed and how it ended."""
@@ -50,5 +79,22 @@ def finished(tiny, tmp_path_factory, call):
     """The run directory of the tiny config, all stages done."""
     folder = tmp_path_factory.mktemp("run") / "tiny"
     result = call("run", tiny, "--workdir", folder, "--quiet")
+    assert result.code == 0, result.err
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_federated(tmp_path_factory):
+    """A config with unequal clients, two of three in a round, that runs every strategy."""
+    path = tmp_path_factory.mktemp("config") / "tiny_federated.yaml"
+    path.write_text(TINY_FEDERATED)
+    return path
+
+
+@pytest.fixture(scope="session")
+def federated(tiny_federated, tmp_path_factory, call):
+    """The run directory of the tiny federated config, all stages done."""
+    folder = tmp_path_factory.mktemp("run") / "tiny_federated"
+    result = call("run", tiny_federated, "--workdir", folder, "--quiet")
     assert result.code == 0, result.err
     return folder

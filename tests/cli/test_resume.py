@@ -10,11 +10,12 @@ import time
 import pytest
 
 COMMAND = [sys.executable, "-m", "jaxnas", "run"]
+FILES = ("metrics.json", "slices.csv", "log.jsonl", "alphas.json", "genotype.json")
 
 
-def start(tiny, folder):
+def start(config, folder):
     return subprocess.Popen(
-        [*COMMAND, str(tiny), "--workdir", str(folder), "--quiet"],
+        [*COMMAND, str(config), "--workdir", str(folder), "--quiet"],
         stderr=subprocess.PIPE,
         env=os.environ | {"JAX_PLATFORMS": "cpu"},
         text=True,
@@ -30,21 +31,35 @@ def wait_for_log(process, folder, lines):
         time.sleep(0.02)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_killed_and_continued(tiny, finished, tmp_path):
-    folder = tmp_path / "killed"
+def check_continued(config, finished, folder, lines, files):
+    """Kills a run twice, after about so many lines of its log, and compares it with an unbroken
+    one: the second time it may finish what it is doing."""
     moment = random.Random()
-    stops = [(signal.SIGKILL, moment.randint(1, 3)), (signal.SIGTERM, moment.randint(4, 8))]
-    for number, lines in stops:
-        process = start(tiny, folder)
-        wait_for_log(process, folder, lines)
+    for number, line in zip((signal.SIGKILL, signal.SIGTERM), lines):
+        process = start(config, folder)
+        wait_for_log(process, folder, line)
         time.sleep(moment.random() * 0.3)
         process.send_signal(number)
         _, stderr = process.communicate(timeout=120)
         assert process.returncode in (-signal.SIGKILL, -signal.SIGTERM, 130, 0), stderr
-    process = start(tiny, folder)
+    process = start(config, folder)
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
-    for name in ("metrics.json", "slices.csv", "log.jsonl", "alphas.json", "genotype.json"):
+    for name in files:
         assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_and_continued(tiny, finished, tmp_path):
+    lines = random.randint(1, 3), random.randint(4, 8)
+    check_continued(tiny, finished, tmp_path / "killed", lines, FILES)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_federated_killed_and_continued(tiny_federated, federated, tmp_path):
+    """In the middle of a round as well: a round leaves nothing behind until it is over."""
+    lines = random.randint(1, 8), random.randint(9, 20)
+    files = (*FILES, "communication.json", "clients.json")
+    check_continued(tiny_federated, federated, tmp_path / "killed", lines, files)

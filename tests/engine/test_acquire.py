@@ -114,3 +114,19 @@ def test_reconstruction_loss_compares_with_the_scaled_target(key):
     measurement, target = acquire.make_example(key, batch, config())
     np.testing.assert_allclose(value, l1(zero_filled(measurement), target))
     assert metrics == {}
+
+
+def test_strips_of_air_are_not_drawn(key):
+    image = np.zeros((2, 24, 6), np.complex64)
+    image[0, 10:12], image[1, 11:20] = 1.0, 3.0j
+    draw = jax.jit(jax.vmap(lambda k: acquire.draw_strip(k, image, rows=4)))
+    starts = np.asarray(draw(jax.random.split(key, 2000)))
+    # Rows start..start + 3 meet rows 10, 11 of one item and 11..19 of the other.
+    assert set(starts) == set(range(8, 12))
+    counts = np.bincount(starts)[8:]
+    np.testing.assert_allclose(counts / 2000, 1 / 4, atol=0.05)
+
+
+def test_strips_of_an_empty_batch_are_drawn_evenly(key):
+    draw = jax.jit(jax.vmap(lambda k: acquire.draw_strip(k, jnp.zeros((1, 8, 4)), rows=4)))
+    assert set(np.asarray(draw(jax.random.split(key, 300)))) == set(range(5))

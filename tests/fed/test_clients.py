@@ -5,10 +5,13 @@ import json
 import pytest
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.make import make_dataset
+from jaxnas.data.source import SliceRef
 from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.fed.checks import check_alike, check_batches, check_halves
-from jaxnas.fed.clients import open_clients
+from jaxnas.engine.sources import Dataset
+from jaxnas.fed.checks import check_alike, check_batches, check_halves, check_sampled
+from jaxnas.fed.clients import Client, open_clients
 from jaxnas.fed.roster import ROSTER, check_roster, read_roster, write_roster
 from tests.fed.sites import SIZE, by_contrast, federated_config, volume
 
@@ -188,6 +191,20 @@ def test_too_little_for_a_stage(sections, check, message):
     config = federated_config(**sections)
     with pytest.raises(UserError, match=message):
         check(config, open_clients(config))
+
+
+def test_undersampled_volumes_are_refused():
+    class Table:
+        slices = tuple(SliceRef(name, 0, (8, 8), 1, masked=name == "c") for name in "abc")
+
+    def client(*names):
+        dataset = Dataset(Table(), {"train": names[:1], "valid": (), "test": names[1:]})
+        return Client("site", dataset, AcquisitionConfig(), 1.0)
+
+    check_sampled([client("a", "b")])
+    for names in ("ac", "ca"):
+        with pytest.raises(UserError, match="client 'site': volume 'c' is undersampled already"):
+            check_sampled([client(*names)])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""The stages of a run across clients."""
+
+from collections.abc import Sequence
+
+from jaxnas.engine.logs import RunLog
+from jaxnas.engine.rundir import Run
+from jaxnas.fed import comparison, training
+from jaxnas.fed import search as searching
+from jaxnas.fed.checks import check_alike, check_sampled
+from jaxnas.fed.clients import Client, open_clients
+from jaxnas.fed.roster import check_roster, write_roster
+
+Clients = Sequence[Client]
+
+
+def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
+    """The clients of a run, each seen to have what the stages need; writes nothing."""
+    clients = open_clients(run.config)
+    check_alike(clients)
+    check_sampled(clients)
+    if not fresh:
+        check_roster(run.path, clients)
+    if "search" in stages:
+        searching.check_search(run.config, clients)
+    if "train" in stages:
+        training.check_training(run, clients, searched="search" in stages, fresh=fresh)
+    return clients
+
+
+def search(run: Run, clients: Clients, log: RunLog) -> None:
+    """Searches and writes the genotype."""
+    write_roster(run.path, clients)
+    searching.search(run, clients, log)
+
+
+def train(run: Run, clients: Clients, log: RunLog) -> None:
+    """Trains the methods of the config."""
+    write_roster(run.path, clients)
+    training.train_all(run, clients, log)
+
+
+def evaluate(run: Run, clients: Clients, log: RunLog) -> None:
+    """Compares them on every client's test volumes."""
+    comparison.compare(run, clients)

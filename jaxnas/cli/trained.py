@@ -1,0 +1,92 @@
+"""Which trained network of a run a command is asked for."""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.schema import AcquisitionConfig
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.sources import open_dataset
+from jaxnas.engine.training import model_names, trainable, trained_params
+from jaxnas.fed import training
+from jaxnas.fed.roster import read_roster
+
+
+class Choice(NamedTuple):
+    """What names a trained network: its model, and in a federated run the label of its method,
+    and the client where each has weights of its own."""
+
+    model: str
+    strategy: str | None = None
+    client: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        """The names that were given."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+class Trained(NamedTuple):
+    """A trained network and the acquisition it was trained for."""
+
+    net: nn.Module
+    params: Any
+    acquisition: AcquisitionConfig
+
+
+def load_trained(run: Run, choice: Choice) -> Trained:
+    """The network of a finished run; UserError where the run has no such, or more than one."""
+    check_known("--model", choice.model, model_names(run.config))
+    if run.config.federated is not None:
+        return _federated(run, choice)
+    check_alone(choice, "was trained at one site")
+    net = trainable(run)[choice.model]
+    return Trained(net, trained_params(run, net, choice.model), run.config.acquisition)
+
+
+def image_of(run: Run) -> tuple[tuple[int, int], int]:
+    """Height and width of a run's k-space, and its number of coils."""
+    if run.config.federated is None:
+        ref = open_dataset(run.config).source.slices[0]
+    else:
+        ref = read_roster(run.path)[0]
+    return ref.shape, ref.coils
+
+
+def check_known(option: str, value: str, known: Collection[str]) -> None:
+    """UserError if what an option names is not in the run."""
+    if value not in known:
+        raise UserError(f"{option} {value}: not in this run; it has {', '.join(known)}")
+
+
+def check_alone(choice: Choice, why: str) -> None:
+    """UserError for a strategy or a client where there is none; `why` says so of the model."""
+    for option, value in (("--strategy", choice.strategy), ("--client", choice.client)):
+        if value is not None:
+            raise UserError(f"{option} {value}: {choice.model} {why}; leave {option} out")
+
+
+def _federated(run: Run, choice: Choice) -> Trained:
+    methods = {m.label: m for m in run.config.federated.methods if m.model == choice.model}
+    if choice.strategy is None:
+        raise UserError(
+            f"--strategy is missing: {choice.model} was trained across clients with "
+            f"{', '.join(methods)}; give one of them"
+        )
+    check_known("--strategy", choice.strategy, methods)
+    method, net = methods[choice.strategy], trainable(run)[choice.model]
+    roster = read_roster(run.path)
+    names = [entry.name for entry in roster]
+    if choice.client is not None:
+        check_known("--client", choice.client, names)
+    elif training.is_personal(method, net):
+        raise UserError(
+            f"--client is missing: with {choice.strategy} every client has weights of its own; "
+            f"give one of {', '.join(names)}"
+        )
+    client = 0 if choice.client is None else names.index(choice.client)
+    acquisition = run.config.acquisition if choice.client is None else roster[client].acquisition
+    # All clients scale alike, but not necessarily as the acquisition of the config does.
+    acquisition = acquisition.model_copy(update={"peak": roster[client].acquisition.peak})
+    return Trained(net, training.trained_params(run, method, net, names)[client], acquisition)

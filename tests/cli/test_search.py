@@ -1,0 +1,88 @@
+"""The search from the command line: any method on any space."""
+
+import json
+
+import pytest
+
+from jaxnas.spaces.genotype import load_genotype
+from jaxnas.spaces.registry import SPACES
+
+SMALL = ("network.nodes=1", "network.channels=2", "network.shared=true")
+LAMBDA = ("network.lam=20", "network.learn_lam=true")
+
+
+def sets(*settings):
+    """The settings as arguments."""
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+@pytest.mark.parametrize(
+    ("space", "method", "more"),
+    [
+        ("csmri_b", "milenas", ()),
+        ("fedautomri", "milenas", ("search.update=simultaneous", "search.warmup=2")),
+        ("fedautomri", "darts", ("search.patience=2",)),
+        ("fedautomri", "random", ("network.edges=weighted",)),
+    ],
+)
+def test_any_method_on_any_space(space, method, more, tiny, tmp_path, call):
+    """They write the same files, and the genotype is one of the space."""
+    run = tmp_path / "run"
+    settings = sets(f"network.space={space}", f"search.method={method}", *SMALL, *LAMBDA, *more)
+    result = call("search", tiny, "--workdir", run, "--quiet", *settings)
+    assert result.code == 0, result.err
+    genotype = SPACES[space].check(load_genotype(run / "genotype.json"))
+    alphas = json.loads((run / "alphas.json").read_text())
+    assert (alphas["space"], alphas["operations"]) == (space, list(SPACES[space].operations))
+    assert genotype.to_json() in [record["genotype"] for record in alphas["history"]]
+    edges = alphas["cells"]["normal"]
+    for record in alphas["history"]:
+        assert len(record["weights"]["normal"]) == len(edges)
+        assert record["valid_loss"] > 0
+
+
+def test_a_searched_genotype_goes_through_all_stages(tiny, tmp_path, call):
+    """MiLeNAS, then training and evaluation of what it found, by weighted edges and adamw."""
+    run = tmp_path / "run"
+    settings = sets(
+        "network.space=fedautomri", "network.edges=weighted", *SMALL, *LAMBDA, "network.cascades=2",
+        "search.method=milenas", "search.steps=2", "train.models=[derived]", "train.steps=2",
+        "train.optimizer.name=adamw", "train.validate_every=0",
+    )  # fmt: skip
+    result = call("run", tiny, "--workdir", run, "--quiet", *settings)
+    assert result.code == 0, result.err
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert "derived" in {row["model"] for row in metrics["rows"]}
+    shown = call("inspect", run, "--json")
+    assert json.loads(shown.out)["genotype"] == json.loads((run / "genotype.json").read_text())
+
+
+def test_nothing_to_move_the_alphas_is_refused(tiny, tmp_path, call):
+    settings = sets("search.method=milenas", "search.w_train=0", "search.w_val=0", *SMALL)
+    result = call("search", tiny, "--workdir", tmp_path / "run", *settings)
+    assert result.code == 2 and "search.w_train and search.w_val" in result.err
+
+
+@pytest.mark.parametrize("edges", ["sum", "weighted"])
+def test_inspect_shows_the_space(edges, tiny, call):
+    """Table 2 of Wu et al.: the searched network, within ten percent, and the manual one."""
+    paper = (
+        "network.channels=8", "network.cells=2", "network.nodes=3", "network.cascades=5",
+        "network.shared=true", "data.crop=[256, 256]",
+        "train.models=[derived, fedautomri_baseline]",
+    )  # fmt: skip
+    settings = sets("network.space=fedautomri", f"network.edges={edges}", *LAMBDA, *paper)
+    result = call("inspect", tiny, *settings)
+    assert result.code == 0, result.err
+    assert "fedautomri, image 256×256" in result.out and "std_conv_3x3" in result.out
+    rows = {
+        r["model"]: r
+        for r in json.loads(call("inspect", tiny, "--json", *settings).out)["networks"]
+    }
+    assert rows["derived"]["params"] == pytest.approx(0.016e6, rel=0.1)
+    assert rows["derived"]["flops_with_activations"] == pytest.approx(4.92e9, rel=0.1)
+    assert rows["fedautomri_baseline"]["params"] == 260_867
+    assert round(rows["fedautomri_baseline"]["flops_with_activations"] / 1e9, 2) == 85.65
+    whole = json.loads(call("inspect", tiny, "--supernet", "--json", *settings).out)
+    assert [row["model"] for row in whole["networks"]] == ["supernet"]
+    assert whole["params"] == 117_457
