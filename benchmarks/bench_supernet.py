@@ -49,8 +49,8 @@ def make_loss(plan: str, channels: int, cells: int, nodes: int):
     import jax
     import jax.numpy as jnp
 
-    from jaxnas.spaces.registry import SPACES
     from jaxnas.spaces.denoiser import Denoiser
+    from jaxnas.spaces.registry import SPACES
 
     net = Denoiser(SPACES["csmri_a"], channels=channels, cells=cells, nodes=nodes, plan=plan)
 

@@ -20,14 +20,20 @@ from jaxnas.spaces.unrolled import PostProcessing
 
 SLOPE = 0.2
 EPSILON = 1e-5
+NOTHING = 1e-12  # a variance of rounding errors: images reach magnitudes of about 6
 
 
 def instance_norm(x: jax.Array) -> jax.Array:
-    """(x - mean) / √(variance + 10⁻⁵) over the pixels of (B, H, W, C), computed in float32."""
+    """(x - mean) / √(variance + 10⁻⁵) over the pixels of (B, H, W, C), computed in float32.
+
+    A channel that shows nothing becomes zero, with zero gradient. There every norm would multiply
+    the gradient by 300, and an empty slice would send it to infinity within the network.
+    """
     wide = x.astype(jnp.float32)
     mean = wide.mean(axis=(1, 2), keepdims=True)
     variance = jnp.square(wide - mean).mean(axis=(1, 2), keepdims=True)
-    return ((wide - mean) * jax.lax.rsqrt(variance + EPSILON)).astype(x.dtype)
+    scale = jnp.where(variance > NOTHING, jax.lax.rsqrt(variance + EPSILON), 0.0)
+    return ((wide - mean) * scale).astype(x.dtype)
 
 
 class NormConv(nn.Module):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas.core.schema import NetworkConfig
+from jaxnas.core.trees import global_norm
 from jaxnas.metrics.cost import Cost, count_cost, count_params
 from jaxnas.models.fastmri_unet import FastmriUNet
 from jaxnas.models.networks import build_network
@@ -196,3 +197,14 @@ def test_bfloat16_stays_inside_the_network(case, measurement):
 def test_images_that_pooling_would_empty_are_refused(name):
     with pytest.raises(ValueError, match="at least 16"):
         abstract_params(MODELS[name](SMALL), abstract_measurement(15, 32))
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-8])
+def test_an_empty_slice_does_not_blow_up_the_fastmri_unet(level, key):
+    # A bias at the end gives the loss a gradient even where there is nothing to see.
+    net = FastmriUNet(channels=4)
+    image = level * jax.random.normal(key, (1, 32, 32, 2))
+    params = net.init(key, image)["params"]
+    params["tail"]["bias"] = params["tail"]["bias"] + 0.1
+    gradient = jax.grad(lambda p: jnp.abs(net.apply({"params": p}, image)).mean())(params)
+    assert float(global_norm(gradient)) < 10.0
