@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from jaxnas.cli.stages import say
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.fed import comparison, training
 from jaxnas.fed import search as searching
 from jaxnas.fed.checks import check_alike, check_sampled
-from jaxnas.fed.clients import Client, open_clients
+from jaxnas.fed.clients import Client, describe_client, open_clients
 from jaxnas.fed.roster import check_roster, write_roster
 
 Clients = Sequence[Client]
@@ -24,6 +25,9 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
         searching.check_search(run.config, clients)
     if "train" in stages:
         training.check_training(run, clients, searched="search" in stages, fresh=fresh)
+    if {"search", "train"} & {*stages}:
+        for client in clients:
+            say(run, describe_client(client))
     return clients
 
 

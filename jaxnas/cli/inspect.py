@@ -94,11 +94,13 @@ def _across_clients(
     What comes down is None where it depends on a number of clients that only the data know.
     """
     from jaxnas.fed.training import search_traffic, training_traffic
+    from jaxnas.search.stage import proxy
 
     federated = config.federated
     clients = len(federated.clients) or federated.partition.clients
     if SUPERNET in nets:
-        found = [(costs[SUPERNET], search_traffic(nets[SUPERNET]))]
+        # A search may send a smaller network than the one described.
+        found = [(costs[SUPERNET], search_traffic(supernet(proxy(config))))]
     else:
         found = [
             (

@@ -89,4 +89,5 @@ def _federated(run: Run, choice: Choice) -> Trained:
     acquisition = run.config.acquisition if choice.client is None else roster[client].acquisition
     # All clients scale alike, but not necessarily as the acquisition of the config does.
     acquisition = acquisition.model_copy(update={"peak": roster[client].acquisition.peak})
-    return Trained(net, training.trained_params(run, method, net, names)[client], acquisition)
+    params = training.load_method(run, method, net, names).params(client)
+    return Trained(net, params, acquisition)

@@ -4,6 +4,7 @@
 `loop` calls the program of a single client for one at a time.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -46,16 +47,10 @@ class Backend:
     """
 
     def __init__(self, program: Program, name: str, placement: Placement) -> None:
-        def one(state: Any, batch: Any, anchor: Any) -> tuple[Any, Readings]:
-            new, metrics = program.step(state, batch, anchor)
-            check_unchanged(state, new)
-            return new, make_readings(metrics)
-
         self._place = placement
         self._loops = name == "loop"
         self._alone = self._loops and placement.devices == 1
-        step = one if self._alone else _sparing(placement.split(BACKENDS[name](one)))
-        self._step = placement.jit(step, out=placement.spread, donate=(0,))
+        self._step = _jitted_step(program, name, placement.devices)
 
     def chunk_size(self, wanted: int) -> int:
         """Clients in a chunk: as `wanted`, but one on each device where they are looped over."""
@@ -79,6 +74,21 @@ class Backend:
             return self._step(states, _unstack(part.batch), anchor)
         batch, active = self._place.put((part.batch, part.active))
         return self._step(states, batch, active, anchor)
+
+
+@functools.lru_cache(maxsize=4)
+def _jitted_step(program: Program, name: str, devices: int) -> Callable:
+    """The local step to be compiled, once for all strategies whose clients run one program."""
+
+    def one(state: Any, batch: Any, anchor: Any) -> tuple[Any, Readings]:
+        new, metrics = program.step(state, batch, anchor)
+        check_unchanged(state, new)
+        return new, make_readings(metrics)
+
+    placement = Placement(devices)
+    alone = name == "loop" and devices == 1
+    step = one if alone else _sparing(placement.split(BACKENDS[name](one)))
+    return placement.jit(step, out=placement.spread, donate=(0,))
 
 
 def _sparing(block: One) -> Callable:

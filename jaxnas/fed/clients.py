@@ -61,15 +61,14 @@ def open_clients(config: Config) -> tuple[Client, ...]:
 
 
 def describe_client(client: Client) -> str:
-    """One line for a person: volumes, slices, accelerations, weight."""
-    slices = {split: len(client.dataset.slices(split)) for split in client.dataset.volumes}
+    """One line for a person: volumes and slices of every group, acquisition, weight."""
     held = ", ".join(
-        f"{len(volumes)} {split} ({slices[split]} slices)"
-        for split, volumes in client.dataset.volumes.items()
-        if volumes
+        f"{len(client.dataset.volumes[group])} {group} ({len(client.dataset.slices(group))} slices)"
+        for group in ("train", "valid", "test")
     )
     factors = ", ".join(f"{a:g}×" for a in client.acquisition.accelerations)
-    return f"client {client.name}: {held}; {client.acquisition.mask} {factors}"
+    mask = f"{client.acquisition.mask} {factors}"
+    return f"client {client.name}: {held}, {mask}, weight {client.weight:g}"
 
 
 def _listed(config: Config) -> list[_Share]:

@@ -20,7 +20,7 @@ from jaxnas.engine.rundir import Run
 from jaxnas.engine.scores import slices_csv, summaries
 from jaxnas.engine.training import trainable
 from jaxnas.fed.clients import POOLED, Client
-from jaxnas.fed.training import method_name, trained_params
+from jaxnas.fed.training import load_method, method_name
 
 EXAMPLES = "examples"
 
@@ -58,16 +58,14 @@ def compare(run: Run, clients: Sequence[Client]) -> list[dict[str, Any]]:
     config, nets = run.config, trainable(run)
     names = [client.name for client in clients]
     trained = {
-        method_name(method): (
-            nets[method.model],
-            trained_params(run, method, nets[method.model], names),
-        )
+        method: load_method(run, method, nets[method.model], names)
         for method in config.federated.methods
     }
     results = []
     for i, client in enumerate(clients):
         reconstructors = classical_reconstructors(config.evaluate) | {
-            name: network_reconstructor(net, params[i]) for name, (net, params) in trained.items()
+            method_name(method): network_reconstructor(nets[method.model], found.params(i))
+            for method, found in trained.items()
         }
         evaluation = evaluate_reconstruction(
             reconstructors,
@@ -85,7 +83,7 @@ def compare(run: Run, clients: Sequence[Client]) -> list[dict[str, Any]]:
         for row in client_rows(contender, results)
     ]
     write_atomic(run.path / "slices.csv", client_slices(contenders(config), results))
-    write_metrics(run, describe_data(config, clients), rows)
+    write_metrics(run, describe_data(clients), rows)
     return rows
 
 
@@ -125,6 +123,6 @@ def client_slices(order: Sequence[Contender], results: Sequence[ClientEvaluation
     return slices_csv(scores, fields=(model, "strategy", "client", *rest))
 
 
-def describe_data(config: Config, clients: Sequence[Client]) -> str:
+def describe_data(clients: Sequence[Client]) -> str:
     """One line: the test volumes of every client."""
     return "; ".join(f"{client.name}: {describe_test(client.dataset)}" for client in clients)

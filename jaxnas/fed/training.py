@@ -1,19 +1,20 @@
 """Training every method of a config across clients: same rounds, batches and masks for all."""
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import optax
 from flax import linen as nn
 
 from jaxnas.core import rng
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_json
-from jaxnas.core.schema import AcquisitionConfig, Config, Method
+from jaxnas.core.schema import AcquisitionConfig, Config, Method, TrainConfig
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
@@ -26,7 +27,7 @@ from jaxnas.fed.batches import training_batches
 from jaxnas.fed.checks import check_batches
 from jaxnas.fed.clients import Client
 from jaxnas.fed.paths import leaf_paths, select
-from jaxnas.fed.program import training_program
+from jaxnas.fed.program import Penalty, Program, training_program
 from jaxnas.fed.rounds import Federation
 from jaxnas.fed.state import FedState, Model
 from jaxnas.fed.strategies import build_strategy
@@ -104,25 +105,33 @@ def train_method(
     note_communication(run.path, name, federation, int(state.round))
 
 
-def trained_params(run: Run, method: Method, net: nn.Module, names: Sequence[str]) -> list[Any]:
-    """The parameters that each of the clients `names` reconstructs with; UserError if the method's
-    training is not finished."""
+@dataclass(frozen=True)
+class TrainedMethod:
+    """A method whose training is finished."""
+
+    federation: Federation
+    state: FedState
+
+    def params(self, client: int) -> Any:
+        """The parameters that a client reconstructs with, by its number."""
+        return self.federation.client_model(self.state, client)["params"]
+
+
+def load_method(run: Run, method: Method, net: nn.Module, names: Sequence[str]) -> TrainedMethod:
+    """What training left for the clients `names`; UserError if it is not finished."""
     directory, name = _checkpoints(run, method), method_name(method)
     if not directory.is_dir():
         raise UserError(f"{run.path}: {name} is not trained yet; run jaxnas train first")
     # Steps only shape the schedule, which is no part of the state; nor is what computes the rounds.
-    tx = make_optimizer(run.config.train.optimizer, sys.maxsize)
     here = run.config.federated.model_copy(update={"devices": 1})
-    config = run.config.model_copy(update={"federated": here})
-    federation = _federation(
-        config, method, net, tx, config.acquisition, names, weights=[1.0] * len(names)
-    )
+    config, equal = run.config.model_copy(update={"federated": here}), [1.0] * len(names)
+    federation = _federation(config, method, net, config.acquisition, sys.maxsize, names, equal)
     target = jax.eval_shape(lambda: _initial_state(config, federation, net))
     with CheckpointStore(directory) as store:
         found = store.restore(target)
     if found is None or not found[1]["finished"]:
         raise UserError(f"{run.path}: training of {name} is not finished; go on with jaxnas train")
-    return [federation.client_model(found[0], i)["params"] for i in range(len(names))]
+    return TrainedMethod(federation, found[0].replace(optim={}))  # moments are no longer needed
 
 
 def is_personal(method: Method, net: nn.Module) -> bool:
@@ -169,34 +178,47 @@ def _across(
     clock: Clock | None = None,
 ) -> Federation:
     """One method across `clients`, of which the one with most steps has `longest` in a round."""
-    tx = make_optimizer(config.train.optimizer, config.federated.rounds * longest)
     names, weights = zip(*((client.name, client.weight) for client in clients))
     # The masks come with the batches; of the acquisition only the scale is used, common to all.
-    acquisition = clients[0].acquisition
-    return _federation(config, method, net, tx, acquisition, names, weights=weights, clock=clock)
+    acquisition, steps = clients[0].acquisition, config.federated.rounds * longest
+    return _federation(config, method, net, acquisition, steps, names, weights, clock=clock)
 
 
 def _federation(
     config: Config,
     method: Method,
     net: nn.Module,
-    tx: optax.GradientTransformation,
     acquisition: AcquisitionConfig,
+    steps: int,
     names: Sequence[str],
-    *,
     weights: Sequence[float],
+    *,
     clock: Clock | None = None,
 ) -> Federation:
     strategy = build_strategy(method)
-    loss = reconstruction_loss(net, acquisition, rows=config.train.rows)
     return Federation(
-        training_program(loss, tx, penalty=strategy.penalty),
+        _program(config.train, net, acquisition, steps, strategy.penalty),
         strategy,
         names=names,
         weights=np.asarray(weights),
         config=config.federated,
         seed=config.seed,
         clock=clock,
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _program(
+    config: TrainConfig,
+    net: nn.Module,
+    acquisition: AcquisitionConfig,
+    steps: int,
+    penalty: Penalty | None,
+) -> Program:
+    """What a client does; methods without a penalty share one program, which is compiled once."""
+    tx = make_optimizer(config.optimizer, steps)
+    return training_program(
+        reconstruction_loss(net, acquisition, rows=config.rows), tx, penalty=penalty
     )
 
 

@@ -208,3 +208,21 @@ def test_the_caller_keeps_its_model():
     state = fed.init(jax.random.key(0), model)
     fed(state, tiny.Data(0, [1, 1, 1]))
     tiny.assert_same(model, tiny.model())
+
+
+@pytest.mark.parametrize("backend", ["vmap", "loop"])
+def test_strategies_of_one_program_trace_it_once(backend):
+    """They differ in what the server does, not in what a client does."""
+    traces = []
+
+    def loss(params, batch, key):
+        traces.append(backend)
+        return tiny.loss(params, batch, key)
+
+    program = training_program(loss, tiny.TX)
+    counts = []
+    for method in (tiny.FEDAVG, tiny.NON_FED, tiny.FEDAVG):
+        fed = tiny.federation(3, method=method, program=program, backend=backend)
+        tiny.run(fed, [2, 2, 2])
+        counts.append(len(traces))
+    assert counts[0] > 0 and len(set(counts)) == 1
