@@ -4,7 +4,7 @@ import ctypes
 import sys
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8  # glibc's malloc.h
-NEVER, TOP_PAD = 2**31 - 1, 256 << 20
+NEVER, TOP_PAD = -1, 256 << 20
 
 
 def keep_freed_memory() -> bool:

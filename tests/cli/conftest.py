@@ -4,6 +4,7 @@ import io
 import pytest
 
 from jaxnas.cli.app import app, exit_code
+from tests.cli.alone import run_alone
 
 TINY = """
 data:
@@ -75,11 +76,10 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def finished(tiny, tmp_path_factory, call):
+def finished(tiny, tmp_path_factory):
     """The run directory of the tiny config, all stages done."""
     folder = tmp_path_factory.mktemp("run") / "tiny"
-    result = call("run", tiny, "--workdir", folder, "--quiet")
-    assert result.code == 0, result.err
+    run_alone(tiny, folder)
     return folder
 
 
@@ -92,9 +92,8 @@ def tiny_federated(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def federated(tiny_federated, tmp_path_factory, call):
+def federated(tiny_federated, tmp_path_factory):
     """The run directory of the tiny federated config, all stages done."""
     folder = tmp_path_factory.mktemp("run") / "tiny_federated"
-    result = call("run", tiny_federated, "--workdir", folder, "--quiet")
-    assert result.code == 0, result.err
+    run_alone(tiny_federated, folder)
     return folder

@@ -1,25 +1,14 @@
 """A run killed at a random moment and continued ends with the same bytes as one never stopped."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "jaxnas", "run"]
+from tests.cli.alone import run_alone, start_alone
+
 FILES = ("metrics.json", "slices.csv", "log.jsonl", "alphas.json", "genotype.json")
-
-
-def start(config, folder):
-    return subprocess.Popen(
-        [*COMMAND, str(config), "--workdir", str(folder), "--quiet"],
-        stderr=subprocess.PIPE,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        text=True,
-    )
 
 
 def wait_for_log(process, folder, lines):
@@ -36,15 +25,13 @@ def check_continued(config, finished, folder, lines, files):
     one: the second time it may finish what it is doing."""
     moment = random.Random()
     for number, line in zip((signal.SIGKILL, signal.SIGTERM), lines):
-        process = start(config, folder)
+        process = start_alone(config, folder)
         wait_for_log(process, folder, line)
         time.sleep(moment.random() * 0.3)
         process.send_signal(number)
         _, stderr = process.communicate(timeout=120)
         assert process.returncode in (-signal.SIGKILL, -signal.SIGTERM, 130, 0), stderr
-    process = start(config, folder)
-    _, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
+    run_alone(config, folder)
     for name in files:
         assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
 

@@ -1,0 +1,20 @@
+"""Runs in processes of their own, as users start them.
+
+What else a process has compiled before may change the last bits of a run.
+"""
+
+import subprocess
+import sys
+
+
+def start_alone(config, folder):
+    """Starts a run in a process of its own."""
+    command = [sys.executable, "-m", "jaxnas", "run", str(config), "--workdir", str(folder)]
+    return subprocess.Popen([*command, "--quiet"], stderr=subprocess.PIPE, text=True)
+
+
+def run_alone(config, folder):
+    """A whole run in a process of its own, to its end."""
+    process = start_alone(config, folder)
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
