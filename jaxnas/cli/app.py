@@ -54,6 +54,15 @@ class CompareBy(StrEnum):
     space = "space"
 
 
+class Decoder(StrEnum):
+    """How networks are made of paths."""
+
+    dijkstra = "dijkstra"
+    ga = "ga"
+    exhaustive = "exhaustive"
+    constrained = "constrained"
+
+
 class Layout(StrEnum):
     """The layouts that synthetic data can be written in."""
 
@@ -61,6 +70,7 @@ class Layout(StrEnum):
     modl_brain = "modl_brain"
     cc359 = "cc359"
     cc359_multi = "cc359_multi"
+    acdc = "acdc"
 
 
 class SourceKind(StrEnum):
@@ -70,6 +80,8 @@ class SourceKind(StrEnum):
     arrays = "arrays"
     modl_brain = "modl_brain"
     cc359 = "cc359"
+    acdc = "acdc"
+    sunnybrook = "sunnybrook"
 
 
 class Domain(StrEnum):
@@ -206,6 +218,48 @@ def export(
     command.export(run, out, Choice(model, strategy, client))
 
 
+@app.command()
+def segment(
+    run: RunDirectory,
+    inputs: Files,
+    out: Annotated[Path, typer.Option(help="Folder for the labels.")],
+    model: Annotated[str | None, typer.Option(help="Which network, where there are more.")] = None,
+    fold: Annotated[int | None, typer.Option(help="Of which fold, where there are more.")] = None,
+):
+    """Apply a trained run to NIfTI volumes and cines; writes labels with the source affine."""
+    from jaxnas.cli import segment as command
+
+    command.segment(run, inputs, out, model=model, fold=fold)
+
+
+@app.command()
+def profile(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A segmentation config.")],
+    out: Annotated[Path, typer.Option(help="The table to write.")],
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+):
+    """Measure every operation that a config's networks may have on this device."""
+    from jaxnas.cli import profile as command
+
+    command.profile(config, out=out, overrides=overrides)
+
+
+@app.command()
+def decode(
+    run: RunDirectory,
+    method: Annotated[Decoder, typer.Option(help="How paths are chosen.")],
+    paths: Annotated[list[int], typer.Option(help="How many paths; repeatable.")] = [],  # noqa: B006
+    budgets: Annotated[
+        list[float], typer.Option("--budget", help="Of constrained: ms; repeatable.")
+    ] = [],  # noqa: B006
+    out: Annotated[Path | None, typer.Option(help="Folder for the genotypes.")] = None,
+):
+    """Networks out of a finished search, each measured on this device."""
+    from jaxnas.cli import decode as command
+
+    command.decode(run, method=method.value, paths=paths, budgets=budgets, out=out)
+
+
 @data_app.command("make")
 def data_make(
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
@@ -218,7 +272,7 @@ def data_make(
         Layout.fastmri
     ),
 ):
-    """Write synthetic volumes in the layout of fastMRI, MoDL-Brain or CC359."""
+    """Write synthetic volumes in the layout of fastMRI, MoDL-Brain, CC359, or cines in ACDC's."""
     from jaxnas.cli import data
 
     data.make(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jaxnas.cli.stages import show_genotype
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset, open_dataset
@@ -20,6 +21,9 @@ def search(run: Run, dataset: Dataset, log: RunLog) -> None:
     from jaxnas.search import stage
 
     stage.search(run, dataset, log)
+
+
+derive = show_genotype
 
 
 def train(run: Run, dataset: Dataset, log: RunLog) -> None:

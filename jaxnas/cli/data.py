@@ -3,18 +3,32 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import DataConfig
+from jaxnas.data import labeled_layouts
+from jaxnas.data.cardiac import READERS, open_labeled
+from jaxnas.data.check import Problem
 from jaxnas.data.check import check as find_problems
+from jaxnas.data.heart import HeartSource
 from jaxnas.data.info import summarise
+from jaxnas.data.labeled_check import check_labeled
+from jaxnas.data.labeled_info import summarise_labeled
 from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.open import SUFFIXES, check_fields, open_source
 from jaxnas.data.source import Source
 from jaxnas.data.synthetic import SyntheticSource
+
+
+class Labeled(NamedTuple):
+    """A labelled data set: what it is, and where."""
+
+    kind: str
+    paths: tuple[str, ...]
 
 
 def make(
@@ -27,7 +41,12 @@ def make(
     coils: int,
     seed: int,
 ) -> None:
-    """Writes synthetic volumes in a public layout and names each file."""
+    """Writes synthetic volumes, or beating hearts, in a public layout and names what it wrote."""
+    if layout in labeled_layouts.LAYOUTS:
+        hearts = HeartSource(patients=volumes, slices=slices, size=size, phases="all", seed=seed)
+        for path in labeled_layouts.LAYOUTS[layout](out, hearts):
+            print(path)
+        return
     source = SyntheticSource(volumes=volumes, slices=slices, size=size, coils=coils, seed=seed)
     for path in LAYOUTS[layout](out, source):
         print(path)
@@ -41,9 +60,11 @@ def section(
     dataset: str | None,
     axes: str | None,
     sens: str | None,
-) -> DataConfig:
-    """The data section that the options of `check` and `info` make up."""
+) -> DataConfig | Labeled:
+    """The data that the options of `check` and `info` make up."""
     paths = tuple(str(path) for path in inputs)
+    if source in READERS:
+        return Labeled(source, paths)
     config = DataConfig(
         source=source, path=paths, domain=domain, dataset=dataset, axes=axes, sens=sens
     )
@@ -51,23 +72,36 @@ def section(
     return config
 
 
-def check(config: DataConfig) -> None:
+def check(config: DataConfig | Labeled) -> None:
     """Reads every file whole; UserError with one line per problem if there is any."""
+    if isinstance(config, Labeled):
+        _refuse(check_labeled(config.kind, config.paths))
+        found = summarise_labeled(open_labeled(config.kind, config.paths))
+        patients = {row.patient for row in found}
+        print(f"{len(patients)} patients, {len(found)} labelled volumes, no problem found")
+        return
 
     def reader(path: Path) -> Source:
         return _open(config.model_copy(update={"path": str(path)}))
 
     problems = find_problems(config.path, reader=reader, suffixes=SUFFIXES[config.source])
-    if problems:
-        raise UserError(
-            "\n".join([f"{len(problems)} problem(s) found", *(p.message for p in problems)])
-        )
+    _refuse(problems)
     rows = summarise(_open(config))
     print(f"{len(rows)} volumes, {sum(row.slices for row in rows)} slices, no problem found")
 
 
-def info(config: DataConfig, *, as_json: bool) -> None:
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise UserError(
+            "\n".join([f"{len(problems)} problem(s) found", *(p.message for p in problems)])
+        )
+
+
+def info(config: DataConfig | Labeled, *, as_json: bool) -> None:
     """One row per volume; JSON also tells all labels."""
+    if isinstance(config, Labeled):
+        _labeled_info(config, as_json=as_json)
+        return
     rows = summarise(_open(config))
     if as_json:
         print(json.dumps([row._asdict() for row in rows], indent=2))
@@ -76,6 +110,25 @@ def info(config: DataConfig, *, as_json: bool) -> None:
     for row in rows:
         shape, contrast = f"{row.shape[0]}×{row.shape[1]}", row.labels.get("contrast", "")
         table.add_row(row.volume, str(row.slices), shape, str(row.coils), contrast, str(row.masked))
+    Console().print(table)
+
+
+def _labeled_info(config: Labeled, *, as_json: bool) -> None:
+    rows = summarise_labeled(open_labeled(config.kind, config.paths))
+    if as_json:
+        print(json.dumps([row._asdict() for row in rows], indent=2))
+        return
+    table = Table("volume", "patient", "phase", "group", "shape", "spacing (mm)", "volumes (ml)")
+    for row in rows:
+        table.add_row(
+            row.name,
+            row.patient,
+            row.phase,
+            row.group or "",
+            "×".join(map(str, row.shape)),
+            "×".join(f"{step:g}" for step in row.spacing),
+            ", ".join(f"{name} {ml:.0f}" for name, ml in (row.millilitres or {}).items()),
+        )
     Console().print(table)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jaxnas.cli.stages import say
+from jaxnas.cli.stages import say, show_genotype
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.fed import comparison, training
@@ -35,6 +35,9 @@ def search(run: Run, clients: Clients, log: RunLog) -> None:
     """Searches and writes the genotype."""
     write_roster(run.path, clients)
     searching.search(run, clients, log)
+
+
+derive = show_genotype
 
 
 def train(run: Run, clients: Clients, log: RunLog) -> None:

@@ -35,6 +35,11 @@ def inspect(
     """Prints one row per network, as a table or as JSON."""
     path = target / "config.yaml" if target.is_dir() else target
     config = load_config(path, overrides=overrides)
+    if config.task == "segmentation":
+        from jaxnas.cli.inspect_segmentation import show
+
+        show(config, genotype, target, as_json=as_json)
+        return
     chosen, origin = _chosen(config, genotype, target)
     result = describe_config(config, chosen, origin, whole=supernet)
     if as_json:

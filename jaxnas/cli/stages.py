@@ -34,7 +34,7 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
     setting = _setting(run)
     functions = {
         "search": setting.search,
-        "derive": _derive,
+        "derive": setting.derive,
         "train": setting.train,
         "evaluate": setting.evaluate,
         "report": _report,
@@ -52,17 +52,23 @@ def say(run: Run, text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
 
-def _setting(run: Run) -> ModuleType:
-    """Where the data is: a module of the functions `prepare`, `search`, `train`, `evaluate`."""
-    from jaxnas.cli import central, federated
-
-    return central if run.config.federated is None else federated
-
-
-def _derive(run: Run, data: Any, log: RunLog) -> None:
+def show_genotype(run: Run, data: Any, log: RunLog) -> None:
+    """The derive stage of a search whose end is the genotype itself."""
     from jaxnas.spaces.genotype import describe, load_genotype
 
     say(run, f"genotype {describe(load_genotype(run.genotype_path))}")
+
+
+def _setting(run: Run) -> ModuleType:
+    """What a run is about and where its data is: a module with a function for every stage, and
+    `prepare`."""
+    if run.config.task == "segmentation":
+        from jaxnas.cli import segmentation as setting
+    elif run.config.federated is None:
+        from jaxnas.cli import central as setting
+    else:
+        from jaxnas.cli import federated as setting
+    return setting
 
 
 def _report(run: Run, data: Any, log: RunLog) -> None:

@@ -16,35 +16,40 @@ from pydantic import BaseModel, ValidationError
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import Config
+from jaxnas.core.segmentation_schema import SegmentationConfig
+
+AnyConfig = Config | SegmentationConfig
+SCHEMAS = {"reconstruction": Config, "segmentation": SegmentationConfig}
 
 Key = tuple[str | int, ...]
 Origins = dict[Key, str]
 
 
-def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> AnyConfig:
     """Reads the YAML file at `path` and applies `a.b=value` overrides.
 
     A top-level `base: other.yaml` (relative to the file) is read first and overridden key by key.
     Raises UserError naming file:line and key for every unknown key, duplicate key, wrong type
-    and value out of bounds.
+    and value out of bounds; what may be said depends on its `task`.
     """
     path = Path(path)
     values, origins = _read(path, seen=())
     for item in overrides:
         _override(values, origins, item)
+    schema = _schema(values, origins, str(path))
     try:
-        config = Config.model_validate(values)
+        config = schema.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(error, origins, str(path))) from None
+        raise UserError(_explain(error, schema, origins, str(path))) from None
     return config if config.name else config.model_copy(update={"name": path.stem})
 
 
-def dump_config(config: Config) -> str:
+def dump_config(config: AnyConfig) -> str:
     """The resolved config as YAML; loading it again gives an equal config."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-def fingerprint(config: Config) -> str:
+def fingerprint(config: AnyConfig) -> str:
     """Ten hex digits that change when any value changes."""
     text = json.dumps(config.model_dump(mode="json"), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
@@ -144,17 +149,25 @@ def _override(values: dict, origins: Origins, item: str) -> None:
     origins.update(dict.fromkeys([*inner, key], origin))
 
 
-def _explain(error: ValidationError, origins: Origins, path: str) -> str:
+def _schema(values: dict, origins: Origins, path: str) -> type[AnyConfig]:
+    task = values.get("task", "reconstruction")
+    if task not in SCHEMAS:
+        where = origins.get(("task",), path)
+        raise UserError(f"{where}: task: expected {' or '.join(SCHEMAS)}, found {task!r}")
+    return SCHEMAS[task]
+
+
+def _explain(error: ValidationError, schema: type, origins: Origins, path: str) -> str:
     """One line per problem: where: key: what is wrong (what was found)."""
-    return "\n".join(_line(problem, origins, path) for problem in error.errors())
+    return "\n".join(_line(problem, schema, origins, path) for problem in error.errors())
 
 
-def _line(problem: Any, origins: Origins, path: str) -> str:
+def _line(problem: Any, schema: type, origins: Origins, path: str) -> str:
     key = tuple(problem["loc"])
     where = next((origins[key[:n]] for n in range(len(key), 0, -1) if key[:n] in origins), path)
     label = _dotted(key) or "config"
     if problem["type"] == "extra_forbidden":
-        fields = list(_fields(key[:-1]))
+        fields = list(_fields(schema, key[:-1]))
         close = difflib.get_close_matches(str(key[-1]), fields, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
         return f"{where}: {label}: unknown key; {hint}"
@@ -164,9 +177,9 @@ def _line(problem: Any, origins: Origins, path: str) -> str:
     return f"{where}: {label}: {message} (found {problem['input']!r})"
 
 
-def _fields(key: Key) -> Sequence[str]:
-    """Field names of the section at `key`."""
-    section: Any = Config
+def _fields(schema: type, key: Key) -> Sequence[str]:
+    """Field names of the section of `schema` at `key`."""
+    section: Any = schema
     for name in key:
         annotation = section.model_fields[str(name)].annotation
         options = (annotation, *typing.get_args(annotation))

@@ -1,6 +1,6 @@
 """What a config may say: frozen models, every bound stated once, every default documented."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -363,9 +363,18 @@ def _check_unique(what: str, names: list[str]) -> None:
             raise ValueError(f"{what}: {name!r} comes twice; give each a name of its own")
 
 
-class Config(Section):
-    """One experiment; `federated` null: at one site."""
+def check_order(config: Any) -> Any:
+    """The config, whose stages must come in the order they depend on each other, each once."""
+    order = [STAGES.index(stage) for stage in config.stages]
+    if order != sorted(set(order)):
+        raise ValueError(f"stages must follow the order {', '.join(STAGES)}, each once")
+    return config
 
+
+class Config(Section):
+    """One reconstruction experiment; `federated` null: at one site."""
+
+    task: Literal["reconstruction"] = "reconstruction"
     name: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
@@ -386,9 +395,4 @@ class Config(Section):
             raise ValueError("train: give either steps or epochs, found neither")
         return self
 
-    @model_validator(mode="after")
-    def _stages_in_order(self):
-        order = [STAGES.index(stage) for stage in self.stages]
-        if order != sorted(set(order)):
-            raise ValueError(f"stages must follow the order {', '.join(STAGES)}, each once")
-        return self
+    _stages_in_order = model_validator(mode="after")(check_order)

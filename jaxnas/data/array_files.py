@@ -16,6 +16,7 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.data import hdf5
 from jaxnas.data.files import HDF5, NIFTI, SINGLE, has_suffix
+from jaxnas.data.nifti import opened
 
 
 def array_names(path: Path) -> tuple[str, ...]:
@@ -90,14 +91,8 @@ def _decode(path: Path, name: str, modified: int) -> np.ndarray:
 
 def _decode_nifti(path: Path) -> np.ndarray:
     """The voxels (x, y, z, ...), scaled where the header says so, without trailing unit axes."""
-    import nibabel  # no other format needs it, and it takes a while to import
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        voxels = np.asanyarray(nibabel.load(path).dataobj)
-    except (ImageFileError, HeaderDataError) as error:
-        raise ValueError(str(error)) from None
+    with opened(path) as image:
+        voxels = np.asanyarray(image.dataobj)
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
     return voxels.astype(np.float32) if voxels.dtype == np.float64 else voxels

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SINGLE_THREADED = 1 << 18  # multiplications in a product that OpenBLAS does not divide
+
 
 @dataclass(frozen=True)
 class Waves:
@@ -24,7 +26,10 @@ class Waves:
         left = np.concatenate([np.cos(a), -np.sin(a)], axis=1)
         right = np.concatenate([np.cos(b), np.sin(b)], axis=0)
         scale = np.sqrt(2 / len(self.phases))
-        return (scale * left).astype(np.float32) @ right.astype(np.float32)
+        left, right = (scale * left).astype(np.float32), right.astype(np.float32)
+        # Threads of BLAS that wait for one another cost more than such small products do.
+        rows = max(1, SINGLE_THREADED // right.size)
+        return np.concatenate([left[i : i + rows] @ right for i in range(0, len(left), rows)])
 
 
 def draw_waves(rng: np.random.Generator, wavelengths: tuple[float, float], *, n: int = 48) -> Waves:

@@ -1,7 +1,8 @@
-"""Halving and doubling the resolution of NHWC images."""
+"""Halving, doubling and changing the resolution of NHWC images, and pooling that keeps it."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 
@@ -34,6 +35,55 @@ def _first_max(a: jax.Array, b: jax.Array) -> jax.Array:
 def avg_pool2(x: jax.Array) -> jax.Array:
     """The mean of every 2x2 block, (B, H, W, C) → (B, H//2, W//2, C)."""
     return _blocks(x).mean((2, 4))
+
+
+def max_pool3(x: jax.Array) -> jax.Array:
+    """The maximum of the 3x3 neighbourhood of every pixel, (B, H, W, C) → same; stride one."""
+    return _neighbours(_neighbours(x, 1, -jnp.inf, jnp.maximum), 2, -jnp.inf, jnp.maximum)
+
+
+def avg_pool3(x: jax.Array) -> jax.Array:
+    """The mean of the 3x3 neighbourhood of every pixel, (B, H, W, C) → same; stride one.
+
+    Of the pixels inside the image: the border is not counted.
+    """
+    total = _neighbours(_neighbours(x, 1, 0.0, jnp.add), 2, 0.0, jnp.add)
+    rows, columns = (_inside(size) for size in x.shape[1:3])
+    count = rows[:, None] * columns[None]
+    return total / jnp.asarray(count, x.dtype)[None, :, :, None]
+
+
+def _neighbours(x, axis, border, combine):
+    """Combines every sample with the one before and the one after it along `axis`."""
+    pads = [(1, 1) if a == axis else (0, 0) for a in range(x.ndim)]
+    padded, size = jnp.pad(x, pads, constant_values=border), x.shape[axis]
+    views = [lax.slice_in_dim(padded, i, i + size, axis=axis) for i in range(3)]
+    return combine(combine(views[0], views[1]), views[2])
+
+
+def _inside(size: int) -> np.ndarray:
+    """How many of the three neighbours of every sample exist."""
+    return np.convolve(np.ones(size), np.ones(3), "full")[1:-1]
+
+
+def resize(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Bilinear resizing whose corners stay where they are (`align_corners=True`).
+
+    (B, H, W, C) → (B, *size, C); output i of n reads position i (H − 1)/(n − 1).
+    """
+    return _interpolate(_interpolate(x, 1, size[0]), 2, size[1])
+
+
+def _interpolate(x: jax.Array, axis: int, size: int) -> jax.Array:
+    old = x.shape[axis]
+    if old == size:
+        return x
+    position = np.linspace(0, old - 1, size) if size > 1 else np.zeros(1)
+    lower = np.floor(position).astype(int)
+    upper = np.minimum(lower + 1, old - 1)
+    shape = [size if a == axis else 1 for a in range(x.ndim)]
+    share = jnp.asarray((position - lower).reshape(shape), x.dtype)
+    return (1 - share) * jnp.take(x, lower, axis) + share * jnp.take(x, upper, axis)
 
 
 def upsample2(x: jax.Array) -> jax.Array:

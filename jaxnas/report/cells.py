@@ -25,8 +25,20 @@ NODE_RADIUS = 0.24
 FAN, STUB, BRANCH = 0.75, 0.34, 0.3
 INPUT_WIDTH, INPUT_HEIGHT = 0.62, 0.36
 CONCAT_WIDTH = 0.34
+AFTER_WIDTH, AFTER_HEIGHT = 1.02, 0.62
 MARGIN = 0.06
 TRUNK = "#6E6E6E"
+
+
+class Frame(NamedTuple):
+    """What a cell is connected to: its inputs, what follows the concatenation, and its output."""
+
+    inputs: tuple[str, ...] = ("$C_{l-2}$", "$C_{l-1}$")
+    after: str | None = None
+    output: str = "$C_{l}$"
+
+
+TWO_INPUTS = Frame()
 
 
 class Operation(NamedTuple):
@@ -41,8 +53,12 @@ class Operation(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Positions in inches; y grows upwards and 0 is the top edge."""
+    """Positions in inches; y grows upwards and 0 is the top edge.
 
+    Tensors are numbered as in the genotype: first the `inputs` inputs, then the nodes.
+    """
+
+    inputs: int
     operations: list[Operation]
     tensors: dict[int, tuple[float, float]]
     concat_x: float
@@ -51,15 +67,18 @@ class Layout(NamedTuple):
 
 
 @style.styled
-def draw_cell(nodes: Sequence[Sequence[Sequence[Any]]], *, weights: Any = None) -> "Figure":
+def draw_cell(
+    nodes: Sequence[Sequence[Sequence[Any]]], *, weights: Any = None, frame: Frame = TWO_INPUTS
+) -> "Figure":
     """Draws one cell; `nodes` lists for every node its `[operation, input]` pairs.
 
-    Input 0 is the output of cell l−2, 1 that of cell l−1, 2 + i is node i (drawn as node i + 1).
-    Every node sums its operations; the cell concatenates its nodes. `weights`, nested like `nodes`
-    with a number per pair, are written into the boxes.
+    Inputs are numbered from 0, the inputs of the cell first and then its nodes. Every node sums its
+    operations; the cell concatenates its nodes. `weights`, nested like `nodes` with a number per
+    pair, are written into the boxes.
     """
-    layout = place(nodes, weights=weights)
-    width, height = layout.concat_x + CONCAT_WIDTH + 0.75, -layout.bottom
+    layout = place(nodes, weights=weights, inputs=len(frame.inputs))
+    after = 0.0 if frame.after is None else AFTER_WIDTH + 0.42
+    width, height = layout.concat_x + CONCAT_WIDTH + after + 0.75, -layout.bottom
     figure = style.new_figure(width, height)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(layout.bottom, 0))
     axes.set_axis_off()
@@ -68,48 +87,53 @@ def draw_cell(nodes: Sequence[Sequence[Sequence[Any]]], *, weights: Any = None) 
         _draw_edge(axes, list(edge), layout, colours)
     for op in layout.operations:
         _draw_operation(axes, op, layout, colours[op.name])
-    _draw_tensors(axes, layout)
+    _draw_tensors(axes, layout, frame)
+    _draw_output(axes, layout, frame)
     return figure
 
 
-def place(nodes: Sequence[Sequence[Sequence[Any]]], *, weights: Any = None) -> Layout:
+def place(
+    nodes: Sequence[Sequence[Sequence[Any]]], *, weights: Any = None, inputs: int = 2
+) -> Layout:
     """Gives every operation its own row and every node the column of its depth."""
     operations: list[Operation] = []
     tensors: dict[int, tuple[float, float]] = {}
     box = BOX_WIDTH + (SHARE_WIDTH if weights else 0)
     step = box + STUB + 2 * NODE_RADIUS + FAN
-    depths = node_depths(nodes)
+    depths = node_depths(nodes, inputs=inputs)
     y = 0.0
     for index, edges in enumerate(nodes):
         x = MARGIN + INPUT_WIDTH + FAN + step * depths[index]
         y -= BLOCK_GAP / 2
         first = len(operations)
         shares = weights[index] if weights else [None] * len(edges)
-        # Later nodes enter from above, the two inputs from the left: fewest crossings.
-        for (name, source), share in sorted(zip(edges, shares), key=lambda e: _order(e[0][1])):
+        # Later nodes enter from above, the inputs from the left: fewest crossings.
+        for (name, source), share in sorted(
+            zip(edges, shares), key=lambda e: _order(e[0][1], inputs)
+        ):
             operations.append(Operation(name, source, index, x, y - ROW / 2, share))
             y -= ROW
         rows = [op.y for op in operations[first:]] or [y - ROW / 2]
         y = min(y, rows[-1] - ROW / 2) - BLOCK_GAP / 2
-        tensors[2 + index] = (x + box + STUB + NODE_RADIUS, sum(rows) / len(rows))
-    for source, shift in ((0, 0.5), (1, -0.5)):
+        tensors[inputs + index] = (x + box + STUB + NODE_RADIUS, sum(rows) / len(rows))
+    for source in range(inputs):
+        shift = (inputs - 1) / 2 - source
         tensors[source] = (MARGIN + INPUT_WIDTH / 2, y / 2 + shift * max(0.8, -y / 4))
     concat_x = MARGIN + INPUT_WIDTH + FAN + step * (1 + max(depths, default=0))
-    return Layout(operations, tensors, concat_x, y, box)
+    return Layout(inputs, operations, tensors, concat_x, y, box)
 
 
-def node_depths(nodes: Sequence[Sequence[Sequence[Any]]]) -> list[int]:
+def node_depths(nodes: Sequence[Sequence[Sequence[Any]]], *, inputs: int = 2) -> list[int]:
     """Per node, how many nodes stand before it on the longest way from the inputs."""
     depths: list[int] = []
     for edges in nodes:
-        depths.append(
-            1 + max((depths[source - 2] for _, source in edges if source > 1), default=-1)
-        )
+        before = [depths[source - inputs] for _, source in edges if source >= inputs]
+        depths.append(1 + max(before, default=-1))
     return depths
 
 
-def _order(source: int) -> tuple[bool, int]:
-    return source < 2, -source if source > 1 else source
+def _order(source: int, inputs: int) -> tuple[bool, int]:
+    return source < inputs, -source if source >= inputs else source
 
 
 def _draw_edge(
@@ -117,7 +141,7 @@ def _draw_edge(
 ) -> None:
     """The line from a tensor to the boxes of the operations that read it for one node."""
     x, y = layout.tensors[edge[0].source]
-    x += INPUT_WIDTH / 2 if edge[0].source < 2 else NODE_RADIUS
+    x += INPUT_WIDTH / 2 if edge[0].source < layout.inputs else NODE_RADIUS
     if len(edge) == 1:
         (op,) = edge
         _line(axes, [(x, y), (x + FAN * 0.8, op.y), (op.x + 0.03, op.y)], colours[op.name])
@@ -131,7 +155,7 @@ def _draw_edge(
 def _draw_operation(axes: "Axes", op: Operation, layout: Layout, colour: str) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    x1, y1 = layout.tensors[2 + op.node]
+    x1, y1 = layout.tensors[layout.inputs + op.node]
     _line(axes, [(op.x + layout.box, op.y), (x1 - NODE_RADIUS, y1)], colour, arrow=False)
     skip = op.name == "skip_connect"
     axes.add_patch(
@@ -182,35 +206,16 @@ def _line(
     )
 
 
-def _draw_tensors(axes: "Axes", layout: Layout) -> None:
-    from matplotlib.patches import Circle, FancyBboxPatch
+def _draw_tensors(axes: "Axes", layout: Layout, frame: Frame) -> None:
+    from matplotlib.patches import Circle
 
-    bar = (layout.concat_x, layout.bottom + BLOCK_GAP, CONCAT_WIDTH, -layout.bottom - 2 * BLOCK_GAP)
     for index, (x, y) in layout.tensors.items():
-        if index < 2:
-            axes.add_patch(
-                FancyBboxPatch(
-                    (x - INPUT_WIDTH / 2 + 0.04, y - INPUT_HEIGHT / 2 + 0.04),
-                    INPUT_WIDTH - 0.08,
-                    INPUT_HEIGHT - 0.08,
-                    boxstyle="round,pad=0.04,rounding_size=0.06",
-                    facecolor="#F1F1F1",
-                    edgecolor="#555555",
-                    linewidth=1.0,
-                    zorder=3,
-                )
-            )
-            axes.text(
-                x,
-                y - 0.01,
-                style.input_name(index),
-                ha="center",
-                va="center",
-                fontsize=11,
-                zorder=4,
-            )
+        if index < layout.inputs:
+            corner = (x - INPUT_WIDTH / 2, y - INPUT_HEIGHT / 2)
+            _grey_box(axes, *corner, INPUT_WIDTH, INPUT_HEIGHT)
+            _write(axes, x, y, frame.inputs[index], size=11)
         else:
-            _line(axes, [(x + NODE_RADIUS, y), (bar[0], y)], "#9A9A9A")
+            _line(axes, [(x + NODE_RADIUS, y), (layout.concat_x, y)], "#9A9A9A")
             axes.add_patch(
                 Circle(
                     (x, y),
@@ -221,42 +226,63 @@ def _draw_tensors(axes: "Axes", layout: Layout) -> None:
                     zorder=3,
                 )
             )
-            axes.text(
-                x,
-                y - 0.01,
-                f"{index - 1}",
-                ha="center",
-                va="center",
-                fontsize=10.5,
-                fontweight="bold",
-                zorder=4,
-            )
+            _write(axes, x, y, f"{index - layout.inputs + 1}", size=10.5, weight="bold")
+
+
+def _draw_output(axes: "Axes", layout: Layout, frame: Frame) -> None:
+    """The concatenation of the nodes, what follows it, and the name of the result."""
+    x, middle = layout.concat_x, layout.bottom / 2
+    _grey_box(axes, x, layout.bottom + BLOCK_GAP, CONCAT_WIDTH, -layout.bottom - 2 * BLOCK_GAP)
+    _write(axes, x + CONCAT_WIDTH / 2, middle + 0.01, "concatenate", size=9, rotation=90)
+    end = x + CONCAT_WIDTH
+    if frame.after is not None:
+        _line(axes, [(end, middle), (end + 0.42, middle)], "#9A9A9A")
+        end += 0.42
+        _grey_box(axes, end, middle - AFTER_HEIGHT / 2, AFTER_WIDTH, AFTER_HEIGHT)
+        _write(axes, end + AFTER_WIDTH / 2, middle, frame.after, size=8.5)
+        end += AFTER_WIDTH
+    _line(axes, [(end, middle), (end + 0.32, middle)], "#9A9A9A")
+    axes.text(end + 0.42, middle - 0.01, frame.output, ha="left", va="center", fontsize=11)
+
+
+def _grey_box(axes: "Axes", x: float, y: float, width: float, height: float) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
     axes.add_patch(
         FancyBboxPatch(
-            (bar[0] + 0.04, bar[1] + 0.04),
-            bar[2] - 0.08,
-            bar[3] - 0.08,
+            (x + 0.04, y + 0.04),
+            width - 0.08,
+            height - 0.08,
+            boxstyle="round,pad=0.04,rounding_size=0.06",
             facecolor="#F1F1F1",
             edgecolor="#555555",
             linewidth=1.0,
-            boxstyle="round,pad=0.04,rounding_size=0.06",
             zorder=3,
         )
     )
-    middle = layout.bottom / 2
+
+
+def _write(
+    axes: "Axes",
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: float,
+    weight: str = "normal",
+    rotation: float = 0,
+) -> None:
     axes.text(
-        bar[0] + CONCAT_WIDTH / 2,
-        middle,
-        "concatenate",
-        rotation=90,
+        x,
+        y - 0.01,
+        text,
         ha="center",
         va="center",
-        fontsize=9,
+        fontsize=size,
+        fontweight=weight,
+        rotation=rotation,
         zorder=4,
     )
-    end = bar[0] + CONCAT_WIDTH
-    _line(axes, [(end, middle), (end + 0.32, middle)], "#9A9A9A")
-    axes.text(end + 0.42, middle - 0.01, "$C_{l}$", ha="left", va="center", fontsize=11)
 
 
 def _tint(colour: str) -> tuple[float, ...]:

@@ -25,6 +25,7 @@ def draw_alphas(alphas: dict[str, Any], cell: str, *, chosen: Any = None) -> "Fi
     """
     steps, weights = weight_history(alphas, cell)
     edges, operations = alphas["cells"][cell], alphas["operations"]
+    inputs = sum(node == 0 for node, _ in edges)  # the first node has no other
     rows = 1 + max(node for node, _ in edges)
     columns = 1 + max(source for _, source in edges)
     figure = style.new_figure(1.95 * columns + 0.5, 1.6 * rows + 0.75)
@@ -52,7 +53,7 @@ def draw_alphas(alphas: dict[str, Any], cell: str, *, chosen: Any = None) -> "Fi
                 linestyle="--" if name == "none" else "-",
             )
         axes.set_title(
-            f"{style.input_name(source)} → node {node + 1}",
+            f"{style.input_name(source, inputs=inputs)} → node {node + 1}",
             loc="left",
             fontweight="bold" if kept else "normal",
             pad=4,

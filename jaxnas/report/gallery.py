@@ -1,15 +1,14 @@
 """Every figure that a run directory can give, with its caption."""
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from jaxnas.report import cells, curves, heat, recon, rounds, spread, style, tradeoff, traffic
 from jaxnas.report.inputs import Example, RunFiles, slice_scores
 from jaxnas.report.names import method_name
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from jaxnas.report.plan import Plan
+from jaxnas.report.segmentation_gallery import segmentation_plans
 
 DPI = 160
 MOST_PICTURED = 8  # clients
@@ -22,15 +21,6 @@ class Picture(NamedTuple):
     name: str
     caption: str
     png: bytes
-
-
-class Plan(NamedTuple):
-    """A figure that the run has the data for, not drawn yet."""
-
-    section: str
-    name: str
-    caption: str
-    draw: Callable[[], "Figure"]
 
 
 def draw_figures(run: RunFiles) -> Iterator[Picture]:
@@ -52,12 +42,9 @@ def pictured(run: RunFiles) -> list[Example]:
 
 
 def _plans(run: RunFiles) -> Iterator[Plan]:
+    segmentation = run.task == "segmentation"
     chosen = run.genotype["cells"] if run.genotype else {}
-    weights = (run.genotype or {}).get("weights") or {}
-    for cell, nodes in chosen.items():
-        caption = CELL_CAPTION.format(cell=cell) + (SHARES_CAPTION if cell in weights else "")
-        draw = functools.partial(cells.draw_cell, nodes, weights=weights.get(cell))
-        yield Plan("cell", f"cell_{cell}", caption, draw)
+    yield from segmentation_plans(run) if segmentation else _cell_plans(run.genotype or {})
     if run.alphas and run.alphas["history"]:
         yield from _search_plans(run, run.alphas, chosen)
     if curves.trained_models(run.log):
@@ -67,6 +54,19 @@ def _plans(run: RunFiles) -> Iterator[Plan]:
         yield Plan("training", "training", caption, draw)
     if run.federated:
         yield from _client_plans(run)
+    if not segmentation:
+        yield from _reconstruction_plans(run)
+
+
+def _cell_plans(genotype: dict[str, Any]) -> Iterator[Plan]:
+    weights = genotype.get("weights") or {}
+    for cell, nodes in genotype.get("cells", {}).items():
+        caption = CELL_CAPTION.format(cell=cell) + (SHARES_CAPTION if cell in weights else "")
+        draw = functools.partial(cells.draw_cell, nodes, weights=weights.get(cell))
+        yield Plan("cell", f"cell_{cell}", caption, draw)
+
+
+def _reconstruction_plans(run: RunFiles) -> Iterator[Plan]:
     if run.metrics and tradeoff.network_rows(run.metrics):
         draw = functools.partial(tradeoff.draw_tradeoff, run.metrics)
         yield Plan("results", "tradeoff", TRADEOFF_CAPTION, draw)

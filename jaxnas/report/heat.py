@@ -30,6 +30,7 @@ def draw_weight_maps(alphas: dict[str, Any], cell: str, *, chosen: Any = None) -
     """
     steps, weights = weight_history(alphas, cell)
     edges, operations = alphas["cells"][cell], alphas["operations"]
+    inputs = sum(node == 0 for node, _ in edges)  # the first node has no other
     rows = 1 + max(node for node, _ in edges)
     columns = 1 + max(source for _, source in edges)
     tall = ROW * len(operations)
@@ -48,7 +49,8 @@ def draw_weight_maps(alphas: dict[str, Any], cell: str, *, chosen: Any = None) -
             norm=scale,
         )
         _finish(axes, operations, label=source == 0, lowest=_below(node, source, edges))
-        axes.set_title(f"{style.input_name(source)} → node {node + 1}", loc="left", pad=4)
+        name = style.input_name(source, inputs=inputs)
+        axes.set_title(f"{name} → node {node + 1}", loc="left", pad=4)
         for name in {name for name, i in (chosen[node] if chosen else ()) if i == source}:
             _frame(axes, operations.index(name))
     _colour_bar(figure, image, edges)

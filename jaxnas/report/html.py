@@ -57,6 +57,7 @@ th:first-child { text-align: left; }
 pre { background: #f6f8fa; border: 1px solid var(--rule); border-radius: 6px; padding: .9rem 1rem;
       overflow-x: auto; font: .85rem/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
 code { font: .9em ui-monospace, "DejaVu Sans Mono", monospace; }
+.broken { color: #b3261e; }
 .note { font-size: .93rem; }
 footer { font-size: .85rem; padding-top: 2rem; padding-bottom: 2.5rem; }
 @media print { nav { display: none; } figure, .table { break-inside: avoid; } }
@@ -68,6 +69,7 @@ SECTIONS = {
     "clients": "Clients",
     "results": "Results",
     "communication": "Communication",
+    "latency": "Latency",
     "images": "Reconstructions",
     "cell": "Searched cell",
     "search": "Search",
@@ -77,11 +79,13 @@ SECTIONS = {
     "genotype": "Genotype",
     "missing": "Not in this run",
 }
+SEGMENTATION_TITLES = {"images": "Segmentations", "cell": "Searched cells and paths"}
 NEEDS = {  # the first that belongs to such a run
     "clients": ("clients.json",),
     "results": ("metrics.json",),
     "communication": ("communication.json",),
-    "images": ("examples.npz", "examples"),
+    "images": ("examples.npz", "examples", "overlays.npz"),
+    "latency": ("calibration.json",),
     "cell": ("genotype.json",),
     "search": ("alphas.json",),
     "training": ("log.jsonl",),
@@ -109,7 +113,8 @@ def render(run: RunFiles, pictures: Iterable[Picture]) -> str:
     pictures = list(pictures)
     parts = section_texts(run)
     sections = []
-    for name, title in SECTIONS.items():
+    titles = SECTIONS | (SEGMENTATION_TITLES if run.task == "segmentation" else {})
+    for name, title in titles.items():
         figures = "\n".join(_figure(p) for p in pictures if p.section == name)
         body = "\n".join(filter(None, [parts.get(name, ""), figures])) or _absent(name, run)
         if body:

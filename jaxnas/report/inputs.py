@@ -14,6 +14,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json
 from jaxnas.engine.logs import read_log
 from jaxnas.report.names import EVERYONE, method_key
+from jaxnas.report.overlays import Overlay, read_overlays
 
 FILES = {
     "config.yaml": "the resolved configuration",
@@ -33,6 +34,14 @@ FEDERATED_FILES = {
     "clients.json": "who takes part",
     "communication.json": "the bytes that clients sent and received",
     "timings.json": "compile and round times",
+}
+SEGMENTATION_FILES = {
+    **{k: what for k, what in FILES.items() if k not in ("slices.csv", "examples.npz")},
+    "genotype.json": "the searched cells and paths",
+    "metrics.json": "the evaluation of every network",
+    "volumes.csv": "the scores volume by volume",
+    "overlays.npz": "example segmentations",
+    "calibration.json": "the latency model against measured networks",
 }
 
 
@@ -56,11 +65,13 @@ class Example:
 class RunFiles:
     """The contents of a run directory; what is not there is None or empty and in `missing`.
 
-    `federated` says whether clients took part; `clients` are their names as far as any file knows
-    them, and `expected` maps the files of such a run to what they hold.
+    `task` is "reconstruction" or "segmentation"; `federated` says whether clients took part;
+    `clients` are their names as far as any file knows them, and `expected` maps the files of such a
+    run to what they hold.
     """
 
     path: Path
+    task: str
     federated: bool
     clients: tuple[str, ...]
     config: str | None
@@ -70,6 +81,8 @@ class RunFiles:
     metrics: dict[str, Any] | None
     slices: list[dict[str, str]]
     examples: list[Example]
+    overlays: list[Overlay]
+    calibration: dict[str, Any] | None
     roster: list[dict[str, Any]]
     communication: dict[str, Any] | None
     timings: dict[str, Any] | None
@@ -94,10 +107,14 @@ def read_run(run_dir: str | Path) -> RunFiles:
     roster = load("clients.json", read_json, [])
     rows = metrics["rows"] if metrics else []
     clients = _client_names(roster, rows, pictures, log)
-    federated = _says_federated(config) or bool(clients or communication)
-    expected = FEDERATED_FILES if federated else FILES
+    settings = _settings(config)
+    federated = settings.get("federated") is not None or bool(clients or communication)
+    found = (metrics or {}).get("task") or settings.get("task")
+    task = found or ("segmentation" if _only_segmented(path) else "reconstruction")
+    expected = _expected(task, federated)
     return RunFiles(
         path=path,
+        task=task,
         federated=federated,
         clients=clients,
         config=config,
@@ -107,6 +124,8 @@ def read_run(run_dir: str | Path) -> RunFiles:
         metrics=metrics,
         slices=load("slices.csv", _read_csv, []),
         examples=pictures if federated else load("examples.npz", read_examples, []),
+        overlays=load("overlays.npz", read_overlays, []),
+        calibration=load("calibration.json", read_json),
         roster=roster,
         communication=communication,
         timings=load("timings.json", read_json),
@@ -176,13 +195,26 @@ def _client_names(
     return tuple(dict.fromkeys([*listed, *evaluated, *pictured, *logged]))
 
 
-def _says_federated(config: str | None) -> bool:
-    """True if the resolved configuration has clients; an unreadable one says nothing."""
+def _settings(config: str | None) -> dict[str, Any]:
+    """The resolved configuration; an unreadable one says nothing."""
     try:
         values = yaml.safe_load(config or "")
     except yaml.YAMLError:
-        return False
-    return isinstance(values, dict) and values.get("federated") is not None
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _only_segmented(path: Path) -> bool:
+    """Whether there is a file that only segmentation runs have."""
+    own = SEGMENTATION_FILES.keys() - FILES.keys()
+    return any((path / name).exists() for name in own)
+
+
+def _expected(task: str, federated: bool) -> dict[str, str]:
+    """The files of such a run, and what they hold."""
+    if task == "segmentation":
+        return SEGMENTATION_FILES
+    return FEDERATED_FILES if federated else FILES
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:

@@ -11,7 +11,18 @@ MODELS = {
     "tv": "TV",
     "fedautomri_baseline": "manual baseline",
     "derived": "searched (derived)",
+    "ms_nas": "MS-NAS",
+    "hw_nas": "HW-aware NAS",
+    "bix_unet": "BiX-NAS",
+    "unet2d": "U-Net 2D",
 }
+DECODERS = {
+    "dijkstra": "Dijkstra",
+    "ga": "Genetic",
+    "exhaustive": "Exhaustive",
+    "constrained": "Constrained",
+}
+RANDOM = "random"  # the decoder of a network that was drawn, not searched
 STRATEGIES = {
     "non_fed": "Non-Fed",
     "fedavg": "FedAvg",

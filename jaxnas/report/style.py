@@ -42,6 +42,9 @@ OPERATION_COLOURS = {
     "conv_9x1_1x9": GREEN,
     "sep_conv_5x5": SKY,
     "sep_conv_7x7": PURPLE,
+    "dil_conv_3x3": ORANGE,
+    "dil_conv_5x5": VERMILLION,
+    "conv_3x3": GREEN,
     "std_conv_3x3": GREEN,
     "std_conv_5x5": BROWN,
     "std_conv_7x7": BLACK,
@@ -71,8 +74,12 @@ PENS = {
     "modl_11": Pen(PURPLE, "--", 1.4, "s"),
     "rdn": Pen(BLUE, "-", 1.4, "o"),
     "rdn_8": Pen(BLUE, "--", 1.4, "s"),
+    "unet2d": Pen(BLACK, "-", 1.4, "o"),
+    "bix_unet": Pen(GREEN, "-", 1.4, "o"),
+    "ms_nas": Pen(PURPLE, "-", 1.4, "o"),
+    "hw_nas": Pen(BLUE, "-", 1.4, "o"),
 }
-SPARE_COLOURS = (SKY, BROWN, ORANGE)
+SPARE_COLOURS, SPARE_DASHES = (SKY, BROWN, ORANGE), ("-", "--", ":", "-.")
 STRATEGY_COLOURS = {
     "non_fed": BLACK,
     "fedavg": BLUE,
@@ -149,7 +156,7 @@ def _model_pens(names: list[str]) -> dict[str, Pen]:
     unknown = [name for name in names if name not in PENS]
     turns = {name: divmod(i, len(SPARE_COLOURS)) for i, name in enumerate(unknown)}
     spare = {
-        name: Pen(SPARE_COLOURS[colour], ("-", "--", ":")[turn % 3], 1.4, ("v", "P", "X")[turn % 3])
+        name: Pen(SPARE_COLOURS[colour], SPARE_DASHES[turn % 4], 1.4, "vPXd"[turn % 4])
         for name, (turn, colour) in turns.items()
     }
     return {name: PENS.get(name) or spare[name] for name in names}
@@ -178,6 +185,7 @@ def even_columns(count: int, *, most: int = 6) -> int:
     return -(-count // max(rows, 1)) or 1
 
 
-def input_name(index: int) -> str:
-    """A cell tensor by its genotype index: 0 and 1 are the previous cells, 2 + i is node i + 1."""
-    return ("$C_{l-2}$", "$C_{l-1}$")[index] if index < 2 else f"node {index - 1}"
+def input_name(index: int, *, inputs: int = 2) -> str:
+    """A cell tensor by its genotype index: the inputs come first, then node 1, 2, …"""
+    names = {1: ("$X_0$",), 2: ("$C_{l-2}$", "$C_{l-1}$")}[inputs]
+    return names[index] if index < inputs else f"node {index - inputs + 1}"

@@ -20,10 +20,11 @@ DENSE = 10  # more columns are set smaller
 
 
 class Cell(NamedTuple):
-    """One entry of a table."""
+    """One entry of a table; `broken`: it is outside of a limit."""
 
     text: str
     best: bool = False
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,28 +42,35 @@ class Table:
 
 
 class Column(NamedTuple):
-    """How one column is read from what a row stands for, printed and compared."""
+    """How one column is read from what a row stands for, printed, compared and judged.
+
+    `keeps` says of a value whether it is within the limit of its column, if there is one.
+    """
 
     head: str
     read: Callable[[Any], Any]
     show: Callable[[Any], str]
     better: Callable[..., float] | None
+    keeps: Callable[[float], bool] | None = None
 
 
 def to_markdown(table: Table) -> str:
-    """The table as GitHub Markdown under a bold title; the best values are bold.
+    """The table as GitHub Markdown under a bold title; the best values are bold, broken limits †.
 
     Markdown has no groups of columns: their heads stand before the heads of the columns.
     """
     heads = [" ".join(filter(None, pair)) for pair in zip(_group_heads(table), table.columns)]
     lines = [f"**{table.title}**", "", _pipe(heads)]
     lines.append(_pipe([":---"] + ["---:"] * (len(table.columns) - 1)))
-    lines += [_pipe([f"**{c.text}**" if c.best else c.text for c in row]) for row in table.rows]
+    lines += [_pipe([f"**{_text(c)}**" if c.best else _text(c) for c in row]) for row in table.rows]
     return "\n".join(lines) + "\n"
 
 
 def to_html(table: Table) -> str:
-    """The table as an HTML `<table>` with a caption; the best values are `<strong>`."""
+    """The table as an HTML `<table>` with a caption.
+
+    The best values are `<strong>`, those outside of a limit red and marked †.
+    """
     groups = "".join(
         f'<th scope="colgroup" colspan="{span}">{escape(head)}</th>' for head, span in table.groups
     )
@@ -248,11 +256,20 @@ def _fill(column: Column, rows: Sequence[Any]) -> list[Cell]:
     values = [column.read(row) for row in rows]
     texts = [NOT_MEASURED if mean_of(v) is None else column.show(v) for v in values]
     known = [mean_of(v) for v in values if mean_of(v) is not None]
+    broken = [_breaks(column, mean_of(v)) for v in values]
     if column.better is None or len(known) < 2:
-        return [Cell(text) for text in texts]
+        return [Cell(text, broken=b) for text, b in zip(texts, broken)]
     best = column.better(known)
     shown = next(_head(t) for t, v in zip(texts, values) if mean_of(v) == best)
-    return [Cell(text, _head(text) == shown) for text in texts]
+    return [Cell(text, _head(text) == shown, b) for text, b in zip(texts, broken)]
+
+
+def _breaks(column: Column, value: float | None) -> bool:
+    return column.keeps is not None and value is not None and not column.keeps(value)
+
+
+def _text(cell: Cell) -> str:
+    return f"{cell.text} †" if cell.broken else cell.text
 
 
 def _head(text: str) -> str:
@@ -293,6 +310,9 @@ def _pipe(cells: Sequence[str]) -> str:
 
 
 def _html_row(row: Sequence[Cell], edges: Sequence[str]) -> str:
-    texts = [f"<strong>{escape(c.text)}</strong>" if c.best else escape(c.text) for c in row]
+    texts = [f"<strong>{escape(_text(c))}</strong>" if c.best else escape(_text(c)) for c in row]
+    texts = [
+        f'<span class="broken">{text}</span>' if c.broken else text for c, text in zip(row, texts)
+    ]
     cells = [f"<td{edge}>{text}</td>" for text, edge in zip(texts, edges)]
     return f'<th scope="row">{texts[0]}</th>' + "".join(cells[1:])

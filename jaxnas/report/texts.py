@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from jaxnas.report import federated, gallery, summary, tables, traffic
+from jaxnas.report import federated, gallery, segmentation, summary, tables, traffic
 from jaxnas.report.inputs import RunFiles
 from jaxnas.report.names import entry_name
 from jaxnas.report.rounds import dropped_updates
@@ -23,11 +23,28 @@ CLIENTS_NOTE = (
 VOLUME_SUMMARY = (
     "The same models under fastMRI's convention: whole volumes, data range = maximum of the volume"
 )
+NUMBERING = {
+    "reconstruction": (
+        "input 0 is the output of cell l−2, 1 that of cell l−1, 2 + i node i (drawn as node i + 1)."
+    ),
+    "segmentation": (
+        "input 0 is the input of the cell, i its node i. A path lists the scale of the feature map "
+        "before every layer and after the last one."
+    ),
+}
+LIMITS_NOTE = (
+    "Bold is the best value of a column; red values marked † break a limit: at most "
+    "{latency_ms:g} ms, at least {throughput_fps:g} frames a second. LT is the median latency of "
+    "one frame, TP the throughput{scope}."
+)
 
 
 def section_texts(run: RunFiles) -> dict[str, str]:
     """The HTML of every section of the page that the run has something to say about."""
-    texts = _client_texts(run) if run.federated else _site_texts(run)
+    if run.task == "segmentation":
+        texts = _segmentation_texts(run)
+    else:
+        texts = _client_texts(run) if run.federated else _site_texts(run)
     if run.config:
         name = run.path.resolve().name
         command = f"jaxnas run {name}/config.yaml --workdir {name}-again"
@@ -39,8 +56,8 @@ def section_texts(run: RunFiles) -> dict[str, str]:
     if run.genotype:
         texts["genotype"] = (
             "<p>Save as a file and pass to <code>jaxnas train --genotype FILE</code>. Every node "
-            "lists [operation, input]; input 0 is the output of cell l−2, 1 that of cell l−1, "
-            f"2 + i node i (drawn as node i + 1).</p>{_pre(format_genotype(run.genotype))}"
+            f"lists [operation, input]; {NUMBERING[run.task]}</p>"
+            f"{_pre(format_genotype(run.genotype))}"
         )
     if run.missing:
         lines = (f"<code>{name}</code>: {escape(run.expected[name])}" for name in run.missing)
@@ -75,6 +92,40 @@ def _site_texts(run: RunFiles) -> dict[str, str]:
     if run.timings:
         texts["time"] = tables.to_html(tables.timing_table(run.timings))
     return texts
+
+
+def _segmentation_texts(run: RunFiles) -> dict[str, str]:
+    """What is particular to a segmentation run."""
+    texts = {}
+    if run.metrics:
+        lines = segmentation.summarise_segmentation(run.metrics)
+        texts["summary"] = _list(map(escape, lines))
+        shown = [segmentation.decoder_table(run.metrics), segmentation.network_table(run.metrics)]
+        hidden = [segmentation.distance_table(run.metrics)]
+        texts["results"] = "\n".join(
+            [
+                _limits_note(run.metrics),
+                _tables(table for table in shown if table),
+                _folded("Hausdorff distances, empty classes, ejection fractions", hidden),
+            ]
+        )
+        if timed := segmentation.latency_tables(run.metrics):
+            texts["latency"] = _tables(timed)
+    if run.calibration and run.calibration.get("warning"):
+        warning = f'<p class="note">{escape(run.calibration["warning"])}.</p>'
+        texts["latency"] = texts.get("latency", "") + warning
+    if run.timings:
+        texts["time"] = tables.to_html(tables.timing_table(run.timings))
+    return texts
+
+
+def _limits_note(metrics: dict[str, Any]) -> str:
+    timed = [row["latency_ms"] for row in metrics["rows"] if row.get("latency_ms")]
+    words = {segmentation.SCOPES.get(x["scope"], x["scope"]) for x in timed}
+    scope = f", of the {words.pop()}" if len(words) == 1 else ""
+    text = LIMITS_NOTE.format(**segmentation.limits_of(metrics), scope=scope)
+    convention = f"Convention: {metrics['convention']}. " if metrics.get("convention") else ""
+    return f'<p class="note">{escape(convention + text)}</p>'
 
 
 def _client_texts(run: RunFiles) -> dict[str, str]:

@@ -11,7 +11,17 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.trees import global_norm
-from jaxnas.search.moves import Loss, Optimizer, Step, half_keys, move_alphas, move_weights
+from jaxnas.search.moves import (
+    Loss,
+    Objective,
+    Optimizer,
+    Step,
+    accuracy,
+    half_keys,
+    move_alphas,
+    move_weights,
+    objective_gradient,
+)
 from jaxnas.search.state import SearchState
 
 
@@ -21,8 +31,9 @@ def make_first_order_step(
     a_tx: Optimizer,
     *,
     warmup: int = 0,
+    objective: Objective = accuracy,
 ) -> Step:
-    """ω ← ω − ∇_ω L_train(ω, α), then α ← α − ∇_α L_valid(ω, α).
+    """ω ← ω − ∇_ω L_train(ω, α), then α ← α − ∇_α O(L_valid(ω, α), α), O being the `objective`.
 
     During the first `warmup` steps α stays where it is.
     """
@@ -32,7 +43,7 @@ def make_first_order_step(
             state.params, state.alphas, batch["valid"], keys["valid"]
         )
 
-    return _make_step(loss, w_tx, a_tx, alpha_gradient, warmup)
+    return _make_step(loss, w_tx, a_tx, alpha_gradient, warmup, objective)
 
 
 def make_second_order_step(
@@ -42,6 +53,7 @@ def make_second_order_step(
     *,
     xi: float,
     warmup: int = 0,
+    objective: Objective = accuracy,
 ) -> Step:
     """As the first order, with the exact gradient of the unrolled objective for α.
 
@@ -67,10 +79,10 @@ def make_second_order_step(
         mixed = jax.grad(directional)(state.alphas)
         return value, jax.tree.map(lambda d, m: d - xi * m, direct, mixed)
 
-    return _make_step(loss, w_tx, a_tx, alpha_gradient, warmup)
+    return _make_step(loss, w_tx, a_tx, alpha_gradient, warmup, objective)
 
 
-def _make_step(loss, w_tx, a_tx, alpha_gradient, warmup) -> Step:
+def _make_step(loss, w_tx, a_tx, alpha_gradient, warmup, objective) -> Step:
     """The alternation common to both orders."""
 
     def step(state: SearchState, batch: Any) -> tuple[SearchState, dict[str, jax.Array]]:
@@ -80,6 +92,7 @@ def _make_step(loss, w_tx, a_tx, alpha_gradient, warmup) -> Step:
         )
         state = move_weights(state, g_w, w_tx)
         valid, g_a = alpha_gradient(state, batch, keys)
+        g_a = objective_gradient(objective, valid, g_a, state.alphas)
         state = move_alphas(state, g_a, a_tx, warmup=warmup)
         metrics = {"train_loss": train, "valid_loss": valid, "w_grad": global_norm(g_w)}
         return state.replace(step=state.step + 1), metrics

@@ -12,7 +12,17 @@ from typing import Any
 import jax
 
 from jaxnas.core.trees import global_norm
-from jaxnas.search.moves import Loss, Optimizer, Step, half_keys, move_alphas, move_weights
+from jaxnas.search.moves import (
+    Loss,
+    Objective,
+    Optimizer,
+    Step,
+    accuracy,
+    half_keys,
+    move_alphas,
+    move_weights,
+    objective_gradient,
+)
 from jaxnas.search.state import SearchState
 
 
@@ -25,9 +35,11 @@ def make_milenas_step(
     w_val: float = 1.0,
     update: str = "alpha_first",
     warmup: int = 0,
+    objective: Objective = accuracy,
 ) -> Step:
     """Returns step(state, batch) -> (state, metrics); `loss` as in `search.darts`.
 
+    α moves by the gradient of the `objective` of the mixed loss w_train L_train + w_val L_valid.
     With `update` "alpha_first" α moves by its gradient at (ω, α), then ω on the same training
     batch by its gradient at (ω, new α): three backward passes. With "simultaneous" both move from
     (ω, α) and share the pass over the training batch: two. During the first `warmup` steps α stays
@@ -36,8 +48,10 @@ def make_milenas_step(
     if update not in UPDATES:
         raise ValueError(f"expected an update out of {sorted(UPDATES)}, found {update!r}")
 
-    def mixed(g_train, g_valid):
-        return jax.tree.map(lambda t, v: w_train * t + w_val * v, g_train, g_valid)
+    def mixed(alphas, train, valid):
+        """The gradient of the objective, from values and gradients of both halves."""
+        value, gradient = jax.tree.map(lambda t, v: w_train * t + w_val * v, train, valid)
+        return objective_gradient(objective, value, gradient, alphas)
 
     return UPDATES[update](loss, w_tx, a_tx, mixed, warmup)
 
@@ -45,13 +59,14 @@ def make_milenas_step(
 def _alpha_first(loss, w_tx, a_tx, mixed, warmup) -> Step:
     def step(state: SearchState, batch: Any) -> tuple[SearchState, dict[str, jax.Array]]:
         keys = half_keys(state)
-        valid, g_valid = jax.value_and_grad(loss, argnums=1)(
-            state.params, state.alphas, batch["valid"], keys["valid"]
-        )
-        g_train = jax.grad(loss, argnums=1)(
-            state.params, state.alphas, batch["train"], keys["train"]
-        )
-        state = move_alphas(state, mixed(g_train, g_valid), a_tx, warmup=warmup)
+        halves = {
+            half: jax.value_and_grad(loss, argnums=1)(
+                state.params, state.alphas, batch[half], keys[half]
+            )
+            for half in ("train", "valid")
+        }
+        state = move_alphas(state, mixed(state.alphas, **halves), a_tx, warmup=warmup)
+        valid, _ = halves["valid"]
         train, g_w = jax.value_and_grad(loss)(
             state.params, state.alphas, batch["train"], keys["train"]
         )
@@ -72,7 +87,8 @@ def _simultaneous(loss, w_tx, a_tx, mixed, warmup) -> Step:
             state.params, state.alphas, batch["valid"], keys["valid"]
         )
         state = move_weights(state, g_w, w_tx)
-        state = move_alphas(state, mixed(g_train, g_valid), a_tx, warmup=warmup)
+        g_a = mixed(state.alphas, (train, g_train), (valid, g_valid))
+        state = move_alphas(state, g_a, a_tx, warmup=warmup)
         metrics = {"train_loss": train, "valid_loss": valid, "w_grad": global_norm(g_w)}
         return state.replace(step=state.step + 1), metrics
 

@@ -16,7 +16,24 @@ from jaxnas.search.state import SearchState
 
 Loss = Callable[[Any, Any, Any, jax.Array], jax.Array]  # (params, alphas, batch, key) → scalar
 Step = Callable[[SearchState, Any], tuple[SearchState, dict[str, jax.Array]]]
+Objective = Callable[[jax.Array, Any], jax.Array]  # (accuracy loss, alphas) → scalar
 Optimizer = optax.GradientTransformation
+
+
+def accuracy(loss: jax.Array, alphas: Any) -> jax.Array:
+    """The objective of a search for accuracy alone."""
+    del alphas
+    return loss
+
+
+def objective_gradient(objective: Objective, loss: jax.Array, gradient: Any, alphas: Any) -> Any:
+    """∇_α O(L(α), α) = ∂O/∂L ∇_α L + ∂O/∂α, from the value L and its gradient.
+
+    So what a search is for, such as accuracy under a latency budget (RT-DNAS, Eq. 2), is one
+    function beside the loss, and weights never see it.
+    """
+    by_loss, by_alphas = jax.grad(objective, argnums=(0, 1))(loss, alphas)
+    return jax.tree.map(lambda g, a: by_loss * g + a, gradient, by_alphas)
 
 
 def half_keys(state: SearchState) -> dict[str, jax.Array]:

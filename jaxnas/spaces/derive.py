@@ -1,12 +1,13 @@
 """Which operations of a cell a derived network keeps: rules over the table of a cell.
 
 A table has a row per edge and a column per operation; an edge list orders its rows: node by node,
-for each node its inputs ascending. Rules work on NumPy and JAX arrays alike, inside jit as well.
+for each node its inputs ascending. A cell has one or two inputs of its own. Rules work on NumPy
+and JAX arrays alike, inside jit as well.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -24,30 +25,32 @@ class Rule:
     """What is kept of a cell.
 
     `keep` maps strengths (edges, operations) to booleans of the same shape; ties go to the earlier
-    operation and input, and −∞ is never kept. `says` is the rule in words.
+    operation and input, and −∞ is never kept. `says` is the rule in words, `inputs` the number of
+    inputs of the cells it is for.
     """
 
     keep: Callable[[Table], Table]
     says: str
+    inputs: int = 2
 
 
-def cell_edges(nodes: int) -> tuple[Edge, ...]:
-    """All (node, input) edges of a densely connected cell: M(M+3)/2 of them (Eq. 18)."""
-    return tuple((node, source) for node in range(nodes) for source in range(node + 2))
+def cell_edges(nodes: int, *, inputs: int = 2) -> tuple[Edge, ...]:
+    """All (node, input) edges of a densely connected cell; M(M+3)/2 with two inputs (Eq. 18)."""
+    return tuple((node, source) for node in range(nodes) for source in range(node + inputs))
 
 
-def node_count(edges: int) -> int:
-    """M such that M(M+3)/2 = edges; ValueError if there is none."""
-    nodes = round(((9 + 8 * edges) ** 0.5 - 3) / 2)
-    if len(cell_edges(nodes)) != edges:
-        raise ValueError(f"{edges} edges do not make a densely connected cell; expected M(M+3)/2")
+def node_count(edges: int, *, inputs: int = 2) -> int:
+    """M such that M(M−1)/2 + M·inputs = edges; ValueError if there is none."""
+    nodes = next(m for m in range(edges + 1) if len(cell_edges(m, inputs=inputs)) >= edges)
+    if len(cell_edges(nodes, inputs=inputs)) != edges:
+        raise ValueError(f"{edges} edges do not make a densely connected cell of {inputs} inputs")
     return nodes
 
 
-def _two_inputs(strength: Table) -> Table:
-    """The strongest operation of the two strongest inputs of every node (Eq. 17)."""
+def _strongest_inputs(strength: Table, *, count: int, inputs: int) -> Table:
+    """The strongest operation of the `count` strongest inputs of every node (Eq. 17)."""
     first = _rank(strength, _all_rivals(strength.shape[1])) < 1
-    reads = _rank(strength.max(axis=1), _same_node(strength.shape[0])) < 2
+    reads = _rank(strength.max(axis=1), _same_node(strength.shape[0], inputs)) < count
     return first & reads[:, None] & (strength > -np.inf)
 
 
@@ -56,8 +59,17 @@ def _two_operations(strength: Table) -> Table:
     return (_rank(strength, _all_rivals(strength.shape[1])) < 2) & (strength > -np.inf)
 
 
-TWO_INPUTS = Rule(_two_inputs, "two operations a node, from two different inputs")
+TWO_INPUTS = Rule(
+    partial(_strongest_inputs, count=2, inputs=2),
+    "two operations a node, from two different inputs",
+)
 TWO_OPERATIONS = Rule(_two_operations, "two different operations on every edge, all edges")
+ONE_PAIR = Rule(partial(_strongest_inputs, count=1, inputs=1), "one operation a node", inputs=1)
+TWO_PAIRS = Rule(
+    partial(_strongest_inputs, count=2, inputs=1),
+    "two operations a node, from two different inputs, and one in the first node",
+    inputs=1,
+)
 
 
 def _rank(x: Table, rivals: np.ndarray) -> Table:
@@ -77,8 +89,9 @@ def _all_rivals(count: int) -> np.ndarray:
 
 
 @lru_cache
-def _same_node(edges: int) -> np.ndarray:
-    nodes = np.array([node for node, _ in cell_edges(node_count(edges))])
+def _same_node(edges: int, inputs: int) -> np.ndarray:
+    order = cell_edges(node_count(edges, inputs=inputs), inputs=inputs)
+    nodes = np.array([node for node, _ in order])
     return nodes[:, None] == nodes[None]
 
 
@@ -99,9 +112,9 @@ def keep_operations(
         strength[min(skips, key=lambda place: strength[place])] = -np.inf
 
 
-def picks(kept: np.ndarray, operations: Sequence[str]) -> tuple[Node, ...]:
+def picks(kept: np.ndarray, operations: Sequence[str], *, inputs: int = 2) -> tuple[Node, ...]:
     """The nodes of a table of booleans (edges, operations), picks in the order of the table."""
-    edges = cell_edges(node_count(len(kept)))
+    edges = cell_edges(node_count(len(kept), inputs=inputs), inputs=inputs)
     chosen = [(edges[row], operations[op]) for row, op in np.argwhere(kept)]
     return tuple(
         tuple((name, source) for (at, source), name in chosen if at == node)
@@ -109,9 +122,11 @@ def picks(kept: np.ndarray, operations: Sequence[str]) -> tuple[Node, ...]:
     )
 
 
-def place(nodes: Sequence[Node], values: Nested, operations: Sequence[str]) -> np.ndarray:
+def place(
+    nodes: Sequence[Node], values: Nested, operations: Sequence[str], *, inputs: int = 2
+) -> np.ndarray:
     """A table (edges, operations) with the value of every pick at its place, 0 elsewhere."""
-    rows = {edge: row for row, edge in enumerate(cell_edges(len(nodes)))}
+    rows = {edge: row for row, edge in enumerate(cell_edges(len(nodes), inputs=inputs))}
     table = np.zeros((len(rows), len(operations)))
     for node, (node_picks, node_values) in enumerate(zip(nodes, values)):
         for (name, source), value in zip(node_picks, node_values):
@@ -119,16 +134,18 @@ def place(nodes: Sequence[Node], values: Nested, operations: Sequence[str]) -> n
     return table
 
 
-def kept_of(nodes: Sequence[Node], operations: Sequence[str]) -> np.ndarray:
+def kept_of(nodes: Sequence[Node], operations: Sequence[str], *, inputs: int = 2) -> np.ndarray:
     """The booleans (edges, operations) of picks; the inverse of `picks`."""
-    return place(nodes, [[1.0] * len(node) for node in nodes], operations) > 0
+    return place(nodes, [[1.0] * len(node) for node in nodes], operations, inputs=inputs) > 0
 
 
-def shares(nodes: Sequence[Node], table: np.ndarray, operations: Sequence[str]) -> Nested:
+def shares(
+    nodes: Sequence[Node], table: np.ndarray, operations: Sequence[str], *, inputs: int = 2
+) -> Nested:
     """The weights of picks in a table (edges, operations), renormalised to one on every edge."""
-    kept = np.where(kept_of(nodes, operations), table, 0.0)
+    kept = np.where(kept_of(nodes, operations, inputs=inputs), table, 0.0)
     kept = kept / np.maximum(kept.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    rows = {edge: row for row, edge in enumerate(cell_edges(len(nodes)))}
+    rows = {edge: row for row, edge in enumerate(cell_edges(len(nodes), inputs=inputs))}
     return tuple(
         tuple(
             round(float(kept[rows[node, source], operations.index(name)]), DIGITS)

@@ -1,7 +1,9 @@
 """A genotype: which operation reads which input, node by node, and its JSON form.
 
-Inputs are numbered as the paper numbers them: 0 is the output of cell l−2, 1 of cell l−1,
-2 + i is node i of the same cell.
+Inputs are numbered as the papers number them. A cell of two inputs reads 0, the output of cell
+l−2, and 1, of cell l−1; 2 + i is node i of the same cell. A cell of one input reads it as 0, and i
+is its node X_i, counted from one. A two-level space adds `paths`: lists of scales, one per layer
+boundary.
 """
 
 import difflib
@@ -18,6 +20,10 @@ Pick = tuple[str, int]
 Node = tuple[Pick, ...]
 TOLERANCE = 1e-3  # of the sum of an edge's weights
 Nested = tuple[tuple[float, ...], ...]  # a number per pick, node by node
+INPUTS = {
+    1: "0 is the cell's input, 1 its first node",
+    2: "0 and 1 are the cell's inputs, 2 + i is node i",
+}
 
 
 @dataclass(frozen=True)
@@ -65,16 +71,30 @@ def from_json(value: Any, *, where: str = "genotype") -> Genotype:
             (str(name), tuple(tuple((str(op), int(i)) for op, i in node) for node in nodes))
             for name, nodes in value["cells"].items()
         )
-        paths = value.get("paths")
-        paths = None if paths is None else tuple(tuple(int(s) for s in p) for p in paths)
     except (TypeError, ValueError):
         raise UserError(
             f"{where}: cells: every node must be a list of [operation, input] pairs"
         ) from None
+    paths = value.get("paths")
+    if paths is not None:
+        paths = _paths(paths, f"{where}: paths")
     weights = value.get("weights")
     if weights is not None:
         weights = _weights(weights, dict(cells), f"{where}: weights")
     return Genotype(str(value["space"]), cells, paths, weights)
+
+
+def _paths(value: Any, where: str) -> tuple[tuple[int, ...], ...]:
+    """The paths of a JSON value; UserError unless lists of whole numbers."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise UserError(f"{where}: found {value!r}, expected null or a list of lists of scales")
+    for number, path in enumerate(value):
+        if not isinstance(path, Sequence) or any(type(scale) is not int for scale in path):
+            raise UserError(
+                f"{where}[{number}]: found {path!r}, expected a list of scales, whole numbers from "
+                f"0, one per layer boundary"
+            )
+    return tuple(map(tuple, value))
 
 
 def _weights(
@@ -115,9 +135,13 @@ def check_genotype(
     space: str,
     cells: Sequence[str],
     operations: Sequence[str],
+    inputs: int = 2,
     where: str = "genotype",
 ) -> Genotype:
-    """Returns `genotype` if it belongs to the space; otherwise UserError with the first misfit."""
+    """Returns `genotype` if it belongs to the space; otherwise UserError with the first misfit.
+
+    `inputs` is the number of inputs of a cell.
+    """
     if genotype.space != space:
         raise UserError(
             f"{where}: belongs to space {genotype.space!r}, the config asks for {space!r}; "
@@ -130,11 +154,15 @@ def check_genotype(
         if not nodes:
             raise UserError(f"{where}: cell {name!r} has no nodes; at least one is needed")
         for i, node in enumerate(nodes):
-            _check_node(node, f"{where}: cell {name!r}, node {i}", i, operations)
+            _check_node(
+                node, f"{where}: cell {name!r}, node {i}", operations, i + inputs, INPUTS[inputs]
+            )
     return genotype
 
 
-def _check_node(node: Node, where: str, index: int, operations: Sequence[str]) -> None:
+def _check_node(
+    node: Node, where: str, operations: Sequence[str], readable: int, numbering: str
+) -> None:
     if not node:
         raise UserError(f"{where}: no picks; expected at least one [operation, input]")
     for operation, source in node:
@@ -142,10 +170,10 @@ def _check_node(node: Node, where: str, index: int, operations: Sequence[str]) -
             close = difflib.get_close_matches(operation, operations, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(operations)}"
             raise UserError(f"{where}: operation {operation!r} is not in this space; {hint}")
-        if not 0 <= source < index + 2:
+        if not 0 <= source < readable:
             raise UserError(
-                f"{where}: input {source} does not exist; expected 0 to {index + 1} "
-                f"(0 and 1 are the cell's inputs, 2 + i is node i)"
+                f"{where}: input {source} does not exist; expected 0 to {readable - 1} "
+                f"({numbering})"
             )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.ops.candidates import NONE
 from jaxnas.spaces.derive import (
+    Edge,
     Rule,
     cell_edges,
     keep_operations,
@@ -39,6 +40,15 @@ class CellSpace:
     example: tuple[tuple[str, ...], ...]
     cells: tuple[str, ...] = ("normal",)
 
+    @property
+    def inputs(self) -> int:
+        """How many inputs of its own a cell has."""
+        return self.rule.inputs
+
+    def edges(self, nodes: int) -> tuple[Edge, ...]:
+        """The (node, input) edges of a cell: the rows of its tables."""
+        return cell_edges(nodes, inputs=self.inputs)
+
     def derive(
         self, weights: Mapping[str, np.ndarray], *, max_skips: int | None = None
     ) -> Genotype:
@@ -51,15 +61,15 @@ class CellSpace:
         for name in self.cells:
             table = np.asarray(weights[name], np.float64)
             kept = keep_operations(table, self.operations, self.rule, max_skips=max_skips)
-            nodes = picks(kept, self.operations)
+            nodes = picks(kept, self.operations, inputs=self.inputs)
             cells.append((name, nodes))
-            remembered.append((name, shares(nodes, table, self.operations)))
+            remembered.append((name, shares(nodes, table, self.operations, inputs=self.inputs)))
             several |= bool((kept.sum(axis=1) > 1).any())
         return Genotype(self.name, tuple(cells), weights=tuple(remembered) if several else None)
 
     def random_alphas(self, key: jax.Array, *, nodes: int) -> dict[str, jax.Array]:
         """Logits {cell: (edges, operations)} of a genotype drawn uniformly; works inside jit."""
-        shape = (len(cell_edges(nodes)), len(self.operations))
+        shape = (len(self.edges(nodes)), len(self.operations))
         none = jnp.asarray([name == NONE for name in self.operations])[None]
 
         def table(cell_key):
@@ -76,19 +86,17 @@ class CellSpace:
         The picks of an edge share it as the genotype's weights say, evenly where it has none; an
         edge without picks is `none`.
         """
-        return {
-            name: self._logits(
-                jnp.asarray(kept_of(nodes, self.operations)),
-                jnp.asarray(
-                    place(nodes, genotype.cell_weights(name), self.operations), jnp.float32
-                ),
-            )
-            for name, nodes in genotype.cells
-        }
+        logits = {}
+        for name, nodes in genotype.cells:
+            weights = genotype.cell_weights(name)
+            kept = kept_of(nodes, self.operations, inputs=self.inputs)
+            table = place(nodes, weights, self.operations, inputs=self.inputs)
+            logits[name] = self._logits(jnp.asarray(kept), jnp.asarray(table, jnp.float32))
+        return logits
 
     def example_genotype(self, nodes: int) -> Genotype:
         """A genotype that stands in where none was searched yet; see `example`."""
-        edges = cell_edges(nodes)
+        edges = self.edges(nodes)
         table = np.zeros((len(edges), len(self.operations)))
         for row, (_, source) in enumerate(edges):
             for name in self.example[min(source, len(self.example) - 1)]:
@@ -98,9 +106,16 @@ class CellSpace:
     def check(self, genotype: Genotype, *, where: str = "genotype") -> Genotype:
         """Returns `genotype` if the space holds it; otherwise UserError with the first misfit."""
         real = [name for name in self.operations if name != NONE]
-        check_genotype(genotype, space=self.name, cells=self.cells, operations=real, where=where)
+        check_genotype(
+            genotype,
+            space=self.name,
+            cells=self.cells,
+            operations=real,
+            inputs=self.inputs,
+            where=where,
+        )
         for name, nodes in genotype.cells:
-            kept = kept_of(nodes, self.operations)
+            kept = kept_of(nodes, self.operations, inputs=self.inputs)
             if (
                 sum(map(len, nodes)) != kept.sum()
                 or (self.rule.keep(kept.astype(float)) != kept).any()

@@ -1,7 +1,16 @@
 """Parameters without the price of compiling a random generator for every kernel."""
 
+from functools import partial
+
 import jax
 import numpy as np
+
+
+class Training:
+    """A network in training mode, for what calls `init` with arrays alone."""
+
+    def __init__(self, net):
+        self.init = partial(net.init, train=True)
 
 
 def abstract_params(net, *args):

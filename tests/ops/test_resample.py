@@ -5,7 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.ops.resample import avg_pool2, conv_transpose2, max_pool2, upsample2
+from jaxnas.ops.resample import (
+    avg_pool2,
+    avg_pool3,
+    conv_transpose2,
+    max_pool2,
+    max_pool3,
+    resize,
+    upsample2,
+)
 
 
 @pytest.mark.parametrize(("pool", "reduce"), [(max_pool2, np.max), (avg_pool2, np.mean)])
@@ -55,3 +63,34 @@ def test_conv_transpose_is_the_adjoint_of_a_strided_convolution(key):
 def test_conv_transpose_refuses_other_kernels():
     with pytest.raises(ValueError, match=r"\(2, 2, 5, O\)"):
         conv_transpose2(jnp.ones((1, 2, 2, 5)), jnp.ones((3, 3, 5, 2)))
+
+
+def in_torch(function, x):
+    """A PyTorch function of NCHW images on NHWC ones."""
+    torch = pytest.importorskip("torch")
+    y = function(torch.nn.functional, torch.from_numpy(np.array(x)).permute(0, 3, 1, 2))
+    return y.permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 1)])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (max_pool3, lambda F, x: F.max_pool2d(x, 3, 1, 1)),
+        (avg_pool3, lambda F, x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)),
+        (upsample2, lambda F, x: F.interpolate(x, scale_factor=2, mode="bilinear")),
+    ],
+)
+def test_resampling_is_pytorch_s(ours, theirs, size, key):
+    x = jax.random.normal(key, (2, *size, 3))
+    np.testing.assert_allclose(ours(x), in_torch(theirs, x), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(9, 3), (2, 11), (1, 6), (5, 6)])
+def test_resize_is_pytorch_s_with_aligned_corners(size, key):
+    x = jax.random.normal(key, (2, 5, 6, 3))
+
+    def theirs(F, x):
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+    np.testing.assert_allclose(resize(x, size), in_torch(theirs, x), atol=1e-6)

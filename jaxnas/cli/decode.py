@@ -1,0 +1,41 @@
+"""`jaxnas decode`: networks out of a finished search, by any method."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxnas.cli.segmentation import load_calibration, load_deployment
+from jaxnas.core.errors import UserError
+from jaxnas.core.segmentation_schema import DecodeConfig
+from jaxnas.engine.rundir import open_run
+from jaxnas.search.derive_networks import GENOTYPES
+from jaxnas.search.derive_networks import decode as decode_networks
+from jaxnas.search.two_level import searched_weights
+from jaxnas.spaces.genotype import save_genotype
+
+
+def decode(
+    run_dir: Path, *, method: str, paths: Sequence[int], budgets: Sequence[float], out: Path | None
+) -> None:
+    """Decodes, measures and prints networks; writes their genotypes to `out`, by default the
+    folder of genotypes of the run."""
+    run = open_run(run_dir, quiet=True)
+    if run.config.task != "segmentation":
+        raise UserError(f"{run.path}: is a run of task {run.config.task}, which has no paths")
+    asked = run.config.decode
+    chosen = DecodeConfig(
+        methods=(method,),
+        paths=tuple(paths) or asked.paths,
+        budgets_ms=tuple(budgets) or asked.budgets_ms,
+        pool=max([asked.pool, *paths]),
+        population=asked.population,
+        generations=asked.generations,
+    )
+    deployment = load_deployment(run)
+    fitted = load_calibration(run, deployment)
+    weights, folder = searched_weights(run), out or run.path / GENOTYPES
+    for network in decode_networks(chosen, deployment, weights, fitted, run.config.seed):
+        path = save_genotype(folder / f"{network.name}.json", network.genotype)
+        print(
+            f"{path}: {len(network.genotype.paths)} paths, predicted {network.predicted_ms:.2f} "
+            f"ms, measured {network.measured_ms:.2f} ms"
+        )

@@ -1,0 +1,74 @@
+"""`jaxnas inspect` of a segmentation config: its grid, and the size of its networks."""
+
+import json
+from pathlib import Path
+
+from flax import linen as nn
+from rich.console import Console
+from rich.table import Table
+
+from jaxnas.cli.segmentation import DECODED, check_models
+from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.models.segmentation import DERIVED, build_segmentation_network, segmentation_cost
+from jaxnas.search.deployed import derived_network
+from jaxnas.search.profile import two_level_space
+from jaxnas.spaces.genotype import Genotype, describe, load_genotype
+from jaxnas.spaces.paths import union_cells
+from jaxnas.spaces.rtdnas import TwoLevelSpace
+
+EXAMPLE = "example (no genotype given)"
+
+
+def show(config: SegmentationConfig, given: Path | None, target: Path, *, as_json: bool) -> None:
+    """Prints the grid and one row per network, as tables or as JSON; trains nothing."""
+    check_models(config)
+    space = two_level_space(config)
+    genotype, origin = _chosen(space, config, given, target)
+    rows = [
+        {"model": name, **segmentation_cost(net, config.data.size).to_json()}
+        for name, net in _networks(config, genotype).items()
+    ]
+    result = {
+        "space": space.name,
+        "size": list(config.data.size),
+        "paths": space.grid.paths,
+        "cells": len(space.grid.cells),
+        "genotype_from": origin,
+        "genotype": genotype.to_json(),
+        "genotype_cells": len(union_cells(genotype.paths)),
+        "networks": rows,
+    }
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    console = Console()
+    console.print(
+        f"space {space.name}: {space.grid.paths:,} paths over {len(space.grid.cells)} cells, image "
+        f"{config.data.size[0]}×{config.data.size[1]}"
+    )
+    console.print(f"genotype from {origin}, {result['genotype_cells']} cells", highlight=False)
+    console.print(describe(genotype), soft_wrap=True, highlight=False)
+    table = Table("network", "params", "MACs")
+    for row in rows:
+        table.add_row(row["model"], f"{row['params']:,}", f"{row['macs'] / 1e9:.3f} G")
+    console.print(table)
+
+
+def _networks(config: SegmentationConfig, genotype: Genotype) -> dict[str, nn.Module]:
+    """The derived network, and the hand-made ones that the config names."""
+    named = [name for name in config.train.models if name not in (DECODED, DERIVED)]
+    return {DERIVED: derived_network(config, genotype)} | {
+        name: build_segmentation_network(name, channels=config.network.unet_channels)
+        for name in named
+    }
+
+
+def _chosen(
+    space: TwoLevelSpace, config: SegmentationConfig, given: Path | None, target: Path
+) -> tuple[Genotype, str]:
+    """The genotype asked for; else the run's or the config's; else an example."""
+    own = target / "genotype.json"
+    source = given or (own if own.is_file() else config.genotype)
+    if source is None:
+        return space.example_genotype(), EXAMPLE
+    return space.check(load_genotype(source), where=str(source)), str(source)

@@ -1,0 +1,91 @@
+"""`jaxnas segment`: a trained run applied to the user's own NIfTI volumes and cines."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from jaxnas.cli.segmentation import networks
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import write_json
+from jaxnas.data.files import NIFTI, find_files
+from jaxnas.data.labeled import LabeledVolume
+from jaxnas.data.nifti import read_grid, read_voxels, write_labels
+from jaxnas.engine.labeled import open_preparation
+from jaxnas.engine.realtime import stream_summary
+from jaxnas.engine.rundir import Run, open_run
+from jaxnas.engine.segment import Predictor
+from jaxnas.engine.segmentation_training import Training, trained_variables
+
+LATENCY = "latency.json"
+
+
+def segment(
+    run_dir: Path, inputs: Sequence[Path], out: Path, *, model: str | None, fold: int | None
+) -> None:
+    """Writes `out`/NAME with the labels of every input file, frame after frame of a cine.
+
+    latency.json beside them tells how long the frames took, and how many would have been dropped
+    at the config's frame rate. Every header is read before the first file is segmented.
+    """
+    run = open_run(run_dir, quiet=True)
+    predictor = load_predictor(run, model=model, fold=fold)
+    files = find_files(inputs, suffixes=NIFTI)
+    grids = {path: read_grid(path) for path in files}
+    _check_out(files, out)
+    console, report = Console(stderr=True), {}
+    for path, grid in grids.items():
+        target = out / path.name
+        labels, latencies = [], []
+        for frame in predictor.stream(_frames(path)):
+            labels.append(frame.labels)
+            latencies.append(frame.latency)
+        found = np.stack(labels) if len(grid.shape) == 4 else labels[0]
+        write_labels(target, found, like=path)
+        summary = stream_summary(latencies, fps=run.config.latency.min_fps)
+        report[path.name] = summary
+        total, dropped = summary["total"], summary["dropped"]
+        console.print(
+            f"{target}: {summary['frames']} frames, {total['p50']:.1f} ms each (p99 "
+            f"{total['p99']:.1f} ms), {dropped} dropped at {summary['target_fps']:g} FPS",
+            highlight=False,
+            soft_wrap=True,
+        )
+    write_json(out / LATENCY, report)
+
+
+def load_predictor(run: Run, *, model: str | None, fold: int | None) -> Predictor:
+    """A trained network of a run; UserError where the run has no such, or more than one."""
+    if run.config.task != "segmentation":
+        raise UserError(f"{run.path}: is a run of task {run.config.task}; use jaxnas reconstruct")
+    nets, folds = networks(run), run.config.train.folds or (None,)
+    if model is None:
+        model = next(iter(nets)) if len(nets) == 1 else None
+    if model not in nets:
+        raise UserError(f"--model: expected one of {', '.join(nets)}, found {model}")
+    fold = folds[0] if fold is None and len(folds) == 1 else fold
+    if fold not in folds:
+        raise UserError(f"--fold: expected one of {', '.join(map(str, folds))}, found {fold}")
+    variables = trained_variables(run, Training(model, fold), nets[model])
+    return Predictor(nets[model], variables, open_preparation(run.config.data))
+
+
+def _frames(path: Path) -> Iterator[LabeledVolume]:
+    """The frames of a file one by one: a cine is never in memory as a whole."""
+    grid = read_grid(path)
+    numbers = range(grid.shape[0]) if len(grid.shape) == 4 else [None]
+    for number in numbers:
+        image = np.ascontiguousarray(read_voxels(path, frame=number), np.float32)
+        yield LabeledVolume(
+            image, None, grid.spacing, grid.affine, path.name, path.name, f"frame{number}"
+        )
+
+
+def _check_out(files: Sequence[Path], out: Path) -> None:
+    if any(path.parent.resolve() == out.resolve() for path in files):
+        raise UserError(f"--out {out}: holds input files; choose another folder")
+    names = [path.name for path in files]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{name}: two input files have this name; segment them apart")

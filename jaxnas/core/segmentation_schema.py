@@ -1,0 +1,252 @@
+"""What a config of a segmentation run may say (`task: segmentation`)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from jaxnas.core.schema import (
+    STAGES,
+    OptimConfig,
+    Positive,
+    Section,
+    Size,
+    Stage,
+    Weight,
+    check_order,
+)
+
+Milliseconds = Annotated[float, Field(gt=0.0)]
+
+
+class HeartConfig(Section):
+    """The embedded source: beating-heart phantoms, a pure function of the seed."""
+
+    patients: Positive = 20
+    slices: Positive = 6
+    frames: Positive = 8
+    size: Size = (96, 96)
+
+
+class PatientSplitConfig(Section):
+    """Which patients train, validate and test.
+
+    `fractions` draws them at random; `nnunet` tests on fold `fold` of nnU-Net's five, `modulo` on
+    the patients whose number is `fold` modulo five. `valid_fraction` is of those that train.
+    """
+
+    method: Literal["fractions", "nnunet", "modulo"] = "fractions"
+    fold: Annotated[int, Field(ge=0, le=4)] = 0
+    valid_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+
+
+class LabeledDataConfig(Section):
+    """Where images and labels come from, and how a slice is prepared.
+
+    `spacing` is the in-plane pixel size in mm after resampling (null: as in the file), `size` the
+    centre crop, `clip` the percentiles of a volume between which intensities are kept. `phases:
+    ed_es` leaves out all labelled frames but end-diastole and end-systole.
+    """
+
+    source: Literal["heart", "acdc", "sunnybrook"] = "heart"
+    path: str | None = None
+    phases: Literal["all", "ed_es"] = "all"
+    heart: HeartConfig = HeartConfig()
+    split: PatientSplitConfig = PatientSplitConfig()
+    spacing: Annotated[float, Field(gt=0.0)] | None = 1.5
+    size: Size = (160, 160)
+    clip: tuple[float, float] = (1.0, 99.0)
+
+    @model_validator(mode="after")
+    def _path_where_needed(self):
+        if self.source != "heart" and not self.path:
+            raise ValueError(f"path is required for source {self.source!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _percentiles(self):
+        low, high = self.clip
+        if not 0.0 <= low < high <= 100.0:
+            raise ValueError(f"clip must be two rising percentiles, found {low} and {high}")
+        return self
+
+
+Operation = Literal[
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+    "conv_3x3",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+]
+
+
+class TwoLevelConfig(Section):
+    """The network around the searched cells.
+
+    `layers` of modules on `scales` scales, the paths starting at scale 0 and ending there (`end:
+    start`) or anywhere. Scale s has `channels`·2^s channels. A derived node keeps `cell_topk`
+    picks.
+    """
+
+    space: Literal["rtdnas"] = "rtdnas"
+    operations: Annotated[tuple[Operation, ...], Field(min_length=2)] = (
+        "skip_connect",
+        "sep_conv_3x3",
+        "sep_conv_5x5",
+        "dil_conv_3x3",
+        "dil_conv_5x5",
+        "conv_3x3",
+    )
+    layers: Annotated[int, Field(ge=2)] = 10
+    scales: Annotated[int, Field(ge=2, le=6)] = 4
+    end: Literal["start", "any"] = "start"
+    channels: Positive = 32
+    stem_stride: Literal[1, 2] = 2
+    cell_topk: Literal[1, 2] = 2
+    unet_channels: Positive = 16
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class LatencyConfig(Section):
+    """What the latency of a network is, and the bound it is held to (RT-DNAS, Eqs. 2–5).
+
+    `table` is what `jaxnas profile` wrote (null: measured on this device at the start). A frame are
+    `stack` slices at once. `path` adds the operations of a cell up, or takes its longest path
+    (Eq. 4); `probabilities` are those of the cells in Eq. 5. The model is calibrated on so many
+    measured random networks. Above the budget the penalty of Eq. 2 is `weight` times
+    exp((L - budget) / `tau`), and goes on as a line beyond `knee`.
+    """
+
+    table: str | None = None
+    budget_ms: Milliseconds = 50.0
+    min_fps: Annotated[float, Field(gt=0.0)] = 22.0
+    stack: Positive = 10
+    path: Literal["longest", "serial"] = "serial"
+    probabilities: Literal["end_to_end", "forward", "beta"] = "end_to_end"
+    calibration: Annotated[int, Field(ge=3)] = 20
+    weight: Weight = 1.0
+    tau: Milliseconds = 1.0
+    knee: Annotated[float, Field(ge=0.0)] = 3.0
+
+
+class TwoLevelSearchConfig(Section):
+    """How weights and logits move.
+
+    `objective` is `accuracy` alone, Eq. 2 (`stable`, or `exp` to the letter, which overflows), its
+    penalty without the product (`bound`), or a regulariser of ProxylessNAS. `channels` is the width
+    of the supernet, of which one part in `partial` goes through the operations. `relaxation:
+    separate` is that of MS-NAS.
+    """
+
+    method: Literal["darts", "milenas"] = "darts"
+    w_train: Weight = 1.0
+    w_val: Weight = 1.0
+    update: Literal["alpha_first", "simultaneous"] = "alpha_first"
+    objective: Literal["accuracy", "stable", "bound", "exp", "add_linear", "mul_log"] = "stable"
+    relaxation: Literal["joint", "separate"] = "joint"
+    steps: Positive = 400
+    batch: Positive = 4
+    channels: Positive = 16
+    partial: Positive = 4
+    warmup: Annotated[int, Field(ge=0)] = 100
+    check_every: Positive = 20
+    weights: OptimConfig = OptimConfig(
+        name="sgd", rate=1e-2, weight_decay=3e-4, schedule="cosine", clip=5.0
+    )
+    alphas: OptimConfig = OptimConfig(
+        rate=3e-3, betas=(0.5, 0.999), weight_decay=1e-3, schedule="constant", clip=5.0
+    )
+
+
+class DecodeConfig(Section):
+    """How networks are made of paths: every method at every number of `paths`, and `constrained`
+    at every budget. The pool are the best paths, of which the genetic algorithm and the exhaustive
+    search choose the fastest set."""
+
+    methods: tuple[Literal["dijkstra", "ga", "exhaustive", "constrained"], ...] = (
+        "dijkstra",
+        "ga",
+        "constrained",
+    )
+    paths: tuple[Positive, ...] = (3, 5, 7)
+    budgets_ms: tuple[Milliseconds, ...] = ()
+    pool: Positive = 10
+    population: Annotated[int, Field(ge=2)] = 20
+    generations: Positive = 100
+
+    @model_validator(mode="after")
+    def _paths_in_the_pool(self):
+        if self.paths and max(self.paths) > self.pool:
+            raise ValueError(f"paths {max(self.paths)} is more than the pool of {self.pool} has")
+        return self
+
+
+class AugmentConfig(Section):
+    """Random changes of a training slice, uniform within ± the value; no flips, because a heart is
+    not its mirror image."""
+
+    rotation: Annotated[float, Field(ge=0.0, le=180.0)] = 30.0
+    scale: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    shift: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.06
+    brightness: Annotated[float, Field(ge=0.0)] = 0.2
+    gamma: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    contrast: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    noise: Annotated[float, Field(ge=0.0)] = 0.05
+
+
+class SegmentationTrainConfig(Section):
+    """The networks to train, all with the same budget and data order; `decoded` stands for every
+    network of `decode`. With `folds` each is trained once per fold and scored on all of them."""
+
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("decoded",)
+    steps: Positive = 1000
+    batch: Positive = 8
+    loss: Literal["cross_entropy", "dice_cross_entropy"] = "cross_entropy"
+    folds: tuple[Annotated[int, Field(ge=0, le=4)], ...] | None = None
+    augment: AugmentConfig = AugmentConfig()
+    statistics: Positive = 50
+    validate_every: Annotated[int, Field(ge=0)] = 0
+    optimizer: OptimConfig = OptimConfig(
+        name="sgd", rate=1e-2, weight_decay=3e-4, schedule="cosine", clip=5.0
+    )
+
+
+class SegmentationEvaluateConfig(Section):
+    """How long latency is measured: at least so many calls and seconds per network."""
+
+    calls: Positive = 100
+    seconds: Annotated[float, Field(ge=0.0)] = 2.0
+
+
+class SegmentationConfig(Section):
+    """One segmentation experiment."""
+
+    task: Literal["segmentation"]
+    name: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
+    genotype: str | None = None
+    data: LabeledDataConfig = LabeledDataConfig()
+    network: TwoLevelConfig = TwoLevelConfig()
+    latency: LatencyConfig = LatencyConfig()
+    search: TwoLevelSearchConfig = TwoLevelSearchConfig()
+    decode: DecodeConfig = DecodeConfig()
+    train: SegmentationTrainConfig = SegmentationTrainConfig()
+    evaluate: SegmentationEvaluateConfig = SegmentationEvaluateConfig()
+    log_every: Positive = 10
+    checkpoint_every: Positive = 100
+
+    _stages_in_order = model_validator(mode="after")(check_order)
+
+    @model_validator(mode="after")
+    def _size_fits(self):
+        step = self.network.stem_stride * 2 ** (self.network.scales - 1)
+        if any(n % step for n in self.data.size):
+            raise ValueError(
+                f"data.size {self.data.size} must be divisible by {step}, which is stem_stride "
+                f"times 2^(scales - 1)"
+            )
+        return self

@@ -1,0 +1,260 @@
+"""The ACDC cardiac cine data set (Bernard et al., TMI 2018), and data laid out like it.
+
+A folder per patient, `patientNNN/`, with `Info.cfg` (lines `ED: 1`, `ES: 12`, `Group: DCM`: frames
+counted from 1), images `patientNNN_frameTT.nii.gz`, labels `patientNNN_frameTT_gt.nii.gz` and the
+cine `patientNNN_4d.nii.gz`. Where every frame is labelled (extended ACDC) there are `_gt` files
+for more frames than ED and ES, or one `patientNNN_4d_gt.nii.gz`.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnas.core.errors import UserError
+from jaxnas.data.files import NIFTI, Paths, listed
+from jaxnas.data.labeled import CLASSES, ED, ES, Cine, LabeledRef, LabeledVolume, Phases
+from jaxnas.data.nifti import read_grid, read_voxels
+
+INFO = "Info.cfg"
+FOLDERS = (".", "training", "testing", "database", "database/training", "database/testing")
+
+
+class _Place(NamedTuple):
+    """A volume in a file: all of it, or frame `frame` (from 0) of a four-dimensional one."""
+
+    path: Path
+    frame: int | None = None
+
+
+class _Frame(NamedTuple):
+    """What belongs to one volume of the table."""
+
+    ref: LabeledRef
+    image: _Place
+    labels: _Place | None
+
+
+class AcdcSource:
+    """The labelled frames of all patients in `paths`; only headers are read before `read`.
+
+    A path is a patient's folder, a folder of them, or the root of the data set. ED and ES of every
+    patient are always there; with `phases` "all" so is every other frame that has labels, with
+    "ed_es" none. A patient without any label file (the challenge's test set as first released) has
+    ED and ES without labels. A frame without a file of its own is taken from the cine.
+    """
+
+    def __init__(self, paths: Paths, *, phases: Phases = "all"):
+        """UserError for a missing Info.cfg, ED, ES or label file, and for unequal shapes."""
+        folders = find_patients(paths)
+        self._frames = [f for folder in folders for f in _patient_frames(folder, phases)]
+        self.volumes = tuple(frame.ref for frame in self._frames)
+
+    def read(self, i: int) -> LabeledVolume:
+        """The volume `volumes[i]`; UserError for damaged files and labels outside 0 to 3."""
+        ref, image, labels = self._frames[i]
+        grid = read_grid(image.path)
+        return LabeledVolume(
+            image=_contiguous(read_voxels(image.path, frame=image.frame)),
+            labels=None if labels is None else _read_labels(labels),
+            spacing=grid.spacing,
+            affine=grid.affine,
+            name=ref.name,
+            patient=ref.patient,
+            phase=ref.phase,
+            group=ref.group,
+        )
+
+
+def read_cine(path: str | Path) -> Cine:
+    """The cine in a NIfTI file (X, Y, Z, T); a file (X, Y, Z) is a cine of one frame.
+
+    UserError for a missing or damaged file.
+    """
+    grid, voxels = read_grid(path), read_voxels(path)
+    frames = _contiguous(voxels).reshape(-1, *grid.shape[-3:])
+    return Cine(frames, grid.spacing, grid.affine)
+
+
+def find_patients(paths: Paths) -> tuple[Path, ...]:
+    """The patients' folders, sorted by name within every path.
+
+    UserError where there is none, and for two of the same name.
+    """
+    folders = [folder for path in listed(paths) for folder in _expand(Path(path))]
+    if not folders:
+        raise UserError("no data path given; expected a folder in the ACDC layout, set it")
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        name = folder.resolve().name
+        if name in seen:
+            raise UserError(
+                f"{folder}: has the same name as {seen[name]}; expected every patient once, "
+                "leave one of them out"
+            )
+        seen[name] = folder
+    return tuple(folders)
+
+
+def read_info(folder: str | Path) -> dict[str, str]:
+    """The lines `key: value` of a patient's Info.cfg; UserError where there is no such file."""
+    path = Path(folder) / INFO
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such file; expected the lines 'ED: <frame>' and 'ES: <frame>' there, "
+            "restore the file or leave out this patient"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); expected a text file") from None
+    pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _expand(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise UserError(
+            f"{path}: no such folder; expected a folder in the ACDC layout, check the path"
+        )
+    if (path / INFO).is_file() or _is_patient(path):
+        return [path]
+    inside = [path / folder for folder in FOLDERS if (path / folder).is_dir()]
+    found = [f for folder in inside for f in folder.iterdir() if f.is_dir() and _is_patient(f)]
+    if not found:
+        raise UserError(
+            f"{path}: no folder patientNNN here or in training and testing; expected the ACDC "
+            "layout, name the folder that holds the patients"
+        )
+    return sorted(found, key=lambda folder: folder.name)
+
+
+def _is_patient(folder: Path) -> bool:
+    return re.fullmatch(r"patient\d+", folder.resolve().name) is not None
+
+
+def _patient_frames(folder: Path, phases: Phases) -> list[_Frame]:
+    """The volumes of one patient in the order of time, with their shapes compared."""
+    patient, info = folder.resolve().name, read_info(folder)
+    named = {_frame_number(folder, info, phase): phase for phase in (ED, ES)}
+    if len(named) < 2:
+        raise UserError(
+            f"{folder / INFO}: ED and ES are both frame {info[ED]}; expected two frames, "
+            "correct the file"
+        )
+    labels = _label_places(folder, patient)
+    if labels and not named.keys() <= labels.keys():
+        number = next(n for n in named if n not in labels)
+        raise UserError(
+            f"{folder}: {named[number]} has no labels, although frame {min(labels):02d} has; "
+            f"expected {patient}_frame{number:02d}_gt.nii.gz, restore the file or leave out this "
+            "patient"
+        )
+    numbers = {*named, *labels} if phases == "all" else named
+    return [
+        _frame(folder, patient, number, named.get(number), info.get("Group"), labels.get(number))
+        for number in sorted(numbers)
+    ]
+
+
+def _frame(
+    folder: Path,
+    patient: str,
+    number: int,
+    phase: str | None,
+    group: str | None,
+    labels: _Place | None,
+) -> _Frame:
+    name = f"{patient}_frame{number:02d}"
+    image = _image_place(folder, patient, number, phase)
+    shape = _shape(image)
+    if labels is not None and _shape(labels) != shape:
+        raise UserError(
+            f"{labels.path}: has labels of shape {_shape(labels)} for an image of shape {shape} "
+            f"(slices, rows, columns) in {image.path.name}; expected equal shapes, restore the file"
+        )
+    ref = LabeledRef(name, patient, phase or f"frame{number:02d}", shape, group, labels is not None)
+    return _Frame(ref, image, labels)
+
+
+def _frame_number(folder: Path, info: Mapping[str, str], phase: str) -> int:
+    value = info.get(phase)
+    if value is None or not value.isdecimal() or int(value) < 1:
+        found = "no line" if value is None else f"{value!r}"
+        raise UserError(
+            f"{folder / INFO}: {found} for {phase}; expected '{phase}: <frame, from 1>', "
+            "correct the file"
+        )
+    return int(value)
+
+
+def _label_places(folder: Path, patient: str) -> dict[int, _Place]:
+    """Where the labels of every labelled frame are, by its number; files of one frame win."""
+    places: dict[int, _Place] = {}
+    cine = _existing(folder, f"{patient}_4d_gt")
+    if cine is not None:
+        places = {t + 1: _Place(cine, t) for t in range(_frame_count(cine))}
+    pattern = re.compile(rf"{re.escape(patient)}_frame(\d+)_gt\.nii(\.gz)?")
+    for path in sorted(folder.iterdir()):
+        match = pattern.fullmatch(path.name)
+        if match:
+            places[int(match[1])] = _Place(path)
+    return places
+
+
+def _image_place(folder: Path, patient: str, number: int, phase: str | None) -> _Place:
+    path = _existing(folder, f"{patient}_frame{number:02d}")
+    if path is not None:
+        return _Place(path)
+    cine = _existing(folder, f"{patient}_4d")
+    if cine is not None and number <= _frame_count(cine):
+        return _Place(cine, number - 1)
+    raise UserError(
+        f"{folder}: no image of {phase or 'the labelled frame'} {number}; expected "
+        f"{patient}_frame{number:02d}.nii.gz or a {patient}_4d.nii.gz that long, restore the file "
+        "or leave out this patient"
+    )
+
+
+def _existing(folder: Path, stem: str) -> Path | None:
+    paths = (folder / f"{stem}{suffix}" for suffix in NIFTI)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _frame_count(path: Path) -> int:
+    shape = read_grid(path).shape
+    if len(shape) < 4:
+        raise UserError(
+            f"{path}: has the axes (Z, H, W) of a single frame, {shape}; expected four axes in a "
+            "4d file, restore it"
+        )
+    return shape[0]
+
+
+def _shape(place: _Place) -> tuple[int, int, int]:
+    shape = read_grid(place.path).shape
+    if place.frame is None and len(shape) > 3:
+        raise UserError(
+            f"{place.path}: has the axes (T, Z, H, W) of a cine, {shape}; expected a single frame, "
+            f"name it {place.path.name.partition('_')[0]}_4d.nii.gz if it is one"
+        )
+    return shape[-3:]
+
+
+def _contiguous(voxels: np.ndarray) -> np.ndarray:
+    """Slices in one piece each; a file has its voxels the other way round."""
+    return np.ascontiguousarray(voxels, np.float32)
+
+
+def _read_labels(place: _Place) -> np.ndarray:
+    voxels = read_voxels(place.path, frame=place.frame)
+    values = np.unique(voxels)
+    strange = values[~np.isin(values, range(len(CLASSES)))]
+    if strange.size:
+        names = ", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))
+        raise UserError(
+            f"{place.path}: has the label {strange[0]:g}; expected {names} only, correct the labels"
+        )
+    return np.ascontiguousarray(voxels, np.uint8)

@@ -1,0 +1,40 @@
+"""Reading every labelled volume once before a long run, and naming all that would stop it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxnas.core.errors import UserError
+from jaxnas.data.cardiac import PARTS, READERS
+from jaxnas.data.check import Problem
+from jaxnas.data.files import Paths, listed
+from jaxnas.data.labeled import LabeledSource
+
+
+def check_labeled(kind: str, paths: Paths) -> list[Problem]:
+    """Opens every patient or file of data set `kind` and reads every volume; all problems.
+
+    `kind` is one of READERS. An empty list means that the data can be used.
+    """
+    problems = []
+    for path in map(Path, listed(paths)):
+        try:
+            parts = PARTS[kind](path)
+        except UserError as error:
+            problems.append(Problem(path, str(error)))
+        else:
+            problems += [problem for part in parts for problem in _check_part(part, READERS[kind])]
+    return problems
+
+
+def _check_part(part: Path, reader: Callable[..., LabeledSource]) -> list[Problem]:
+    try:
+        source = reader(part, "all")
+    except UserError as error:
+        return [Problem(part, str(error))]
+    problems = []
+    for i in range(len(source.volumes)):
+        try:
+            source.read(i)
+        except UserError as error:
+            problems.append(Problem(part, str(error)))
+    return problems

@@ -1,0 +1,135 @@
+"""Training the segmentation networks of a config: same batches, augmentation and steps for all."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import serialization
+
+from jaxnas.core import rng
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import write_atomic
+from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.engine.advance import Advance
+from jaxnas.engine.augment import Augmentation
+from jaxnas.engine.checkpoint import CheckpointStore
+from jaxnas.engine.clock import Clock
+from jaxnas.engine.labeled import LabeledDataset
+from jaxnas.engine.logs import RunLog
+from jaxnas.engine.loop import Cadence, run_loop
+from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.precise_norm import make_statistics, precise_statistics
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.segmentation_losses import OBJECTIVES, segmentation_loss
+from jaxnas.engine.state import TrainState, init_train_state, make_train_step
+from jaxnas.engine.training import note_timing
+from jaxnas.ops.norm import STATISTICS
+
+INIT_SIZE = 64  # two pixels at the coarsest scale a config may have
+
+
+@dataclass(frozen=True)
+class Training:
+    """One network on the training patients of one fold; `fold` None: of the config's split."""
+
+    model: str
+    fold: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a run: `<model>` or `<model>/fold<n>`."""
+        return self.model if self.fold is None else f"{self.model}/fold{self.fold}"
+
+
+def train_all(
+    run: Run,
+    nets: Mapping[str, nn.Module],
+    datasets: Mapping[int | None, LabeledDataset],
+    log: RunLog,
+) -> None:
+    """Trains every network on every fold, one after the other; finished ones cost nothing."""
+    for model, net in nets.items():
+        for fold, dataset in datasets.items():
+            train_network(run, Training(model, fold), net, dataset, log)
+
+
+def train_network(
+    run: Run, training: Training, net: nn.Module, dataset: LabeledDataset, log: RunLog
+) -> None:
+    """Trains one network, then writes the statistics that it normalises by.
+
+    The key of initialisation, data order and augmentation is the run's: it does not depend on the
+    network.
+    """
+    config, clock = run.config.train, Clock()
+    batches = dataset.batches(size=config.batch, seed=run.config.seed)
+    tx = make_optimizer(config.optimizer, config.steps)
+    loss = segmentation_loss(net, OBJECTIVES[config.loss], augmentation(run.config))
+    with CheckpointStore(_checkpoints(run, training), keep=2) as store:
+        state = run_loop(
+            Advance(make_train_step(loss, tx), clock),
+            _initial_state(run, net, tx),
+            batches,
+            steps=config.steps,
+            store=store,
+            log=log,
+            stage="train",
+            model=training.name,
+            every=Cadence(log=run.config.log_every, checkpoint=run.config.checkpoint_every),
+            clock=clock,
+            quiet=run.quiet,
+        )
+    if not _statistics_path(run, training).exists():
+        # The first batches of the data order, without augmentation, under the final weights.
+        images = (batches.batch(step)["image"] for step in range(config.statistics))
+        found = precise_statistics(make_statistics(net), state.params, images)
+        write_atomic(_statistics_path(run, training), serialization.msgpack_serialize(found))
+    note_timing(run.path, f"train {training.name}", clock.summary())
+
+
+def trained_variables(run: Run, training: Training, net: nn.Module) -> dict[str, Any]:
+    """`params` and `batch_stats` of a network whose training is finished; UserError if not."""
+    directory, statistics = _checkpoints(run, training), _statistics_path(run, training)
+    if not directory.is_dir():
+        raise UserError(f"{run.path}: {training.name} is not trained yet; run jaxnas train first")
+    # Steps only shape the schedule, which is no part of the state.
+    tx = make_optimizer(run.config.train.optimizer, sys.maxsize)
+    target = jax.eval_shape(lambda: _initial_state(run, net, tx))
+    with CheckpointStore(directory) as store:
+        found = store.restore(target)
+    if found is None or not found[1]["finished"] or not statistics.exists():
+        raise UserError(
+            f"{run.path}: training of {training.name} is not finished; go on with jaxnas train"
+        )
+    stored = serialization.msgpack_restore(statistics.read_bytes())
+    return {"params": found[0].params, STATISTICS: stored}
+
+
+def augmentation(config: SegmentationConfig) -> Augmentation:
+    """How training slices are varied."""
+    return Augmentation(**config.train.augment.model_dump())
+
+
+def init_segmentation(key: jax.Array, net: nn.Module) -> dict[str, Any]:
+    """The variables of `net` before training; they depend on the key alone, not on the image."""
+    # Not jitted: a program of nothing but draws takes XLA far longer to compile than to run.
+    return net.init(key, jnp.zeros((1, INIT_SIZE, INIT_SIZE, 1)), train=True)
+
+
+def _initial_state(run: Run, net: nn.Module, tx: Any) -> TrainState:
+    key = rng.root_key(run.config.seed)
+    params = init_segmentation(rng.stream(key, "init", 0), net)["params"]
+    return init_train_state(rng.stream(key, "train", 0), params, tx)
+
+
+def _checkpoints(run: Run, training: Training) -> Path:
+    return run.checkpoints(f"train-{training.name.replace('/', '-')}")
+
+
+def _statistics_path(run: Run, training: Training) -> Path:
+    return run.path / "statistics" / f"{training.name.replace('/', '-')}.msgpack"

@@ -1,0 +1,189 @@
+"""Segmentations on their images: what networks find, with the contours of the truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import read_json
+from jaxnas.report import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LABELS = {1: ("RV", style.BLUE), 2: ("MYO", style.GREEN), 3: ("LV", style.VERMILLION)}
+PANEL = 1.5
+MARGIN = 0.35  # around the heart, of its extent
+OPACITY = 0.5
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """One slice: image float32, truth and the labels by every model uint8, all (H, W).
+
+    `spacing` is the pixel size (dy, dx) in mm; `volume` and `slice` are None where not known.
+    """
+
+    phase: str
+    level: str
+    image: np.ndarray
+    truth: np.ndarray
+    labels: dict[str, np.ndarray]
+    spacing: tuple[float, float] = (1.0, 1.0)
+    volume: str | None = None
+    slice: int | None = None
+
+
+def read_overlays(path: str | Path) -> list[Overlay]:
+    """The slices of an overlays.npz, in its order, placed by the .json beside it."""
+    path = Path(path)
+    names = path.with_suffix(".json")
+    places = read_json(names) if names.is_file() else {}
+    groups: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    try:
+        with path.open("rb") as handle, np.load(handle) as file:
+            for key in file.files:
+                phase, level, name = key.split("/", 2)
+                groups.setdefault((phase, level), {})[name] = file[key]
+    except (OSError, ValueError, BadZipFile) as error:
+        raise UserError(
+            f"{path}: not a readable file of segmentations ({error}); evaluate the run again"
+        ) from None
+    return [
+        _overlay(phase, level, arrays, places.get(phase, {}))
+        for (phase, level), arrays in groups.items()
+        if {"image", "truth"} <= arrays.keys()
+    ]
+
+
+@style.styled
+def draw_overlays(
+    overlays: Sequence[Overlay], models: Sequence[str], names: Sequence[str]
+) -> "Figure":
+    """A row per slice: the image, then the labels of every model under the truth's contours.
+
+    All slices show the part around the heart. `names` are those of the `models` for the reader.
+    """
+    boxes = {phase: _box([o for o in overlays if o.phase == phase]) for phase in _phases(overlays)}
+    columns = 1 + len(models)
+    heights = [_ratio(o, boxes[o.phase]) for o in overlays]
+    left, top, gap = 0.62, 0.42, 0.05
+    width = left + columns * PANEL + (columns - 1) * gap
+    height = top + PANEL * sum(heights) + gap * len(overlays)
+    figure = style.new_figure(width, height)
+    y = height - top
+    for overlay, share in zip(overlays, heights):
+        y -= PANEL * share
+        for column, model in enumerate([None, *models]):
+            x = left + column * (PANEL + gap)
+            axes = figure.add_axes((x / width, y / height, PANEL / width, PANEL * share / height))
+            _show(axes, overlay, model, boxes[overlay.phase])
+            if overlay is overlays[0]:
+                axes.set_title("truth" if model is None else names[column - 1], pad=4, fontsize=8.5)
+            if column == 0:
+                axes.set_ylabel(_row_name(overlay), fontsize=8.5, labelpad=4)
+        y -= gap
+    _legend(figure)
+    return figure
+
+
+def choose_models(available: Sequence[str], ranked: Sequence[str], *, most: int = 5) -> list[str]:
+    """The `most` models to show: of those `ranked` from good to bad the first that there are, in
+    the order in which they are `available`."""
+    best = [model for model in ranked if model in available][:most] or list(available)[:most]
+    return [model for model in available if model in best]
+
+
+def _overlay(
+    phase: str, level: str, arrays: dict[str, np.ndarray], place: dict[str, Any]
+) -> Overlay:
+    labels = {name: x for name, x in arrays.items() if name not in ("image", "truth")}
+    return Overlay(
+        phase,
+        level,
+        arrays["image"],
+        arrays["truth"],
+        labels,
+        tuple(place.get("spacing", (1.0, 1.0))),
+        place.get("volume"),
+        place.get("slices", {}).get(level),
+    )
+
+
+def _phases(overlays: Sequence[Overlay]) -> list[str]:
+    return list(dict.fromkeys(overlay.phase for overlay in overlays))
+
+
+def _box(overlays: Sequence[Overlay]) -> tuple[slice, slice]:
+    """The part of all slices around their hearts; everything where there is none."""
+    heart = np.any([overlay.truth > 0 for overlay in overlays], axis=0)
+    sides = []
+    for axis in (0, 1):
+        places = np.flatnonzero(heart.any(1 - axis))
+        low, high = (places[0], places[-1] + 1) if len(places) else (0, heart.shape[axis])
+        sides.append((low, high))
+    # The same number of millimetres on every side, so that the panels are about square.
+    dy, dx = overlays[0].spacing
+    extent = max((sides[0][1] - sides[0][0]) * dy, (sides[1][1] - sides[1][0]) * dx)
+    reach = extent * (1 + 2 * MARGIN) / 2
+    box = []
+    for (low, high), step, size in zip(sides, (dy, dx), heart.shape):
+        middle = (low + high) / 2
+        box.append(
+            slice(max(int(middle - reach / step), 0), min(int(middle + reach / step) + 1, size))
+        )
+    return box[0], box[1]
+
+
+def _ratio(overlay: Overlay, box: tuple[slice, slice]) -> float:
+    """Height over width of the part shown, in mm."""
+    rows, columns = ((side.stop - side.start) for side in box)
+    dy, dx = overlay.spacing
+    return rows * dy / (columns * dx)
+
+
+def _show(axes: "Axes", overlay: Overlay, model: str | None, box: tuple[slice, slice]) -> None:
+    from matplotlib.colors import to_rgba
+
+    image, truth = overlay.image[box], overlay.truth[box]
+    low, high = np.quantile(image, (0.005, 0.995))
+    look = {"aspect": "auto", "interpolation": "bilinear"}
+    axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), **look)
+    if model is not None and model in overlay.labels:
+        found = overlay.labels[model][box]
+        tint = np.zeros((*found.shape, 4))
+        for label, (_, colour) in LABELS.items():
+            tint[found == label] = to_rgba(colour, OPACITY)
+        axes.imshow(tint, aspect="auto", interpolation="nearest")
+    for label, (_, colour) in LABELS.items():
+        mask = (truth == label).astype(float)
+        if 0 < mask.mean() < 1:
+            line = colour if model is None else "white"
+            axes.contour(
+                mask, levels=[0.5], colors=[line], linewidths=1.3 if model is None else 0.8
+            )
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _row_name(overlay: Overlay) -> str:
+    place = "" if overlay.slice is None else f"\nslice {overlay.slice}"
+    return f"{overlay.phase}, {overlay.level}{place}"
+
+
+def _legend(figure: "Figure") -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=colour, label=name) for name, colour in LABELS.values()]
+    handles.append(
+        Line2D([], [], color="#BBBBBB", linewidth=1.2, label="white lines: contours of the truth")
+    )
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)

@@ -1,0 +1,140 @@
+"""The derive stage of a segmentation run: networks out of the searched cells and betas.
+
+Every decoder of the config makes its networks, and each is measured. The pool are the best paths
+by accumulated weight.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import read_json, write_json
+from jaxnas.core.segmentation_schema import DecodeConfig
+from jaxnas.engine.rundir import Run
+from jaxnas.search.calibration import Calibration
+from jaxnas.search.constrained import constrained
+from jaxnas.search.decode import Decoded, best_paths, dijkstra, exhaustive
+from jaxnas.search.deployed import Deployment
+from jaxnas.search.genetic import Evolution, genetic
+from jaxnas.spaces.genotype import Genotype, load_genotype, save_genotype
+from jaxnas.spaces.paths import Path
+
+NETWORKS = "networks.json"
+GENOTYPES = "genotypes"
+CONSTRAINED = "constrained"
+
+
+@dataclass(frozen=True)
+class DerivedNetwork:
+    """A decoded network: how it was found, and what it takes, in ms for one frame."""
+
+    name: str
+    decoder: str
+    genotype: Genotype
+    predicted_ms: float
+    measured_ms: float
+    budget_ms: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What tables say of it besides its scores."""
+        return {
+            "decoder": self.decoder,
+            "paths": len(self.genotype.paths),
+            "predicted_ms": self.predicted_ms,
+            "measured_ms": self.measured_ms,
+            "budget_ms": self.budget_ms,
+        }
+
+
+def derive_networks(
+    run: Run,
+    deployment: Deployment,
+    weights: Mapping[str, Any],
+    calibration: Calibration | None,
+    *,
+    say: Callable[[str], None],
+) -> None:
+    """Decodes all networks of the config and writes genotypes/NAME.json and networks.json.
+
+    genotype.json is that of the last: of the largest budget, or of most paths. UserError where a
+    decoder finds none.
+    """
+    found = []
+    for network in decode(run.config.decode, deployment, weights, calibration, run.config.seed):
+        found.append(network)
+        save_genotype(run.path / GENOTYPES / f"{network.name}.json", network.genotype)
+        say(
+            f"{network.name}: {len(network.genotype.paths)} paths, predicted "
+            f"{network.predicted_ms:.2f} ms, measured {network.measured_ms:.2f} ms"
+        )
+    write_json(run.path / NETWORKS, {network.name: network.facts() for network in found})
+    save_genotype(run.genotype_path, found[-1].genotype)
+
+
+def decode(
+    config: DecodeConfig,
+    deployment: Deployment,
+    weights: Mapping[str, Any],
+    calibration: Calibration | None,
+    seed: int,
+) -> Iterator[DerivedNetwork]:
+    """The networks of every decoder, measured, in the order of the config."""
+    space, betas = deployment.space, np.asarray(weights["betas"])
+    cells = space.derive(weights)
+    pool = best_paths(betas, space.grid, count=config.pool)
+    raw = deployment.predictor(cells)
+
+    def predict(paths: tuple[Path, ...]) -> float:
+        return float(raw(paths) if calibration is None else calibration.predict(raw(paths)))
+
+    def measured(name: str, decoder: str, paths, budget: float | None = None) -> DerivedNetwork:
+        genotype = space.derive(weights, paths=paths)
+        p50 = deployment.measure(genotype).p50
+        return DerivedNetwork(name, decoder, genotype, predict(paths), p50, budget)
+
+    for decoder in config.methods:
+        if decoder == CONSTRAINED:
+            budgets = config.budgets_ms or (deployment.config.latency.budget_ms,)
+            for budget in sorted(budgets):
+                fit = constrained(
+                    pool,
+                    betas,
+                    budget,
+                    predict,
+                    lambda paths: deployment.measure(space.derive(weights, paths=paths)).p50,
+                )
+                name = f"derived_{decoder}_{budget:g}ms"
+                yield measured(name, decoder, fit.chosen.paths, budget)
+            continue
+        for count in config.paths:
+            chosen = DECODERS[decoder](config, pool, count, predict, seed)
+            yield measured(f"derived_{decoder}_{count}", decoder, chosen.paths)
+
+
+def _genetic(config: DecodeConfig, pool, count, predict, seed) -> Decoded:
+    evolution = Evolution(config.population, config.generations)
+    return genetic(np.random.default_rng(seed), pool, count, predict, evolution=evolution)
+
+
+DECODERS = {
+    "dijkstra": lambda config, pool, count, predict, seed: dijkstra(pool, count, predict),
+    "ga": _genetic,
+    "exhaustive": lambda config, pool, count, predict, seed: exhaustive(pool, count, predict),
+}
+
+
+def derived_facts(run: Run) -> dict[str, dict[str, Any]]:
+    """What is known of every decoded network of a run, by name; UserError before they are."""
+    file = run.path / NETWORKS
+    if not file.exists():
+        raise UserError(f"{run.path}: no network is derived yet; run jaxnas search first")
+    return read_json(file)
+
+
+def derived_genotypes(run: Run) -> dict[str, Genotype]:
+    """The genotypes of all decoded networks of a run, by name."""
+    names = derived_facts(run)
+    return {name: load_genotype(run.path / GENOTYPES / f"{name}.json") for name in names}

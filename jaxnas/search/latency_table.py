@@ -1,0 +1,141 @@
+"""The latency table of a device: milliseconds per operation, shape and dtype, as versioned JSON."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import read_json, write_json
+from jaxnas.engine.timing import Timing
+
+SCHEMA = 1
+UNIT = "ms"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One operation: its time in a chain over `count` measurements, and p50 of a lone call; ms.
+
+    The latency of the operation is `p50`; `call` holds the launch as well, None if not measured.
+    """
+
+    count: int
+    mean: float
+    std: float
+    p50: float
+    p90: float
+    p99: float
+    call: float | None = None
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """What `profile` measured at one batch size: the device, how it computed, and the entries.
+
+    `device` is jax's device kind, `precision` the matmul precision of the measured programs.
+    """
+
+    device: str
+    jax: str
+    precision: str
+    batch: int
+    entries: Mapping[str, Entry]
+
+    def milliseconds(self, keys: Iterable[str], *, where: str = "latency table") -> list[float]:
+        """p50 of every key, in order; UserError naming the first key the table lacks."""
+        keys = list(keys)
+        missing = [key for key in keys if key not in self.entries]
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            close = difflib.get_close_matches(missing[0], self.entries, n=1)
+            hint = f"; the closest of its entries is {close[0]}" if close else ""
+            raise UserError(
+                f"{where}: lacks the operation {missing[0]}{more}{hint}; run `jaxnas profile` with "
+                f"this config"
+            )
+        return [self.entries[key].p50 for key in keys]
+
+
+def op_key(
+    name: str, *, size: tuple[int, int], cin: int, cout: int, batch: int, dtype: str = "float32"
+) -> str:
+    """The key of an operation: `sep_conv_3x3 1x64x64x16 -> 16 float32` (batch, input size, Cin).
+
+    `name` says all that is not a shape: kernel, dilation, implementation, kind of scaling.
+    """
+    height, width = size
+    return f"{name} {batch}x{height}x{width}x{cin} -> {cout} {dtype}"
+
+
+def make_entry(slope: Timing, *, call: Timing | None = None) -> Entry:
+    """The entry of a `chain_slope` and, if there is one, the `measure_latency` of a lone call."""
+    names = [field.name for field in fields(Entry) if field.name not in ("count", "call")]
+    values = {name: getattr(slope, name) for name in names}
+    return Entry(count=slope.n, call=None if call is None else call.p50, **values)
+
+
+def device_kind() -> str:
+    """The device the default backend computes on, as jax names it."""
+    return jax.devices()[0].device_kind
+
+
+def check_device(table: LatencyTable, *, device: str, where: str = "latency table") -> LatencyTable:
+    """Returns `table` if it was measured on `device`; otherwise UserError."""
+    if table.device != device:
+        raise UserError(
+            f"{where}: was measured on {table.device!r}, this device is {device!r}; run `jaxnas "
+            f"profile` here, latencies do not carry over"
+        )
+    return table
+
+
+def save_table(path: str | Path, table: LatencyTable) -> Path:
+    """Writes a table atomically."""
+    head = {"schema": SCHEMA, "unit": UNIT}
+    body = {name: getattr(table, name) for name in ("device", "jax", "precision", "batch")}
+    entries = {key: asdict(entry) for key, entry in table.entries.items()}
+    return write_json(path, head | body | {"entries": entries})
+
+
+def load_table(path: str | Path) -> LatencyTable:
+    """Reads a table; UserError when missing, not JSON, malformed or of another schema."""
+    value = read_json(path)
+    if not isinstance(value, Mapping) or "schema" not in value:
+        raise UserError(
+            f"{path}: is not a latency table (no key schema); expected a file written by `jaxnas "
+            f"profile`"
+        )
+    if value["schema"] != SCHEMA or value.get("unit") != UNIT:
+        raise UserError(
+            f"{path}: has schema {value['schema']!r} in {value.get('unit')!r}, this version reads "
+            f"schema {SCHEMA} in {UNIT!r}; run `jaxnas profile` again"
+        )
+    try:
+        return LatencyTable(
+            str(value["device"]),
+            str(value["jax"]),
+            str(value["precision"]),
+            int(value["batch"]),
+            {key: _entry(key, entry, path) for key, entry in value["entries"].items()},
+        )
+    except KeyError as error:
+        raise UserError(f"{path}: lacks the key {error}; run `jaxnas profile` again") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}: is malformed ({error}); run `jaxnas profile` again") from None
+
+
+def _entry(key: str, value: Any, path: str | Path) -> Entry:
+    """An entry of a JSON value; UserError unless its latency is a number that is not negative."""
+    entry = Entry(**value)
+    if not (isinstance(entry.p50, int | float) and entry.p50 >= 0):
+        raise UserError(
+            f"{path}: {key}: p50 is {entry.p50!r}; expected milliseconds, not negative; run "
+            f"`jaxnas profile` again"
+        )
+    return entry

@@ -1,0 +1,119 @@
+"""The latency table of this device: every part of a network on the grid, timed one by one.
+
+A part is one operation, scaling, stem or head at deployed channels; its time is the slope of chains
+of dependent calls (see `engine.timing`), so that what a call costs to launch is left out.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.engine.timing import Timing, chain_slope, operation_chain
+from jaxnas.search.latency import OperationTimes
+from jaxnas.search.latency_table import LatencyTable, device_kind, make_entry, op_key
+from jaxnas.spaces.grid import CELL_TYPES
+from jaxnas.spaces.registry import TWO_LEVEL_SPACES
+from jaxnas.spaces.rtdnas import TwoLevelSpace
+from jaxnas.spaces.rtdnas_parts import Part, network_parts
+
+SHORT = 2
+REPEATS = 10
+TARGET_MS = 20.0  # how much longer the long chain shall take than the short one
+LONGEST = 400
+
+
+def two_level_space(config: SegmentationConfig) -> TwoLevelSpace:
+    """The space of a config, with its grid and its rule of derivation."""
+    network = config.network
+    space = TWO_LEVEL_SPACES[network.space]
+    grid = dataclasses.replace(
+        space.grid, layers=network.layers, scales=network.scales, end=network.end
+    )
+    return dataclasses.replace(
+        space,
+        operations=network.operations,
+        grid=grid,
+        cell_topk=network.cell_topk,
+        relaxation=config.search.relaxation,
+    )
+
+
+def deployed_parts(config: SegmentationConfig) -> tuple[Part, ...]:
+    """All parts of the networks that a config may derive, at the size of its images."""
+    network = config.network
+    return network_parts(
+        two_level_space(config),
+        config.data.size,
+        channels=network.channels,
+        stem_stride=network.stem_stride,
+        dtype=jnp.dtype(network.dtype),
+    )
+
+
+def part_key(part: Part, *, batch: int, dtype: str) -> str:
+    """The key of a part in a latency table."""
+    return op_key(part.name, size=part.size, cin=part.cin, cout=part.cout, batch=batch, dtype=dtype)
+
+
+def profile(
+    config: SegmentationConfig, *, on_part: Callable[[str, Timing], None] = lambda key, timing: None
+) -> LatencyTable:
+    """Times all parts on the default device; `on_part` hears of each."""
+    batch, dtype = config.latency.stack, config.network.dtype
+    entries = {}
+    for part in deployed_parts(config):
+        key = part_key(part, batch=batch, dtype=dtype)
+        timing = time_part(part, batch=batch, dtype=dtype)
+        entries[key] = make_entry(timing)
+        on_part(key, timing)
+    precision = str(jax.config.jax_default_matmul_precision or "default")
+    return LatencyTable(device_kind(), jax.__version__, precision, batch, entries)
+
+
+def time_part(part: Part, *, batch: int, dtype: str) -> Timing:
+    """The milliseconds of one part in a chain of calls."""
+    x = jax.random.normal(jax.random.key(0), (batch, *part.size, part.cin)).astype(dtype)
+    variables = _initialised(part, x)
+    chain = operation_chain(lambda v, x: part.module.apply(v, x, **part.options), variables, x)
+    # A first look tells how long a chain must be to be measured well.
+    once = chain_slope(chain, 1, 1 + SHORT, repeats=2).p50
+    long = SHORT + int(np.clip(TARGET_MS / max(once, 1e-3), 4, LONGEST))
+    return chain_slope(chain, SHORT, long, repeats=REPEATS)
+
+
+def operation_times(
+    table: LatencyTable, config: SegmentationConfig, *, where: str = "latency table"
+) -> OperationTimes:
+    """The table as the arrays of the latency model, in ms.
+
+    UserError naming the first operation that the table lacks.
+    """
+    space, parts = two_level_space(config), deployed_parts(config)
+    batch, dtype = config.latency.stack, config.network.dtype
+    keys = [part_key(part, batch=batch, dtype=dtype) for part in parts]
+    found = dict(zip(parts, table.milliseconds(keys, where=where)))
+    scales = space.grid.scales
+    op_ms = np.zeros((scales, len(space.operations)), np.float32)
+    scaling_ms = np.full((len(CELL_TYPES), scales), np.nan, np.float32)
+    for part, ms in found.items():
+        if part.kind == "operation":
+            op_ms[part.scale, space.operations.index(part.name)] = ms
+        elif part.kind == "scaling":
+            scaling_ms[CELL_TYPES.index(part.name.removeprefix("scale_")), part.scale] = ms
+    return OperationTimes(op_ms, scaling_ms, np.float32(_fixed(found)))
+
+
+def _fixed(found: dict[Part, float]) -> float:
+    """Stem and head; of several heads, one for each end, their mean."""
+    kinds = ("stem", "head")
+    times = [[ms for part, ms in found.items() if part.kind == kind] for kind in kinds]
+    return sum(float(np.mean(own)) for own in times)
+
+
+def _initialised(part: Part, x: jax.Array):
+    options = {"train": True} if part.options else {}
+    return part.module.init(jax.random.key(1), x, **options)

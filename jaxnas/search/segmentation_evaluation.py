@@ -1,0 +1,69 @@
+"""The evaluation stage of a segmentation run: every network on the test volumes of every fold."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flax import linen as nn
+
+from jaxnas.engine.evaluate_segmentation import SegmentationEvaluation, evaluate_segmentation
+from jaxnas.engine.labeled import LabeledDataset
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.segment import Predictor
+from jaxnas.engine.segmentation_comparison import compare_segmentation, describe_volumes
+from jaxnas.engine.segmentation_timing import budgeted, time_predictor
+from jaxnas.engine.segmentation_training import Training, trained_variables
+from jaxnas.models.segmentation import segmentation_cost
+from jaxnas.search.derive_networks import NETWORKS, derived_facts
+
+
+def evaluate_networks(
+    run: Run,
+    nets: Mapping[str, nn.Module],
+    datasets: Mapping[int | None, LabeledDataset],
+) -> list[dict[str, Any]]:
+    """Writes metrics.json, volumes.csv and overlays; returns the rows of the metrics.
+
+    With folds every test volume is scored by the network that did not see its patient.
+    """
+    config, parts = run.config, []
+    for fold, dataset in datasets.items():
+        predictors = {
+            name: Predictor(
+                net, trained_variables(run, Training(name, fold), net), dataset.preparation
+            )
+            for name, net in nets.items()
+        }
+        parts.append(evaluate_segmentation(predictors, dataset.source, dataset.volumes("test")))
+    derived = derived_facts(run) if (run.path / NETWORKS).exists() else {}
+    first = dataset.source.read(dataset.volumes("test")[0])
+    facts = {}
+    for name, net in nets.items():
+        timings = time_predictor(
+            predictors[name],
+            first,
+            slices=config.latency.stack,
+            calls=config.evaluate.calls,
+            seconds=config.evaluate.seconds,
+        )
+        cost = segmentation_cost(net, config.data.size)
+        facts[name] = {
+            **derived.get(name, {}),
+            "params": cost.params,
+            "macs": cost.cost.macs,
+            "timings": timings,
+            **budgeted(timings),
+        }
+    whole = SegmentationEvaluation(
+        tuple(score for part in parts for score in part.scores),
+        parts[0].examples,
+        parts[0].pictured,
+    )
+    tested = [i for dataset in datasets.values() for i in dataset.volumes("test")]
+    return compare_segmentation(
+        run.path,
+        whole,
+        data=describe_volumes(config.data.source, dataset.source, tested),
+        facts=facts,
+        budget_ms=config.latency.budget_ms,
+        min_fps=config.latency.min_fps,
+    )

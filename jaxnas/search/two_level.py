@@ -1,0 +1,225 @@
+"""The search stage of a segmentation run: cells and betas, under a latency budget if there is one.
+
+The cells of every type and the betas of the grid move together; latency shapes the alphas through
+the objective of RT-DNAS (Eq. 2) and never the weights.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas.core import rng
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import read_json, write_json
+from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.engine.advance import Advance
+from jaxnas.engine.augment import augment
+from jaxnas.engine.checkpoint import CheckpointStore
+from jaxnas.engine.clock import Clock
+from jaxnas.engine.labeled import LabeledDataset
+from jaxnas.engine.logs import RunLog
+from jaxnas.engine.loop import Cadence, run_loop
+from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.segmentation_losses import cross_entropy
+from jaxnas.engine.segmentation_training import augmentation, init_segmentation
+from jaxnas.engine.training import note_timing
+from jaxnas.ops.norm import STATISTICS
+from jaxnas.search.calibration import Calibration
+from jaxnas.search.darts import make_first_order_step
+from jaxnas.search.latency import LatencyModel, OperationTimes, expected_latency
+from jaxnas.search.milenas import make_milenas_step
+from jaxnas.search.moves import Loss, Objective, Optimizer, Step, accuracy
+from jaxnas.search.penalty import LatencyObjective, latency_loss
+from jaxnas.search.stage import ALPHAS, HalfBatches
+from jaxnas.search.state import SearchState, init_search_state
+from jaxnas.spaces.rtdnas import RelaxedSupernet, TwoLevelSpace
+from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
+
+Latency = Callable[[Mapping[str, Any]], jax.Array]  # softmaxed weights → ms of one frame
+
+
+def search(
+    run: Run,
+    space: TwoLevelSpace,
+    dataset: LabeledDataset,
+    log: RunLog,
+    *,
+    latency: Latency,
+) -> None:
+    """Searches and writes alphas.json; `latency` is reported even in a search for accuracy."""
+    config, clock = run.config.search, Clock()
+    net = RelaxedSupernet(space, supernet(run.config, space))
+    w_tx = make_optimizer(config.weights, config.steps)
+    a_tx = make_optimizer(config.alphas, config.steps)
+    objective = make_objective(run.config, space, latency)
+    step = METHODS[config.method](run.config, supernet_loss(net, run.config), w_tx, a_tx, objective)
+    history = TwoLevelHistory(space)
+    weights_of = jax.jit(space.soften)
+
+    def on_log(number: int, state: SearchState, row: dict[str, float]) -> bool:
+        weights = weights_of(state.alphas)
+        facts = {name: row[name] for name in ("train_loss", "valid_loss") if name in row}
+        facts["latency_ms"] = float(latency(weights))
+        history.record(number, jax.device_get(weights), facts)
+        return False
+
+    with CheckpointStore(run.checkpoints("search"), keep=2) as store:
+        run_loop(
+            Advance(step, clock),
+            _initial_state(run, net, w_tx, a_tx),
+            HalfBatches(*dataset.halves(size=config.batch, seed=run.config.seed)),
+            steps=config.steps,
+            store=store,
+            log=log,
+            stage="search",
+            model=space.name,
+            every=Cadence(log=config.check_every, checkpoint=run.config.checkpoint_every),
+            on_log=on_log,
+            host=history,
+            clock=clock,
+            quiet=run.quiet,
+        )
+    write_json(run.path / ALPHAS, history.summary())
+    note_timing(run.path, "search", clock.summary())
+
+
+def searched_weights(run: Run) -> dict[str, Any]:
+    """The softmaxed weights at the end of a run's search, as NumPy arrays; UserError before it."""
+    file = run.path / ALPHAS
+    if not file.exists():
+        raise UserError(f"{run.path}: nothing is searched yet; run jaxnas search first")
+    last = read_json(file)["history"][-1]
+    cells = {name: np.asarray(table) for name, table in last["weights"].items()}
+    return {"cells": cells, "betas": np.asarray(last["betas"])}
+
+
+def supernet(config: SegmentationConfig, space: TwoLevelSpace) -> RtdnasSupernet:
+    """The supernet of a config."""
+    return RtdnasSupernet(
+        space.grid,
+        space.operations,
+        space.nodes,
+        channels=config.search.channels,
+        partial=config.search.partial,
+        stem_stride=config.network.stem_stride,
+        dtype=jnp.dtype(config.network.dtype),
+    )
+
+
+def supernet_loss(net: RelaxedSupernet, config: SegmentationConfig) -> Loss:
+    """Returns loss(params, alphas, batch, key), the cross-entropy L_a of an augmented batch."""
+    variation = augmentation(config)
+
+    def loss(params, alphas, batch, key):
+        image, label = augment(key, batch["image"], batch["label"], variation)
+        logits, _ = net.apply(
+            {"params": params, "alphas": alphas}, image[..., None], train=True, mutable=[STATISTICS]
+        )
+        return cross_entropy(logits, label)
+
+    return loss
+
+
+def make_latency(
+    config: SegmentationConfig,
+    space: TwoLevelSpace,
+    times: OperationTimes,
+    calibration: Calibration | None,
+) -> Latency:
+    """Returns latency(weights), the expected latency of Eq. 5 in ms, calibrated if it can be."""
+    asked = config.latency
+    model = LatencyModel(cell=asked.path, layer=asked.probabilities)
+
+    def latency(weights):
+        expected = expected_latency(weights, times, grid=space.grid, model=model)
+        return expected if calibration is None else calibration.predict(expected)
+
+    return latency
+
+
+def make_objective(config: SegmentationConfig, space: TwoLevelSpace, latency: Latency) -> Objective:
+    """Returns objective(L_a, alphas): L_a itself, or a latency term with it (Eq. 2)."""
+    if config.search.objective == "accuracy":
+        return accuracy
+    asked = config.latency
+    bound = LatencyObjective(
+        mode=config.search.objective,
+        budget_ms=asked.budget_ms,
+        weight=asked.weight,
+        tau_ms=asked.tau,
+        knee=asked.knee,
+    )
+    return lambda loss, alphas: latency_loss(loss, latency(space.soften(alphas)), bound)[0]
+
+
+class TwoLevelHistory:
+    """The softmaxed weights of a search at every check; saved with the checkpoint as JSON."""
+
+    def __init__(self, space: TwoLevelSpace) -> None:
+        self.space = space
+        self.records: list[dict[str, Any]] = []
+
+    def record(self, step: int, weights: Mapping[str, Any], facts: Mapping[str, float]) -> None:
+        """Adds the weights after `step` steps."""
+        rounded = jax.tree.map(lambda x: np.round(np.float64(x), 6).tolist(), dict(weights))
+        genotype = self.space.derive(weights).to_json()
+        self.records.append(
+            {
+                "step": step,
+                **facts,
+                "weights": rounded["cells"],
+                "betas": rounded["betas"],
+                "genotype": genotype,
+            }
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The content of alphas.json."""
+        edges = [list(edge) for edge in self.space.cell_space.edges(self.space.nodes)]
+        return {
+            "space": self.space.name,
+            "operations": list(self.space.operations),
+            "cells": dict.fromkeys(self.space.cell_space.cells, edges),
+            "history": self.records,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """What must survive a restart."""
+        return {"records": self.records}
+
+    def from_json(self, value: Mapping[str, Any]) -> None:
+        """Takes the records back, replacing its own."""
+        self.records = list(value["records"])
+
+
+def _darts(config, loss, w_tx: Optimizer, a_tx: Optimizer, objective: Objective) -> Step:
+    warmup = config.search.warmup
+    return make_first_order_step(loss, w_tx, a_tx, warmup=warmup, objective=objective)
+
+
+def _milenas(config, loss, w_tx: Optimizer, a_tx: Optimizer, objective: Objective) -> Step:
+    asked = config.search
+    return make_milenas_step(
+        loss,
+        w_tx,
+        a_tx,
+        w_train=asked.w_train,
+        w_val=asked.w_val,
+        update=asked.update,
+        warmup=asked.warmup,
+        objective=objective,
+    )
+
+
+METHODS = {"darts": _darts, "milenas": _milenas}
+
+
+def _initial_state(run: Run, net: RelaxedSupernet, w_tx, a_tx) -> SearchState:
+    key = rng.root_key(run.config.seed)
+    variables = init_segmentation(rng.stream(key, "init", 0), net)
+    key = rng.stream(key, "search", 0)
+    return init_search_state(key, variables["params"], variables["alphas"], w_tx, a_tx)

@@ -1,0 +1,107 @@
+"""The network of a genotype of the two-level space: the cells of all its paths, each once.
+
+Tiles are the plain sum of the cells that lead to them, nodes the plain sum of their picks, and
+operations read all channels. What no path uses does not exist.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnas.ops.segmentation import NormOperation
+from jaxnas.spaces.genotype import Genotype, Node
+from jaxnas.spaces.grid import CELL_TYPES
+from jaxnas.spaces.paths import union_cells
+from jaxnas.spaces.two_level_parts import (
+    CLASSES,
+    Head,
+    Scaling,
+    Stem,
+    check_image,
+    head_doublings,
+)
+
+
+class PickedCell(nn.Module):
+    """A cell of picked operations and its scaling.
+
+    Attributes:
+      picks: the nodes; input 0 is the cell's input, i is X_i.
+      cell: the type of the cell.
+      features: the channels of the tile it leads to.
+      affine: whether normalisation has parameters.
+    """
+
+    picks: tuple[Node, ...]
+    cell: str
+    features: int
+    affine: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Tile (B, H, W, C) → (B, H', W', features)."""
+        states = [x]
+        for index, picks in enumerate(self.picks, start=1):
+            reads = [
+                NormOperation(name, affine=self.affine, name=f"x{index}_from{source}_{name}")(
+                    states[source], train=train
+                )
+                for name, source in picks
+            ]
+            states.append(sum(reads))
+        joined = jnp.concatenate(states[1:], axis=-1)
+        return Scaling(self.cell, self.features, self.affine, name="scale")(joined, train=train)
+
+
+class RtdnasNet(nn.Module):
+    """The network on images (B, H, W, any), H and W divisible by stem_stride · 2^(deepest scale).
+
+    Attributes:
+      genotype: cells of every type, and paths.
+      channels: of scale 0; scale s has 2^s times as many.
+      classes: of the logits.
+      stem_stride: 1, or 2 to start at half the image's size.
+      affine: whether normalisation has parameters.
+      dtype: compute dtype. Parameters, statistics and logits stay float32.
+    """
+
+    genotype: Genotype
+    channels: int = 32
+    classes: int = CLASSES
+    stem_stride: int = 2
+    affine: bool = True
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Images → float32 logits (B, H, W, classes). ValueError for a genotype without paths."""
+        if not self.genotype.paths:
+            raise ValueError("expected a genotype with paths, found none")
+        paths = self.genotype.paths
+        check_image(x, scales=1 + max(map(max, paths)), stem_stride=self.stem_stride)
+        stem = Stem(self.channels, self.stem_stride, self.affine, self.dtype, name="stem")
+        tiles = {(0, 0): stem(x, train=train)}
+        for layer, scale, direction in union_cells(paths):
+            kind, target = CELL_TYPES[direction], scale + direction - 1
+            cell = PickedCell(
+                self.genotype.cell(kind),
+                kind,
+                self.channels * 2**target,
+                self.affine,
+                name=f"layer{layer}_scale{scale}_{kind}",
+            )
+            y = cell(tiles[layer, scale], train=train)
+            place = (layer + 1, target)
+            tiles[place] = tiles[place] + y if place in tiles else y
+        last = len(paths[0]) - 1
+        return sum(
+            Head(
+                head_doublings(scale, self.stem_stride),
+                self.classes,
+                self.dtype,
+                name=f"head{scale}",
+            )(tiles[last, scale])
+            for scale in sorted({path[-1] for path in paths})
+        )

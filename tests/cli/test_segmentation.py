@@ -1,0 +1,163 @@
+"""A whole segmentation run, and its commands, as a user types them."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from jaxnas.data.heart import HeartSource
+from jaxnas.data.labeled_layouts import make_acdc
+from jaxnas.search.latency_table import load_table, save_table
+from tests.cli.alone import run_alone
+
+TINY = """
+task: segmentation
+data:
+  heart: {patients: 5, slices: 2, frames: 2, size: [32, 32]}
+  size: [32, 32]
+  spacing: null
+  split: {test_fraction: 0.2}
+network: {layers: 2, scales: 2, channels: 4, operations: [skip_connect, conv_3x3], unet_channels: 4}
+latency: {stack: 2, calibration: 3, budget_ms: 1000}
+search: {steps: 4, batch: 2, channels: 4, warmup: 1, check_every: 2}
+decode: {methods: [dijkstra, ga, constrained], paths: [1, 2], pool: 2, generations: 3}
+train: {models: [decoded, unet2d], steps: 4, batch: 2, statistics: 2}
+evaluate: {calls: 3, seconds: 0}
+log_every: 2
+checkpoint_every: 2
+"""
+NETWORKS = [f"derived_{d}_{n}" for d in ("dijkstra", "ga") for n in (1, 2)]
+NETWORKS += ["derived_constrained_1000ms"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "heart.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "heart"
+    run_alone(tiny, folder)
+    return folder
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.mark.slow
+def test_a_run_leaves_everything(finished):
+    rows = {row["model"]: row for row in read(finished / "metrics.json")["rows"]}
+    assert [*rows] == [*NETWORKS, "unet2d"]
+    for name, row in rows.items():
+        assert row["n"] == 2 and row["params"] > 0 and row["macs"] > 0
+        assert {scope["scope"] for scope in row["timings"]} == {"model", "transfer", "end_to_end"}
+        assert row["latency_ms"]["p50"] > 0 and row["throughput_fps"] > 0
+        assert (row["decoder"] is not None) == (name in NETWORKS)
+    assert rows["derived_ga_2"]["paths"] == 2
+    fit = read(finished / "calibration.json")
+    assert fit["n"] == len(fit["predicted_ms"]) == 3
+    history = read(finished / "alphas.json")["history"]
+    assert [record["step"] for record in history] == [2, 4] and "latency_ms" in history[0]
+    assert "Hausdorff" in (finished / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_constrained_holds_its_budget(finished):
+    found = read(finished / "networks.json")["derived_constrained_1000ms"]
+    assert found["measured_ms"] <= found["budget_ms"] == 1000
+
+
+@pytest.mark.slow
+def test_decode_and_profile(finished, tiny, call, tmp_path):
+    result = call("decode", finished, "--method", "exhaustive", "--paths", 2, "--out", tmp_path)
+    assert result.code == 0, result.err
+    written = read(tmp_path / "derived_exhaustive_2.json")
+    assert len(written["paths"]) == 2 and "derived_exhaustive_2" in result.out
+    result = call("decode", finished, "--method", "constrained", "--budget", 1e-6)
+    assert result.code == 2 and "no network fits" in result.err and "fastest" in result.err
+    own = load_table(finished / "latency_table.json")
+    result = call("profile", tiny, "--out", tmp_path / "table.json")
+    assert result.code == 0, result.err
+    assert load_table(tmp_path / "table.json").entries.keys() == own.entries.keys()
+
+
+@pytest.mark.slow
+def test_segment_a_cine(finished, call, tmp_path):
+    source = HeartSource(patients=1, slices=2, size=(36, 30), frames=3, phases="all", seed=7)
+    (patient,) = make_acdc(tmp_path / "data", source)
+    cine = patient / "patient001_4d.nii.gz"
+    result = call("segment", finished, cine, "--out", tmp_path / "out", "--model", "unet2d")
+    assert result.code == 0, result.err
+    found, given = nibabel.load(tmp_path / "out" / cine.name), nibabel.load(cine)
+    assert found.shape == given.shape and np.array_equal(found.affine, given.affine)
+    assert set(np.unique(found.dataobj)) <= {0, 1, 2, 3}
+    summary = read(tmp_path / "out" / "latency.json")[cine.name]
+    assert summary["frames"] == 3 and summary["total"]["p50"] > 0
+    result = call("segment", finished, cine, "--out", tmp_path / "out")
+    assert result.code == 2 and "--model: expected one of" in result.err
+    result = call("reconstruct", finished, cine, "--out", tmp_path / "out")
+    assert result.code == 2 and "jaxnas segment" in result.err
+
+
+@pytest.mark.slow
+def test_tables_that_do_not_fit(finished, tiny, call, tmp_path):
+    table, path = load_table(finished / "latency_table.json"), tmp_path / "table.json"
+    missing = next(key for key in table.entries if key.startswith("conv_3x3"))
+    entries = {key: entry for key, entry in table.entries.items() if key != missing}
+    options = ("--set", f"latency.table={path}", "--workdir", tmp_path / "run")
+    save_table(path, table.__class__(table.device, table.jax, table.precision, 2, entries))
+    result = call("search", tiny, *options)
+    assert result.code == 2 and missing in result.err
+    save_table(path, table.__class__("TPU v9", table.jax, table.precision, 2, table.entries))
+    result = call("search", tiny, *options)
+    assert result.code == 2 and "TPU v9" in result.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ("train.models=[unet3d]", "unknown network 'unet3d'"),
+        ("train.folds=[0]", "train.folds"),
+        ("data.size=[30, 32]", "divisible by 4"),
+        ("decode.paths=[3]", "more than the pool"),
+        ("network.operations=[conv_3x3]", "operations"),
+        ("stages=[train]", "no network is derived yet"),
+        ("task=reconstruct", "expected reconstruction or segmentation"),
+    ],
+)
+def test_bad_settings(tiny, call, tmp_path, setting, message):
+    result = call("run", tiny, "--set", setting, "--workdir", tmp_path / "run")
+    assert result.code == 2 and message in result.err, result.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_inspect(tiny, call):
+    result = call("inspect", tiny, "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["paths"] == 2 and [row["model"] for row in found["networks"]] == [
+        "derived",
+        "unet2d",
+    ]
+    size = ("--set", "data.size=[160, 160]", "--set", "network.layers=10")
+    found = json.loads(call("inspect", tiny, *size, "--set", "network.scales=4", "--json").out)
+    assert (found["paths"], found["cells"]) == (2135, 70)
+
+
+def test_data_commands(call, tmp_path):
+    result = call("data", "make", "--layout", "acdc", "--volumes", 2, "--slices", 2, "--size", 32,
+                  32, "--out", tmp_path)  # fmt: skip
+    assert result.code == 0, result.err
+    result = call("data", "check", tmp_path, "--source", "acdc")
+    assert result.code == 0 and "2 patients" in result.out, result.err
+    rows = json.loads(call("data", "info", tmp_path, "--source", "acdc", "--json").out)
+    assert {row["patient"] for row in rows} == {"patient001", "patient002"}
+    (tmp_path / "patient002" / "Info.cfg").unlink()
+    result = call("data", "check", tmp_path, "--source", "acdc")
+    assert result.code == 2 and "Info.cfg" in result.err

@@ -1,0 +1,83 @@
+"""Batch normalisation against PyTorch's, and what it keeps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.errors import ScopeCollectionNotFound
+
+from jaxnas.ops.norm import EPSILON, BatchNorm
+
+torch = pytest.importorskip("torch")
+
+
+def images(seed, shape=(3, 5, 4, 6)):
+    return np.random.default_rng(seed).normal(2.0, 3.0, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_training_is_pytorch_s_in_value_and_gradient(affine):
+    x, cotangent = images(0), images(1)
+    rng = np.random.default_rng(2)
+    params = {"scale": rng.normal(size=6), "bias": rng.normal(size=6)} if affine else {}
+    params = {name: value.astype(np.float32) for name, value in params.items()}
+    net = BatchNorm(affine=affine)
+
+    def dot(params, x):
+        return jnp.vdot(net.apply({"params": params}, x, train=True), cotangent)
+
+    value, grads = jax.value_and_grad(dot, argnums=(0, 1))(params, x)
+    leaf = torch.from_numpy(x).requires_grad_()
+    own = {name: torch.from_numpy(value).requires_grad_() for name, value in params.items()}
+    y = torch.nn.functional.batch_norm(
+        leaf.permute(0, 3, 1, 2), None, None, own.get("scale"), own.get("bias"), True, 0.1, EPSILON
+    )
+    want = (y * torch.from_numpy(cotangent).permute(0, 3, 1, 2)).sum()
+    want.backward()
+    assert float(value) == pytest.approx(want.item(), rel=1e-4)
+    np.testing.assert_allclose(grads[1], leaf.grad, atol=1e-4)
+    for name in params:
+        np.testing.assert_allclose(grads[0][name], own[name].grad, rtol=1e-4, atol=1e-4)
+
+
+def test_the_collection_holds_the_statistics_of_the_last_batch():
+    net = BatchNorm()
+    variables = net.init(jax.random.key(0), images(0), train=True)
+    for seed in (1, 2):
+        x = images(seed)
+        _, kept = net.apply(variables, x, train=True, mutable=["batch_stats"])
+        variables = variables | kept
+        np.testing.assert_allclose(kept["batch_stats"]["mean"], x.mean((0, 1, 2)), rtol=1e-5)
+        np.testing.assert_allclose(kept["batch_stats"]["variance"], x.var((0, 1, 2)), rtol=1e-5)
+    trained = net.apply(variables, images(2), train=True)
+    np.testing.assert_allclose(net.apply(variables, images(2), train=False), trained, atol=1e-5)
+    # One image alone: by the statistics kept, not by its own.
+    alone = net.apply(variables, images(2)[:1], train=False)
+    np.testing.assert_allclose(alone, trained[:1], atol=1e-5)
+
+
+def test_a_training_step_needs_and_leaves_no_state():
+    y = BatchNorm(affine=False).apply({}, images(0), train=True)
+    np.testing.assert_allclose(y.mean((0, 1, 2)), np.zeros(6), atol=1e-5)
+    np.testing.assert_allclose(y.var((0, 1, 2)), np.ones(6), rtol=1e-4)
+    with pytest.raises(ScopeCollectionNotFound):
+        BatchNorm(affine=False).apply({}, images(0), train=False)
+
+
+def test_a_constant_channel_becomes_zero():
+    x = np.full((2, 4, 4, 3), 7.0, np.float32)
+    y, pullback = jax.vjp(lambda x: BatchNorm(affine=False).apply({}, x, train=True), x)
+    np.testing.assert_array_equal(y, np.zeros_like(x))
+    assert np.isfinite(pullback(jnp.ones_like(y))[0]).all()
+
+
+def test_statistics_are_float32_whatever_the_image_is():
+    x = jnp.asarray(images(0), jnp.bfloat16)
+    y, kept = BatchNorm().apply(
+        BatchNorm().init(jax.random.key(0), x, train=True), x, train=True, mutable=["batch_stats"]
+    )
+    assert y.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(kept)} == {jnp.dtype("float32")}
+    np.testing.assert_allclose(
+        kept["batch_stats"]["mean"], np.asarray(x, np.float32).mean((0, 1, 2)), rtol=1e-5
+    )
