@@ -11,6 +11,7 @@ and step by step, then one jitted average.
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 import tempfile
@@ -64,13 +65,14 @@ def make_network(setting: dict[str, Any]):
     from jaxnas.spaces.registry import SPACES
 
     space, searching = SPACES["fedautomri"], setting["workload"] == "search"
+    summed = dataclasses.replace(space.example_genotype(3), weights=None)
     net = Denoiser(
         space,
         channels=setting["channels"],
         cells=setting["cells"],
         nodes=3,
         plan="dense",
-        genotype=None if searching else space.example_genotype(3),
+        genotype=None if searching else summed,
     )
 
     def loss(params, alphas, batch):
