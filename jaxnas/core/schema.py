@@ -318,8 +318,9 @@ class FederatedConfig(Section):
     """Clients, rounds and strategies; the optimisers are those of `search` and `train`.
 
     A round is `local_epochs` epochs or `local_steps` steps at every client that takes part, then
-    one average with `weights`. `backend` and `chunk` (clients at a time; null: all) and `devices`
-    only say how a round is computed. An update that is not finite stops the run, or is dropped.
+    one average with `weights`. `backend`, `chunk` (clients at a time; null: all, on CPU four) and
+    `devices` only say how a round is computed. An update that is not finite stops the run, or is
+    dropped.
     """
 
     clients: tuple[ClientConfig, ...] = ()

@@ -16,6 +16,8 @@ from jaxnas.fed.feed import Part
 from jaxnas.fed.placement import Placement
 from jaxnas.fed.program import Program
 
+CPU_CHUNK = 4
+
 One = Callable[[Any, Any, Any], tuple[Any, Readings]]
 
 
@@ -52,9 +54,14 @@ class Backend:
         self._alone = self._loops and placement.devices == 1
         self._step = _jitted_step(program, name, placement.devices)
 
-    def chunk_size(self, wanted: int) -> int:
-        """Clients in a chunk: as `wanted`, but one on each device where they are looped over."""
-        return self._place.devices if self._loops else wanted
+    def chunk_size(self, wanted: int | None, clients: int) -> int:
+        """Of `clients` those in a chunk: as `wanted`, but one on each device where they are looped
+        over. None: all, and on a CPU a few, because the images of more leave its caches."""
+        if self._loops:
+            return self._place.devices
+        if wanted is None:
+            wanted = CPU_CHUNK * self._place.devices if jax.default_backend() == "cpu" else clients
+        return min(wanted, clients)
 
     def enter(self, stack: Any) -> Any:
         """A stack (k, ...) in the form of the local steps; for use in `jax.jit`."""

@@ -112,7 +112,7 @@ class Federation:
         clients = self.participants(number)
         shares = np.zeros(self.clients + 1, np.float32)  # the last for rows that only fill up
         shares[clients] = normalised(self.weights[clients])
-        size = self._backend.chunk_size(self.config.chunk or len(clients))
+        size = self._backend.chunk_size(self.config.chunk, len(clients))
         chunks = make_chunks(clients, steps, size=size, multiple=self._place.devices)
         start = np.int32(number * steps.max())
 
