@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from jaxnas.cli.trained import Choice, image_of, load_trained
+from jaxnas.cli.trained import Choice, check_reconstruction, image_of, load_trained
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic, write_json
 from jaxnas.engine.rundir import open_run
@@ -22,6 +22,7 @@ def export(run_dir: Path, out: Path, choice: Choice) -> None:
     in the units of kspace; B is free, H and W are those of the run's data. Scaling is inside.
     """
     run = open_run(run_dir, quiet=True)
+    check_reconstruction(run)
     net, params, acquisition = load_trained(run, choice)
     (height, width), coils = image_of(run)
     if coils > 1:

@@ -7,7 +7,13 @@ from pathlib import Path
 import h5py
 from rich.console import Console
 
-from jaxnas.cli.trained import Choice, check_alone, check_known, load_trained
+from jaxnas.cli.trained import (
+    Choice,
+    check_alone,
+    check_known,
+    check_reconstruction,
+    load_trained,
+)
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.core.schema import AcquisitionConfig
@@ -39,6 +45,7 @@ def reconstruct(
     Every file is opened and checked before the first one is reconstructed.
     """
     run = open_run(run_dir, quiet=True)
+    check_reconstruction(run)
     method, acquisition = _method(run, choice)
     volumes = [open_volume(path) for path in find_files(inputs)]
     for volume in volumes:

@@ -35,6 +35,15 @@ class Trained(NamedTuple):
     acquisition: AcquisitionConfig
 
 
+def check_reconstruction(run: Run) -> None:
+    """Raises UserError for a run whose networks do not reconstruct."""
+    if run.config.task != "reconstruction":
+        raise UserError(
+            f"{run.path}: is a run of task {run.config.task}, its networks make no image out of "
+            f"k-space; use jaxnas segment"
+        )
+
+
 def load_trained(run: Run, choice: Choice) -> Trained:
     """The network of a finished run; UserError where the run has no such, or more than one."""
     check_known("--model", choice.model, model_names(run.config))

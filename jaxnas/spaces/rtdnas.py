@@ -46,8 +46,9 @@ class TwoLevelSpace:
     @property
     def cell_space(self) -> CellSpace:
         """What can be a cell."""
-        rule = RULES[self.cell_topk]
-        return CellSpace(self.name, self.operations, rule, EXAMPLE, CELL_TYPES)
+        known = {name for names in EXAMPLE for name in names} <= set(self.operations)
+        example = EXAMPLE if known else (self.operations[-1:],)
+        return CellSpace(self.name, self.operations, RULES[self.cell_topk], example, CELL_TYPES)
 
     def alpha_shapes(self) -> dict[str, Any]:
         """The shapes of the logits, nested like them."""

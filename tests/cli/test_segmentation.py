@@ -100,8 +100,10 @@ def test_segment_a_cine(finished, call, tmp_path):
     assert summary["frames"] == 3 and summary["total"]["p50"] > 0
     result = call("segment", finished, cine, "--out", tmp_path / "out")
     assert result.code == 2 and "--model: expected one of" in result.err
-    result = call("reconstruct", finished, cine, "--out", tmp_path / "out")
-    assert result.code == 2 and "jaxnas segment" in result.err
+    for command in ("reconstruct", "export"):
+        inputs = [cine] if command == "reconstruct" else []
+        result = call(command, finished, *inputs, "--out", tmp_path / "out")
+        assert result.code == 2 and "jaxnas segment" in result.err
 
 
 @pytest.mark.slow
