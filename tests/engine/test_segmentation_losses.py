@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import torch
 
 from jaxnas.engine.augment import NONE, Augmentation
 from jaxnas.engine.segmentation_losses import (
@@ -28,6 +27,7 @@ def pair():
 
 
 def test_cross_entropy_and_its_gradient_are_pytorch_s(pair):
+    torch = pytest.importorskip("torch")
     logits, labels = pair
     value, gradient = jax.value_and_grad(cross_entropy)(logits, labels)
     z = torch.tensor(np.asarray(logits)).permute(0, 3, 1, 2).requires_grad_()

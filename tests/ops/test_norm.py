@@ -8,8 +8,6 @@ from flax.errors import ScopeCollectionNotFound
 
 from jaxnas.ops.norm import EPSILON, BatchNorm
 
-torch = pytest.importorskip("torch")
-
 
 def images(seed, shape=(3, 5, 4, 6)):
     return np.random.default_rng(seed).normal(2.0, 3.0, shape).astype(np.float32)
@@ -17,6 +15,7 @@ def images(seed, shape=(3, 5, 4, 6)):
 
 @pytest.mark.parametrize("affine", [True, False])
 def test_training_is_pytorch_s_in_value_and_gradient(affine):
+    torch = pytest.importorskip("torch")
     x, cotangent = images(0), images(1)
     rng = np.random.default_rng(2)
     params = {"scale": rng.normal(size=6), "bias": rng.normal(size=6)} if affine else {}
