@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from jaxnas.cli import app
+from jaxnas.data import labeled_layouts
 from jaxnas.data.arrays import DOMAINS
+from jaxnas.data.cardiac import READERS
 from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.open import SUFFIXES
 
@@ -30,8 +32,8 @@ def written(tmp_path_factory, call):
 
 def test_options_name_what_there_is():
     for options, known in (
-        (app.Layout, LAYOUTS),
-        (app.SourceKind, SUFFIXES),
+        (app.Layout, [*LAYOUTS, *labeled_layouts.LAYOUTS]),
+        (app.SourceKind, [*SUFFIXES, *READERS]),
         (app.Domain, DOMAINS),
     ):
         assert [option.value for option in options] == list(known)
