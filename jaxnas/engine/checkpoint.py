@@ -3,6 +3,7 @@
 A checkpoint is a pytree of arrays and a small JSON record, committed together by one rename.
 """
 
+import json
 import warnings
 from pathlib import Path
 from types import TracebackType
@@ -36,12 +37,13 @@ class CheckpointStore:
     def save(self, step: int, state: Any, record: Any) -> None:
         """Writes `state` (a pytree of arrays, typed keys included) and `record` (JSON).
 
-        Returns once the arrays are copied: the caller may donate them. Raises ValueError if `step`
+        Returns once both are copied: the caller may donate the arrays and change the record. Raises ValueError if `step`
         is not newer than the latest checkpoint, UserError if the disk refuses.
         """
+        # A copy, as of now: orbax writes JSON later, when a live list may have grown.
+        record = json.loads(json.dumps({"layout": _layout(state), "record": record}))
         content = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            record=ocp.args.JsonSave({"layout": _layout(state), "record": record}),
+            state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
         )
         try:
             saved = self._manager.save(step, args=content)

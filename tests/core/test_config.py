@@ -61,7 +61,7 @@ def test_every_error_is_reported_with_file_line_and_key(write):
         ":4: network.chanels: unknown key; did you mean 'channels'?",
         ":8: acquisition.accelerations[1]: ",
         ":9: data: path is required for source 'fastmri'",
-        ":10: zebra: unknown key; known keys: name, seed, stages",
+        ":10: zebra: unknown key; known keys: task, name, seed, stages",
     ]
     for wanted in expected:
         assert any(line.startswith(f"{path}{wanted}") for line in lines), (wanted, lines)

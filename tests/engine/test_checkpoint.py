@@ -70,6 +70,18 @@ def test_the_state_may_be_donated_right_after_saving(tmp_path):
     np.testing.assert_array_equal(restored["w"], np.arange(1e5, dtype=np.float32))
 
 
+def test_the_record_may_change_right_after_saving(tmp_path):
+    """orbax writes it in the background: what counts is what it was at the call."""
+    with CheckpointStore(tmp_path, keep=40) as store:
+        record = {"seen": []}
+        for step in range(1, 21):
+            record["seen"].append(step)
+            store.save(step, make_state(step), record)
+            record["seen"].append(-step)
+            assert store.restore(make_state())[1]["seen"][-1] == step
+            record["seen"].pop()
+
+
 def test_keeps_the_newest(tmp_path):
     with CheckpointStore(tmp_path, keep=2) as store:
         for step in (1, 2, 3):
