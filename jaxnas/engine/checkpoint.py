@@ -37,8 +37,9 @@ class CheckpointStore:
     def save(self, step: int, state: Any, record: Any) -> None:
         """Writes `state` (a pytree of arrays, typed keys included) and `record` (JSON).
 
-        Returns once both are copied: the caller may donate the arrays and change the record. Raises ValueError if `step`
-        is not newer than the latest checkpoint, UserError if the disk refuses.
+        Returns once both are copied: the caller may donate the arrays and change the record.
+        Raises ValueError if `step` is not newer than the latest checkpoint, UserError if the disk
+        refuses.
         """
         # A copy, as of now: orbax writes JSON later, when a live list may have grown.
         record = json.loads(json.dumps({"layout": _layout(state), "record": record}))
