@@ -128,15 +128,14 @@ def make_latency(
     config: SegmentationConfig,
     space: TwoLevelSpace,
     times: OperationTimes,
-    calibration: Calibration | None,
+    calibration: Calibration,
 ) -> Latency:
-    """Returns latency(weights), the expected latency of Eq. 5 in ms, calibrated if it can be."""
+    """Returns latency(weights), the calibrated expected latency of Eq. 5 in ms."""
     asked = config.latency
     model = LatencyModel(cell=asked.path, layer=asked.probabilities)
 
     def latency(weights):
-        expected = expected_latency(weights, times, grid=space.grid, model=model)
-        return expected if calibration is None else calibration.predict(expected)
+        return calibration.predict(expected_latency(weights, times, grid=space.grid, model=model))
 
     return latency
 
