@@ -1,24 +1,22 @@
 """What a config may say: frozen models, every bound stated once, every default documented."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
-Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
-Size = tuple[Positive, Positive]
-Weight = Annotated[float, Field(ge=0.0)]
-Patterns = tuple[str, ...]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Stage = Literal["search", "derive", "train", "evaluate", "report"]
-STAGES: tuple[Stage, ...] = ("search", "derive", "train", "evaluate", "report")
-
-
-class Section(BaseModel):
-    """A part of a config: immutable, hashable, closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from jaxnas.core.sections import (
+    STAGES,
+    Decay,
+    Fraction,
+    Name,
+    Patterns,
+    Positive,
+    Section,
+    Size,
+    Stage,
+    Weight,
+    check_order,
+)
 
 
 class SyntheticConfig(Section):
@@ -362,14 +360,6 @@ def _check_unique(what: str, names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{what}: {name!r} comes twice; give each a name of its own")
-
-
-def check_order(config: Any) -> Any:
-    """The config, whose stages must come in the order they depend on each other, each once."""
-    order = [STAGES.index(stage) for stage in config.stages]
-    if order != sorted(set(order)):
-        raise ValueError(f"stages must follow the order {', '.join(STAGES)}, each once")
-    return config
 
 
 class Config(Section):

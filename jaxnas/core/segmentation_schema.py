@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from jaxnas.core.schema import (
+from jaxnas.core.latency_schema import LatencyBudget, Objective
+from jaxnas.core.schema import OptimConfig
+from jaxnas.core.sections import (
     STAGES,
-    OptimConfig,
+    Milliseconds,
     Positive,
     Section,
     Size,
@@ -14,8 +16,6 @@ from jaxnas.core.schema import (
     Weight,
     check_order,
 )
-
-Milliseconds = Annotated[float, Field(gt=0.0)]
 
 
 class HeartConfig(Section):
@@ -110,42 +110,29 @@ class TwoLevelConfig(Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
-class LatencyConfig(Section):
-    """What the latency of a network is, and the bound it is held to (RT-DNAS, Eqs. 2–5).
+class LatencyConfig(LatencyBudget):
+    """The latency of a network on the grid; `probabilities` are those of the cells in Eq. 5.
 
-    `table` is what `jaxnas profile` wrote (null: measured on this device at the start). A frame are
-    `stack` slices at once. `path` adds the operations of a cell up, or takes its longest path
-    (Eq. 4); `probabilities` are those of the cells in Eq. 5. The model is calibrated on so many
-    measured random networks. Above the budget the penalty of Eq. 2 is `weight` times
-    exp((L - budget) / `tau`), and goes on as a line beyond `knee`.
+    Below `min_fps` frames a second a network is not in real time.
     """
 
-    table: str | None = None
-    budget_ms: Milliseconds = 50.0
     min_fps: Annotated[float, Field(gt=0.0)] = 22.0
     stack: Positive = 10
-    path: Literal["longest", "serial"] = "serial"
     probabilities: Literal["end_to_end", "forward", "beta"] = "end_to_end"
-    calibration: Annotated[int, Field(ge=3)] = 20
-    weight: Weight = 1.0
-    tau: Milliseconds = 1.0
-    knee: Annotated[float, Field(ge=0.0)] = 3.0
 
 
 class TwoLevelSearchConfig(Section):
     """How weights and logits move.
 
-    `objective` is `accuracy` alone, Eq. 2 (`stable`, or `exp` to the letter, which overflows), its
-    penalty without the product (`bound`), or a regulariser of ProxylessNAS. `channels` is the width
-    of the supernet, of which one part in `partial` goes through the operations. `relaxation:
-    separate` is that of MS-NAS.
+    `channels` is the width of the supernet, of which one part in `partial` goes through the
+    operations. `relaxation: separate` is that of MS-NAS.
     """
 
     method: Literal["darts", "milenas"] = "darts"
     w_train: Weight = 1.0
     w_val: Weight = 1.0
     update: Literal["alpha_first", "simultaneous"] = "alpha_first"
-    objective: Literal["accuracy", "stable", "bound", "exp", "add_linear", "mul_log"] = "stable"
+    objective: Objective = "stable"
     relaxation: Literal["joint", "separate"] = "joint"
     steps: Positive = 400
     batch: Positive = 4
