@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxnas.cli.segmentation import load_calibration, load_deployment
+from jaxnas.cli.latency import load_calibration
+from jaxnas.cli.segmentation import load_deployment
 from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import DecodeConfig
 from jaxnas.engine.rundir import open_run

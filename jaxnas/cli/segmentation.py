@@ -1,32 +1,25 @@
 """The stages of a segmentation run."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from flax import linen as nn
 
+from jaxnas.cli.latency import given_table, load_calibration, obtain_table, table_name
+from jaxnas.cli.stages import speaker
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import read_json, write_json
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.labeled import LabeledDataset, open_labeled_dataset
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.models.segmentation import DERIVED, SEGMENTATION_MODELS, build_segmentation_network
-from jaxnas.search import calibration
-from jaxnas.search.deployed import Deployment, calibrate, derived_network
-from jaxnas.search.latency_table import (
-    LatencyTable,
-    check_device,
-    device_kind,
-    load_table,
-    save_table,
-)
+from jaxnas.search.deployed import Deployment, derived_network
 from jaxnas.search.profile import operation_times, profile, two_level_space
 from jaxnas.spaces.genotype import Genotype, load_genotype, save_genotype
 
 DECODED = "decoded"
-TABLE, CALIBRATION = "latency_table.json", "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +39,7 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Datasets:
     config = run.config
     check_models(config)
     if config.latency.table is not None:
-        operation_times(_given_table(config), config, where=config.latency.table)
+        operation_times(given_table(config.latency), config, where=config.latency.table)
     if config.genotype is not None:
         two_level_space(config).check(load_genotype(config.genotype), where=config.genotype)
     if "train" in stages and "search" not in stages:
@@ -79,7 +72,7 @@ def derive(run: Run, data: Datasets, log: RunLog) -> None:
 
     deployment = load_deployment(run)
     fitted = load_calibration(run, deployment)
-    derive_networks(run, deployment, searched_weights(run), fitted, say=_speaker(run))
+    derive_networks(run, deployment, searched_weights(run), fitted, say=speaker(run))
 
 
 def train(run: Run, data: Datasets, log: RunLog) -> None:
@@ -127,48 +120,12 @@ def check_models(config: SegmentationConfig) -> None:
             )
 
 
-def obtain_table(run: Run) -> LatencyTable:
-    """The latency table of a run: the config's, the run's own, or else measured now and kept."""
-    own = run.path / TABLE
-    if run.config.latency.table is not None:
-        return _given_table(run.config)
-    if own.exists():
-        return check_device(load_table(own), device=device_kind(), where=str(own))
-    say = _speaker(run)
-    say("measuring every operation on this device")
-    table = profile(run.config, on_part=lambda key, timing: say(f"  {timing.p50:9.3f} ms  {key}"))
-    save_table(own, table)
-    return table
-
-
-def _given_table(config: SegmentationConfig) -> LatencyTable:
-    where = config.latency.table
-    return check_device(load_table(where), device=device_kind(), where=where)
-
-
 def load_deployment(run: Run) -> Deployment:
     """What predicts and measures the networks of a run; measures the device if need be."""
     config = run.config
-    where = config.latency.table or str(run.path / TABLE)
-    times = operation_times(obtain_table(run), config, where=where)
+    table = obtain_table(run, functools.partial(profile, config))
+    times = operation_times(table, config, where=table_name(run))
     return Deployment(config, two_level_space(config), times)
-
-
-def load_calibration(run: Run, deployment: Deployment) -> calibration.Calibration:
-    """The calibration of a run: its own, or else measured now and kept."""
-    file = run.path / CALIBRATION
-    if file.exists():
-        pairs = ("predicted_ms", "measured_ms")
-        return calibration.from_json({k: v for k, v in read_json(file).items() if k not in pairs})
-    config, say = run.config, _speaker(run)
-    fitted, record = calibrate(
-        deployment, networks=config.latency.calibration, seed=config.seed, say=say
-    )
-    write_json(file, record)
-    say(f"latency: Spearman {fitted.spearman:.2f}, error of the fit {fitted.mape:.1f} %")
-    if fitted.warning:
-        say(f"warning: {fitted.warning}")
-    return fitted
 
 
 def _decoded(run: Run, *, fresh: bool) -> dict[str, Genotype]:
@@ -193,9 +150,3 @@ def _given_genotype(run: Run) -> Genotype:
             f"FILE"
         )
     return two_level_space(run.config).check(load_genotype(source), where=str(source))
-
-
-def _speaker(run: Run):
-    from jaxnas.cli.stages import say
-
-    return lambda text: say(run, text)

@@ -1,6 +1,6 @@
 """The stages of a run, in order: search → derive → train → evaluate → report."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -50,6 +50,11 @@ def say(run: Run, text: str) -> None:
     """One line for a person, unless the run is quiet."""
     if not run.quiet:
         console.print(text, highlight=False, soft_wrap=True)
+
+
+def speaker(run: Run) -> Callable[[str], None]:
+    """`say` of a run, for those who do not know runs."""
+    return lambda text: say(run, text)
 
 
 def show_genotype(run: Run, data: Any, log: RunLog) -> None:

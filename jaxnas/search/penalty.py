@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from jaxnas.core.latency_schema import LatencyBudget
+from jaxnas.search.moves import Objective, accuracy
 
 
 @dataclass(frozen=True)
@@ -100,3 +104,22 @@ def latency_loss(
         "latency_penalty": penalty,
     }
     return accuracy_loss * factor + penalty, terms
+
+
+def make_objective(
+    name: str, asked: LatencyBudget | None, latency: Callable[[Any], jax.Array] | None
+) -> Objective:
+    """The objective called `name` in a config, for the step of the alphas.
+
+    `latency(alphas)` is in ms; `accuracy` needs neither it nor what is `asked` of it.
+    """
+    if name == "accuracy":
+        return accuracy
+    bound = LatencyObjective(
+        mode=name,
+        budget_ms=asked.budget_ms,
+        weight=asked.weight,
+        tau_ms=asked.tau,
+        knee=asked.knee,
+    )
+    return lambda loss, alphas: latency_loss(loss, latency(alphas), bound)[0]

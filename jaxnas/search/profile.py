@@ -5,7 +5,8 @@ of dependent calls (see `engine.timing`), so that what a call costs to launch is
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,12 @@ SHORT = 2
 REPEATS = 10
 TARGET_MS = 20.0  # how much longer the long chain shall take than the short one
 LONGEST = 400
+
+Listener = Callable[[str, Timing], None]
+
+
+def ignore(key: str, timing: Timing) -> None:
+    """The listener who does not care."""
 
 
 def two_level_space(config: SegmentationConfig) -> TwoLevelSpace:
@@ -59,15 +66,22 @@ def part_key(part: Part, *, batch: int, dtype: str) -> str:
     return op_key(part.name, size=part.size, cin=part.cin, cout=part.cout, batch=batch, dtype=dtype)
 
 
-def profile(
-    config: SegmentationConfig, *, on_part: Callable[[str, Timing], None] = lambda key, timing: None
-) -> LatencyTable:
+def profile(config: SegmentationConfig, *, on_part: Listener = ignore) -> LatencyTable:
     """Times all parts on the default device; `on_part` hears of each."""
     batch, dtype = config.latency.stack, config.network.dtype
+    timings = (
+        (part_key(part, batch=batch, dtype=dtype), time_part(part, batch=batch, dtype=dtype))
+        for part in deployed_parts(config)
+    )
+    return make_table(timings, batch=batch, on_part=on_part)
+
+
+def make_table(
+    timings: Iterable[tuple[str, Timing]], *, batch: int, on_part: Listener
+) -> LatencyTable:
+    """The table of this device out of pairs (key, timing), each measured as it is asked for."""
     entries = {}
-    for part in deployed_parts(config):
-        key = part_key(part, batch=batch, dtype=dtype)
-        timing = time_part(part, batch=batch, dtype=dtype)
+    for key, timing in timings:
         entries[key] = make_entry(timing)
         on_part(key, timing)
     precision = str(jax.config.jax_default_matmul_precision or "default")
@@ -78,7 +92,12 @@ def time_part(part: Part, *, batch: int, dtype: str) -> Timing:
     """The milliseconds of one part in a chain of calls."""
     x = jax.random.normal(jax.random.key(0), (batch, *part.size, part.cin)).astype(dtype)
     variables = _initialised(part, x)
-    chain = operation_chain(lambda v, x: part.module.apply(v, x, **part.options), variables, x)
+    return time_in_chain(lambda v, x: part.module.apply(v, x, **part.options), variables, x)
+
+
+def time_in_chain(fn: Callable[[Any, jax.Array], Any], variables: Any, x: jax.Array) -> Timing:
+    """The milliseconds of `fn(variables, x)` in a chain of calls."""
+    chain = operation_chain(fn, variables, x)
     # A first look tells how long a chain must be to be measured well.
     once = chain_slope(chain, 1, 1 + SHORT, repeats=2).p50
     long = SHORT + int(np.clip(TARGET_MS / max(once, 1e-3), 4, LONGEST))

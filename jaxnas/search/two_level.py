@@ -32,8 +32,8 @@ from jaxnas.search.calibration import Calibration
 from jaxnas.search.darts import make_first_order_step
 from jaxnas.search.latency import LatencyModel, OperationTimes, expected_latency
 from jaxnas.search.milenas import make_milenas_step
-from jaxnas.search.moves import Loss, Objective, Optimizer, Step, accuracy
-from jaxnas.search.penalty import LatencyObjective, latency_loss
+from jaxnas.search.moves import Loss, Objective, Optimizer, Step
+from jaxnas.search.penalty import make_objective
 from jaxnas.search.stage import ALPHAS, HalfBatches
 from jaxnas.search.state import SearchState, init_search_state
 from jaxnas.spaces.rtdnas import RelaxedSupernet, TwoLevelSpace
@@ -55,7 +55,9 @@ def search(
     net = RelaxedSupernet(space, supernet(run.config, space))
     w_tx = make_optimizer(config.weights, config.steps)
     a_tx = make_optimizer(config.alphas, config.steps)
-    objective = make_objective(run.config, space, latency)
+    objective = make_objective(
+        config.objective, run.config.latency, lambda alphas: latency(space.soften(alphas))
+    )
     step = METHODS[config.method](run.config, supernet_loss(net, run.config), w_tx, a_tx, objective)
     history = TwoLevelHistory(space)
     weights_of = jax.jit(space.soften)
@@ -138,21 +140,6 @@ def make_latency(
         return calibration.predict(expected_latency(weights, times, grid=space.grid, model=model))
 
     return latency
-
-
-def make_objective(config: SegmentationConfig, space: TwoLevelSpace, latency: Latency) -> Objective:
-    """Returns objective(L_a, alphas): L_a itself, or a latency term with it (Eq. 2)."""
-    if config.search.objective == "accuracy":
-        return accuracy
-    asked = config.latency
-    bound = LatencyObjective(
-        mode=config.search.objective,
-        budget_ms=asked.budget_ms,
-        weight=asked.weight,
-        tau_ms=asked.tau,
-        knee=asked.knee,
-    )
-    return lambda loss, alphas: latency_loss(loss, latency(space.soften(alphas)), bound)[0]
 
 
 class TwoLevelHistory:

@@ -1,0 +1,60 @@
+"""What a run knows of its device: the latency table and the calibration of the latency model, each
+given or measured once and kept in the run directory."""
+
+from collections.abc import Callable
+
+from jaxnas.cli.stages import speaker
+from jaxnas.core.files import read_json, write_json
+from jaxnas.core.latency_schema import LatencyBudget
+from jaxnas.engine.rundir import Run
+from jaxnas.search import calibration
+from jaxnas.search.latency_table import (
+    LatencyTable,
+    check_device,
+    device_kind,
+    load_table,
+    save_table,
+)
+from jaxnas.search.measured import Deployable, calibrate
+
+TABLE, CALIBRATION = "latency_table.json", "calibration.json"
+
+
+def table_name(run: Run) -> str:
+    """What messages call the table of a run."""
+    return run.config.latency.table or str(run.path / TABLE)
+
+
+def given_table(asked: LatencyBudget) -> LatencyTable:
+    """The table that a config names; UserError unless it was measured on this device."""
+    return check_device(load_table(asked.table), device=device_kind(), where=asked.table)
+
+
+def obtain_table(run: Run, measure: Callable[..., LatencyTable]) -> LatencyTable:
+    """The table of a run: the config's, the run's own, or else that of `measure(on_part=...)`,
+    which is kept."""
+    own, say = run.path / TABLE, speaker(run)
+    if run.config.latency.table is not None:
+        return given_table(run.config.latency)
+    if own.exists():
+        return check_device(load_table(own), device=device_kind(), where=str(own))
+    say("measuring every operation on this device")
+    table = measure(on_part=lambda key, timing: say(f"  {timing.p50:9.3f} ms  {key}"))
+    save_table(own, table)
+    return table
+
+
+def load_calibration(run: Run, deployment: Deployable) -> calibration.Calibration:
+    """The calibration of a run: its own, or else measured now and kept."""
+    file, config, say = run.path / CALIBRATION, run.config, speaker(run)
+    if file.exists():
+        pairs = ("predicted_ms", "measured_ms")
+        return calibration.from_json({k: v for k, v in read_json(file).items() if k not in pairs})
+    fitted, record = calibrate(
+        deployment, networks=config.latency.calibration, seed=config.seed, say=say
+    )
+    write_json(file, record)
+    say(f"latency: Spearman {fitted.spearman:.2f}, error of the fit {fitted.mape:.1f} %")
+    if fitted.warning:
+        say(f"warning: {fitted.warning}")
+    return fitted
