@@ -234,7 +234,7 @@ def segment(
 
 @app.command()
 def profile(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A segmentation config.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config.")],
     out: Annotated[Path, typer.Option(help="The table to write.")],
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
 ):

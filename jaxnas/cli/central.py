@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from jaxnas.cli.stages import show_genotype
+from jaxnas.cli.unrolled_latency import check_latency, load_aim, note_latency
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset, open_dataset
@@ -13,17 +14,22 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Dataset:
     """The data of a run, once its networks are known to be trainable; writes nothing."""
     if "train" in stages:
         trainable(run, searched="search" in stages, fresh=fresh)
-    return open_dataset(run.config)
+    dataset = open_dataset(run.config)
+    check_latency(run.config, dataset)
+    return dataset
 
 
 def search(run: Run, dataset: Dataset, log: RunLog) -> None:
     """Searches and writes the genotype."""
     from jaxnas.search import stage
 
-    stage.search(run, dataset, log)
+    stage.search(run, dataset, log, aim=load_aim(run, dataset))
 
 
-derive = show_genotype
+def derive(run: Run, dataset: Dataset, log: RunLog) -> None:
+    """Shows the genotype, and how long its network takes where a latency is asked for."""
+    show_genotype(run)
+    note_latency(run, dataset)
 
 
 def train(run: Run, dataset: Dataset, log: RunLog) -> None:

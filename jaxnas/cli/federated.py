@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from jaxnas.cli.stages import say, show_genotype
+from jaxnas.cli.unrolled_latency import check_latency, load_aim, note_latency
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.fed import comparison, training
@@ -19,6 +20,7 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
     clients = open_clients(run.config)
     check_alike(clients)
     check_sampled(clients)
+    check_latency(run.config, clients[0].dataset)
     if not fresh:
         check_roster(run.path, clients)
     if "search" in stages:
@@ -34,10 +36,13 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
 def search(run: Run, clients: Clients, log: RunLog) -> None:
     """Searches and writes the genotype."""
     write_roster(run.path, clients)
-    searching.search(run, clients, log)
+    searching.search(run, clients, log, aim=load_aim(run, clients[0].dataset))
 
 
-derive = show_genotype
+def derive(run: Run, clients: Clients, log: RunLog) -> None:
+    """Shows the genotype, and how long its network takes where a latency is asked for."""
+    show_genotype(run)
+    note_latency(run, clients[0].dataset)
 
 
 def train(run: Run, clients: Clients, log: RunLog) -> None:

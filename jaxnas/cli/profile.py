@@ -1,31 +1,36 @@
 """`jaxnas profile`: the latency table of this device."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from jaxnas.core.config import load_config
-from jaxnas.core.errors import UserError
-from jaxnas.core.segmentation_schema import SegmentationConfig
-from jaxnas.search.latency_table import save_table
-from jaxnas.search.profile import profile as measure
+from jaxnas.cli.unrolled_latency import scan_of, with_latency
+from jaxnas.core.config import AnyConfig, load_config
+from jaxnas.engine.sources import open_dataset
+from jaxnas.fed.clients import open_clients
+from jaxnas.search.latency_table import LatencyTable, save_table
+from jaxnas.search.profile import profile as profile_grid
+from jaxnas.search.unrolled_profile import profile_unrolled
 
 
 def profile(config: Path, *, out: Path, overrides: Sequence[str]) -> None:
     """Times every operation that a network of the config may have, and writes the table."""
-    resolved = load_config(config, overrides=overrides)
-    if not isinstance(resolved, SegmentationConfig):
-        raise UserError(
-            f"{config}: profile measures the operations of a segmentation config, found task "
-            f"{resolved.task}"
-        )
     console = Console(stderr=True)
-    table = measure(
-        resolved,
+    table = _measurement(load_config(config, overrides=overrides))(
         on_part=lambda key, timing: console.print(
             f"{timing.p50:9.3f} ms  {key}", highlight=False, soft_wrap=True
         ),
     )
     path = save_table(out, table)
     console.print(f"{path}: {len(table.entries)} operations on {table.device}", highlight=False)
+
+
+def _measurement(config: AnyConfig) -> Callable[..., LatencyTable]:
+    """What measures the operations of a config, when called with `on_part`."""
+    if config.task == "segmentation":
+        return functools.partial(profile_grid, config)
+    central = config.federated is None
+    dataset = open_dataset(config) if central else open_clients(config)[0].dataset
+    return functools.partial(profile_unrolled, with_latency(config), scan_of(dataset))

@@ -57,8 +57,8 @@ def speaker(run: Run) -> Callable[[str], None]:
     return lambda text: say(run, text)
 
 
-def show_genotype(run: Run, data: Any, log: RunLog) -> None:
-    """The derive stage of a search whose end is the genotype itself."""
+def show_genotype(run: Run) -> None:
+    """One line with the genotype of a run."""
     from jaxnas.spaces.genotype import describe, load_genotype
 
     say(run, f"genotype {describe(load_genotype(run.genotype_path))}")

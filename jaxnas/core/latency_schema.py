@@ -29,3 +29,11 @@ class LatencyBudget(Section):
     weight: Weight = 1.0
     tau: Milliseconds = 1.0
     knee: Annotated[float, Field(ge=0.0)] = 3.0
+
+
+class UnrolledLatencyConfig(LatencyBudget):
+    """The latency of an unrolled network, from measured k-space to image; a network is measured for
+    at least so many calls and seconds."""
+
+    calls: Positive = 50
+    seconds: Annotated[float, Field(ge=0.0)] = 1.0

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from jaxnas.core.federated_schema import RoundsConfig
+from jaxnas.core.latency_schema import Objective, UnrolledLatencyConfig
 from jaxnas.core.sections import (
     STAGES,
     Decay,
@@ -157,7 +159,8 @@ class SearchConfig(Section):
 
     `channels`, `cells` and `cascades` may make the searched network smaller than the trained one
     (null: the same); the cell is shared. `rows` as in training, `max_skips` as in `derive`.
-    `order` is that of DARTS; `w_train`, `w_val` and `update` belong to MiLeNAS (Eq. 6).
+    `order` is that of DARTS; `w_train`, `w_val` and `update` belong to MiLeNAS (Eq. 6). An
+    `objective` other than accuracy needs the section `latency`.
     """
 
     method: Literal["darts", "milenas", "random"] = "darts"
@@ -165,6 +168,7 @@ class SearchConfig(Section):
     w_train: Weight = 1.0
     w_val: Weight = 1.0
     update: Literal["alpha_first", "simultaneous"] = "alpha_first"
+    objective: Objective = "accuracy"
     steps: Positive = 200
     batch: Positive = 1
     rows: Positive | None = None
@@ -180,6 +184,15 @@ class SearchConfig(Section):
     alphas: OptimConfig = OptimConfig(
         rate=3e-3, betas=(0.5, 0.999), weight_decay=1e-3, schedule="constant"
     )
+
+    @model_validator(mode="after")
+    def _gradient_where_needed(self):
+        if self.method == "random" and self.objective != "accuracy":
+            raise ValueError(
+                f"objective {self.objective} acts on the gradient of the alphas, which random "
+                f"search has not; expected method darts or milenas"
+            )
+        return self
 
 
 class TrainConfig(Section):
@@ -236,134 +249,15 @@ class ClientConfig(Section):
     weight: Weight | None = None
 
 
-class PartitionConfig(Section):
-    """Clients made from one dataset.
-
-    `by` is a label of volumes (contrast, subject, scanner) or a pattern with one group over their
-    names. `natural`: a client per label; `dirichlet`: every label is spread over `clients` by
-    proportions of that `concentration`; `even`: all volumes are dealt out at random.
-    """
-
-    method: Literal["natural", "dirichlet", "even"] = "natural"
-    by: str = "contrast"
-    clients: Positive | None = None
-    concentration: Annotated[float, Field(gt=0.0)] = 0.5
-
-    @model_validator(mode="after")
-    def _clients_where_needed(self):
-        if (self.clients is None) != (self.method == "natural"):
-            raise ValueError(
-                f"clients must be given for dirichlet and even and for nothing else, found "
-                f"method {self.method} and clients {self.clients}"
-            )
-        return self
-
-
-class MethodConfig(Section):
-    """One way of training `model` across clients; `name` tells two of one strategy apart."""
-
-    model: str = "derived"
-    name: Name | None = None
-
-    @property
-    def label(self) -> str:
-        """What tables call it: the name, or else the strategy."""
-        return self.name or self.strategy
-
-
-class NonFed(MethodConfig):
-    """Every client trains alone."""
-
-    strategy: Literal["non_fed"]
-
-
-class FedAvg(MethodConfig):
-    """The weights of all clients are averaged after every round."""
-
-    strategy: Literal["fedavg"]
-
-
-class FedProx(MethodConfig):
-    """FedAvg with μ/2 ‖ω − ωᵗ‖² in the loss of every client."""
-
-    strategy: Literal["fedprox"]
-    mu: Weight = 0.01
-
-
-class FedMRI(MethodConfig):
-    """A shared encoder, local decoders and a weighted contrastive term of weight `beta`.
-
-    `shared` are patterns over parameter paths; null: the model's own encoder.
-    """
-
-    strategy: Literal["fedmri"]
-    beta: Weight = 100.0
-    shared: Patterns | None = None
-
-
-class FedAutoMRI(MethodConfig):
-    """FedAvg with an exponential moving average of decay `gamma` after every round (Eq. 7)."""
-
-    strategy: Literal["fedautomri"]
-    gamma: Decay = 0.5
-    ema: Literal["debiased", "mix", "plain", "printed"] = "debiased"
-
-
-Method = Annotated[NonFed | FedAvg | FedProx | FedMRI | FedAutoMRI, Field(discriminator="strategy")]
-
-
-class FederatedConfig(Section):
-    """Clients, rounds and strategies; the optimisers are those of `search` and `train`.
-
-    A round is `local_epochs` epochs or `local_steps` steps at every client that takes part, then
-    one average with `weights`. `backend`, `chunk` (clients at a time; null: all, on CPU four) and
-    `devices` only say how a round is computed. An update that is not finite stops the run, or is
-    dropped.
-    """
+class FederatedConfig(RoundsConfig):
+    """Clients with data, or parts of the data of the config."""
 
     clients: tuple[ClientConfig, ...] = ()
-    partition: PartitionConfig | None = None
-    search_rounds: Positive = 50
-    rounds: Positive = 150
-    local_epochs: Positive | None = None
-    local_steps: Positive | None = None
-    participation: Fraction = 1.0
-    weights: Literal["samples", "equal"] = "samples"
-    optimizer: Literal["keep", "reset"] = "keep"
-    bad_update: Literal["stop", "drop"] = "stop"
-    backend: Literal["vmap", "map", "loop"] = "vmap"
-    chunk: Positive | None = None
-    devices: Positive = 1
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = (
-        FedAutoMRI(strategy="fedautomri"),
-    )
-
-    @model_validator(mode="after")
-    def _clients_once(self):
-        if bool(self.clients) == (self.partition is not None):
-            raise ValueError("give either clients or partition, found both or neither")
-        _check_unique("clients", [client.name for client in self.clients])
-        _check_unique("methods", [f"{method.label} of {method.model}" for method in self.methods])
-        return self
-
-    @model_validator(mode="after")
-    def _one_length(self):
-        if (self.local_epochs is None) == (self.local_steps is None):
-            raise ValueError(
-                f"give either local_epochs or local_steps, found "
-                f"{self.local_epochs} and {self.local_steps}"
-            )
-        return self
-
-
-def _check_unique(what: str, names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{what}: {name!r} comes twice; give each a name of its own")
 
 
 class Config(Section):
-    """One reconstruction experiment; `federated` null: at one site."""
+    """One reconstruction experiment, at one site where `federated` is null; the latency of what is
+    searched is measured where there is a section `latency`."""
 
     task: Literal["reconstruction"] = "reconstruction"
     name: str | None = None
@@ -373,6 +267,7 @@ class Config(Section):
     data: DataConfig = DataConfig()
     acquisition: AcquisitionConfig = AcquisitionConfig()
     network: NetworkConfig = NetworkConfig()
+    latency: UnrolledLatencyConfig | None = None
     search: SearchConfig = SearchConfig()
     train: TrainConfig = TrainConfig(steps=1000)
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -384,6 +279,15 @@ class Config(Section):
     def _a_budget(self):
         if self.federated is None and self.train.steps is None and self.train.epochs is None:
             raise ValueError("train: give either steps or epochs, found neither")
+        return self
+
+    @model_validator(mode="after")
+    def _a_latency(self):
+        if self.search.objective != "accuracy" and self.latency is None:
+            raise ValueError(
+                f"search.objective is {self.search.objective}, which needs a latency section; "
+                f"expected one with at least budget_ms"
+            )
         return self
 
     _stages_in_order = model_validator(mode="after")(check_order)

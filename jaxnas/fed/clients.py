@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import AcquisitionConfig, ClientConfig, Config, DataConfig, PartitionConfig
+from jaxnas.core.federated_schema import PartitionConfig
+from jaxnas.core.schema import AcquisitionConfig, ClientConfig, Config, DataConfig
 from jaxnas.data.labels import volume_labels
 from jaxnas.data.source import Source, volume_names
 from jaxnas.engine.sources import CACHE_BYTES, Dataset, ready_source, split_dataset

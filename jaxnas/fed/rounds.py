@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import FederatedConfig
+from jaxnas.core.federated_schema import RoundsConfig
 from jaxnas.data.batches import prefetch
 from jaxnas.engine.advance import Readings
 from jaxnas.engine.clock import Clock
@@ -50,7 +50,7 @@ class Federation:
         *,
         names: Sequence[str],
         weights: np.ndarray,
-        config: FederatedConfig,
+        config: RoundsConfig,
         seed: int,
         clock: Clock | None = None,
     ) -> None:

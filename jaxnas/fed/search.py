@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from jaxnas.core import rng
+from jaxnas.core.federated_schema import FedAvg
 from jaxnas.core.files import write_json
-from jaxnas.core.schema import Config, FedAvg
+from jaxnas.core.schema import Config
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
@@ -24,6 +25,7 @@ from jaxnas.fed.rounds import Federation
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.training import note_communication
 from jaxnas.models.networks import init_variables
+from jaxnas.search.aim import ACCURACY, Aim
 from jaxnas.search.history import History
 from jaxnas.search.stage import ALPHAS, METHODS, RANKING_BATCHES, proxy, supernet_loss
 from jaxnas.spaces.genotype import Genotype, save_genotype
@@ -45,17 +47,18 @@ class _Parts:
 def check_search(config: Config, clients: Sequence[Client]) -> None:
     """Raises UserError for whatever a search would stumble over; computes and writes nothing."""
     check_halves(config, clients)
-    _parts(config, clients, Clock())
+    _parts(config, clients, Clock(), ACCURACY)
 
 
-def search(run: Run, clients: Sequence[Client], log: RunLog) -> Genotype:
+def search(run: Run, clients: Sequence[Client], log: RunLog, *, aim: Aim = ACCURACY) -> Genotype:
     """Searches across clients, writes alphas.json and genotype.json, and returns the genotype.
 
-    Any search method's step is what a client does locally. What the config counts in steps of the
-    search (`warmup`, `check_every`) is counted in rounds here.
+    Any search method's step is what a client does locally, with the same `aim` at every client.
+    What the config counts in steps of the search (`warmup`, `check_every`) is counted in rounds
+    here.
     """
     config, clock = run.config, Clock()
-    parts = _parts(config, clients, clock)
+    parts = _parts(config, clients, clock, aim)
     key = rng.root_key(config.seed)
     variables = init_variables(rng.stream(key, "init", 0), parts.net)
     model = {"params": variables["params"], "alphas": variables["alphas"]}
@@ -83,7 +86,7 @@ def search(run: Run, clients: Sequence[Client], log: RunLog) -> Genotype:
     return genotype
 
 
-def _parts(config: Config, clients: Sequence[Client], clock: Clock) -> _Parts:
+def _parts(config: Config, clients: Sequence[Client], clock: Clock, aim: Aim) -> _Parts:
     """The parts of a search; UserError for settings that do not go together."""
     space = SPACES[config.network.space]
     history = History(space, patience=config.search.patience, max_skips=config.search.max_skips)
@@ -94,7 +97,7 @@ def _parts(config: Config, clients: Sequence[Client], clock: Clock) -> _Parts:
     steps = config.federated.search_rounds * batches.longest
     w_tx = make_optimizer(config.search.weights, steps)
     a_tx = make_optimizer(config.search.alphas, steps)
-    method = METHODS[config.search.method](_counted(config, 1), loss, history)
+    method = METHODS[config.search.method](_counted(config, 1), loss, history, aim)
     local = replace(method, config=_counted(config, batches.longest))
     federation = Federation(
         search_program(local.make_step(w_tx, a_tx), w_tx, a_tx),

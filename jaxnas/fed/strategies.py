@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core import schema
+from jaxnas.core import federated_schema as schema
 from jaxnas.fed import ema
 from jaxnas.fed.paths import EVERYTHING, NOTHING, Paths, merge, select
 from jaxnas.fed.program import Penalty

@@ -13,8 +13,9 @@ from flax import linen as nn
 
 from jaxnas.core import rng
 from jaxnas.core.errors import UserError
+from jaxnas.core.federated_schema import Method
 from jaxnas.core.files import read_json, write_json
-from jaxnas.core.schema import AcquisitionConfig, Config, Method, TrainConfig
+from jaxnas.core.schema import AcquisitionConfig, Config, TrainConfig
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog

@@ -4,7 +4,18 @@ import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from jaxnas.report import cells, curves, heat, recon, rounds, spread, style, tradeoff, traffic
+from jaxnas.report import (
+    calibration,
+    cells,
+    curves,
+    heat,
+    recon,
+    rounds,
+    spread,
+    style,
+    tradeoff,
+    traffic,
+)
 from jaxnas.report.inputs import Example, RunFiles, slice_scores
 from jaxnas.report.names import method_name
 from jaxnas.report.plan import Plan
@@ -54,6 +65,9 @@ def _plans(run: RunFiles) -> Iterator[Plan]:
         yield Plan("training", "training", caption, draw)
     if run.federated:
         yield from _client_plans(run)
+    if run.calibration and run.calibration.get("predicted_ms"):
+        draw = functools.partial(calibration.draw_calibration, run.calibration)
+        yield Plan("latency", "calibration", CALIBRATION_CAPTION, draw)
     if not segmentation:
         yield from _reconstruction_plans(run)
 
@@ -139,6 +153,10 @@ def _place(example: Example) -> str:
     return f" Slice {example.slice} of {example.volume}." if example.volume else ""
 
 
+CALIBRATION_CAPTION = (
+    "The latency model against the clock: every dot is a random network, built, compiled and "
+    "measured on this device. The error of the fit is that of networks left out of it."
+)
 CELL_CAPTION = (
     "The searched {cell} cell. C with index l−2 and l−1 are the outputs of the two previous cells; "
     "every box is an operation, every numbered node the sum of its boxes, and the output "

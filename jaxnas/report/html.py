@@ -85,7 +85,7 @@ NEEDS = {  # the first that belongs to such a run
     "results": ("metrics.json",),
     "communication": ("communication.json",),
     "images": ("examples.npz", "examples", "overlays.npz"),
-    "latency": ("calibration.json",),
+    "latency": ("latency.json", "calibration.json"),
     "cell": ("genotype.json",),
     "search": ("alphas.json",),
     "training": ("log.jsonl",),

@@ -35,13 +35,17 @@ FEDERATED_FILES = {
     "communication.json": "the bytes that clients sent and received",
     "timings.json": "compile and round times",
 }
+LATENCY_FILES = {
+    "calibration.json": "the latency model against measured networks",
+    "latency.json": "the latency of the searched network",
+}
 SEGMENTATION_FILES = {
     **{k: what for k, what in FILES.items() if k not in ("slices.csv", "examples.npz")},
     "genotype.json": "the searched cells and paths",
     "metrics.json": "the evaluation of every network",
     "volumes.csv": "the scores volume by volume",
     "overlays.npz": "example segmentations",
-    "calibration.json": "the latency model against measured networks",
+    "calibration.json": LATENCY_FILES["calibration.json"],
 }
 
 
@@ -83,6 +87,7 @@ class RunFiles:
     examples: list[Example]
     overlays: list[Overlay]
     calibration: dict[str, Any] | None
+    latency: dict[str, Any] | None
     roster: list[dict[str, Any]]
     communication: dict[str, Any] | None
     timings: dict[str, Any] | None
@@ -111,7 +116,7 @@ def read_run(run_dir: str | Path) -> RunFiles:
     federated = settings.get("federated") is not None or bool(clients or communication)
     found = (metrics or {}).get("task") or settings.get("task")
     task = found or ("segmentation" if _only_segmented(path) else "reconstruction")
-    expected = _expected(task, federated)
+    expected = _expected(task, federated, latency=settings.get("latency") is not None)
     return RunFiles(
         path=path,
         task=task,
@@ -126,6 +131,7 @@ def read_run(run_dir: str | Path) -> RunFiles:
         examples=pictures if federated else load("examples.npz", read_examples, []),
         overlays=load("overlays.npz", read_overlays, []),
         calibration=load("calibration.json", read_json),
+        latency=load("latency.json", read_json),
         roster=roster,
         communication=communication,
         timings=load("timings.json", read_json),
@@ -210,11 +216,11 @@ def _only_segmented(path: Path) -> bool:
     return any((path / name).exists() for name in own)
 
 
-def _expected(task: str, federated: bool) -> dict[str, str]:
-    """The files of such a run, and what they hold."""
+def _expected(task: str, federated: bool, *, latency: bool) -> dict[str, str]:
+    """The files of such a run, and what they hold; `latency`: whether one was asked for."""
     if task == "segmentation":
         return SEGMENTATION_FILES
-    return FEDERATED_FILES if federated else FILES
+    return (FEDERATED_FILES if federated else FILES) | (LATENCY_FILES if latency else {})
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:

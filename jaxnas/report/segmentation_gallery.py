@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jaxnas.report import calibration, overlays, pareto
+from jaxnas.report import overlays, pareto
 from jaxnas.report.cells import draw_cell
 from jaxnas.report.inputs import RunFiles
 from jaxnas.report.paths import CELL_FRAMES, draw_paths, path_edges
@@ -20,9 +20,6 @@ def segmentation_plans(run: RunFiles) -> Iterator[Plan]:
         yield Plan("results", "pareto", PARETO_CAPTION, draw)
     if run.overlays:
         yield _overlay_plan(run)
-    if run.calibration and run.calibration.get("predicted_ms"):
-        draw = functools.partial(calibration.draw_calibration, run.calibration)
-        yield Plan("latency", "calibration", CALIBRATION_CAPTION, draw)
     if run.genotype:
         yield from cell_plans(run.genotype)
 
@@ -86,10 +83,6 @@ OVERLAY_CAPTION = (
     "Slices at base, middle and apex of the heart, at end-diastole (ED) and end-systole (ES). "
     "Left: the contours of the truth. Then what every network finds, in colour, under the "
     "contours of the truth, in white."
-)
-CALIBRATION_CAPTION = (
-    "The latency model against the clock: every dot is a random network, built, compiled and "
-    "measured on this device. The error of the fit is that of networks left out of it."
 )
 CELL_CAPTIONS = {
     "expand": "The searched expanding cell, which doubles the resolution. ",

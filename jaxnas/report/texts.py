@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from jaxnas.report import federated, gallery, segmentation, summary, tables, traffic
+from jaxnas.report.derived_latency import latency_table
 from jaxnas.report.inputs import RunFiles
 from jaxnas.report.names import entry_name
 from jaxnas.report.rounds import dropped_updates
@@ -45,6 +46,11 @@ def section_texts(run: RunFiles) -> dict[str, str]:
         texts = _segmentation_texts(run)
     else:
         texts = _client_texts(run) if run.federated else _site_texts(run)
+        if run.latency:
+            texts["latency"] = tables.to_html(latency_table(run.latency))
+    if run.calibration and run.calibration.get("warning"):
+        warning = f'<p class="note">{escape(run.calibration["warning"])}.</p>'
+        texts["latency"] = texts.get("latency", "") + warning
     if run.config:
         name = run.path.resolve().name
         command = f"jaxnas run {name}/config.yaml --workdir {name}-again"
@@ -111,9 +117,6 @@ def _segmentation_texts(run: RunFiles) -> dict[str, str]:
         )
         if timed := segmentation.latency_tables(run.metrics):
             texts["latency"] = _tables(timed)
-    if run.calibration and run.calibration.get("warning"):
-        warning = f'<p class="note">{escape(run.calibration["warning"])}.</p>'
-        texts["latency"] = texts.get("latency", "") + warning
     if run.timings:
         texts["time"] = tables.to_html(tables.timing_table(run.timings))
     return texts

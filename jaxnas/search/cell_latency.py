@@ -94,9 +94,11 @@ def expected_cell(
     return CELL_LATENCY[cell](edge_ms, inputs=inputs)
 
 
-def derived_cell(kept: jax.Array, op_ms: jax.Array, *, cell: str = "serial") -> jax.Array:
+def derived_cell(
+    kept: jax.Array, op_ms: jax.Array, *, inputs: int = 1, cell: str = "serial"
+) -> jax.Array:
     """A derived cell without S_cell: kept (E, O) bool, operations (..., O) → (...) in ms."""
-    return CELL_LATENCY[cell](derived_edges(kept, op_ms))
+    return CELL_LATENCY[cell](derived_edges(kept, op_ms), inputs=inputs)
 
 
 def _node_of_edges(edges: int, inputs: int) -> np.ndarray:

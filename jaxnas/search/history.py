@@ -23,13 +23,14 @@ class History:
         self.records: list[dict[str, Any]] = []
 
     def record(
-        self, step: int, weights: Mapping[str, np.ndarray], losses: Mapping[str, float]
+        self, step: int, weights: Mapping[str, np.ndarray], facts: Mapping[str, float]
     ) -> Genotype:
-        """Adds softmaxed weights {cell: (edges, operations)} at `step`; returns the genotype."""
+        """Adds softmaxed weights {cell: (edges, operations)} at `step`, and other facts, such as
+        losses; returns the genotype."""
         genotype = self.space.derive(weights, max_skips=self.max_skips)
         rounded = {name: np.round(np.float64(table), 6).tolist() for name, table in weights.items()}
         self.records.append(
-            {"step": step, "weights": rounded, "genotype": genotype.to_json(), **losses}
+            {"step": step, "weights": rounded, "genotype": genotype.to_json(), **facts}
         )
         return genotype
 

@@ -143,12 +143,27 @@ def expected_stack_latency(
 ) -> jax.Array:
     """The expected latency in ms of a network that is a stack of cells at one scale; a scalar.
 
-    `weights` {kind: (E, O)} are softmaxed edge by edge, `op_ms` (O,) are the operations in ms;
-    each kind of cell stands `cells` times in the network, over all its iterations. `fixed_ms` is
-    everything else. As every edge weighs 1, `joint` and `conditional` agree.
+    `weights` {kind: (E, O)} say how many of every operation an edge has, 1 in all where they are
+    softmaxed edge by edge (then `joint` and `conditional` agree); `op_ms` (O,) are the operations
+    in ms. Each kind of cell stands `cells` times in the network, over all its iterations.
+    `fixed_ms` is everything else.
     """
     per_kind = [
         expected_cell(w, op_ms, inputs=inputs, edge=model.edge, cell=model.cell)
         for w in weights.values()
     ]
+    return cells * sum(per_kind) + fixed_ms
+
+
+def derived_stack_latency(
+    kept: Mapping[str, jax.Array],
+    op_ms: jax.Array,
+    *,
+    cells: int,
+    inputs: int = 2,
+    fixed_ms: float = 0.0,
+    cell: str = "serial",
+) -> jax.Array:
+    """The same of a derived network: {kind: kept (E, O) bool}."""
+    per_kind = [derived_cell(k, op_ms, inputs=inputs, cell=cell) for k in kept.values()]
     return cells * sum(per_kind) + fixed_ms

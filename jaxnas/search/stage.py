@@ -23,6 +23,7 @@ from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.engine.training import note_timing
 from jaxnas.models.networks import init_variables
+from jaxnas.search.aim import ACCURACY, Aim
 from jaxnas.search.darts import make_first_order_step, make_second_order_step
 from jaxnas.search.history import History
 from jaxnas.search.milenas import make_milenas_step
@@ -61,7 +62,7 @@ class HalfBatches:
         return {"train": self.train.batch(step), "valid": self.valid.batch(step)}
 
 
-def search(run: Run, dataset: Dataset, log: RunLog) -> Genotype:
+def search(run: Run, dataset: Dataset, log: RunLog, *, aim: Aim = ACCURACY) -> Genotype:
     """Searches, writes alphas.json and genotype.json, and returns the genotype."""
     config, clock = run.config.search, Clock()
     space = SPACES[run.config.network.space]
@@ -71,7 +72,7 @@ def search(run: Run, dataset: Dataset, log: RunLog) -> Genotype:
     w_tx = make_optimizer(config.weights, config.steps)
     a_tx = make_optimizer(config.alphas, config.steps)
     batches = _batches(run, dataset)
-    method = METHODS[config.method](run.config, loss, history)
+    method = METHODS[config.method](run.config, loss, history, aim)
     with CheckpointStore(run.checkpoints("search"), keep=2) as store:
         state = run_loop(
             Advance(method.make_step(w_tx, a_tx), clock),
@@ -103,21 +104,25 @@ class Darts:
     config: Config
     loss: Loss
     history: History
+    aim: Aim = ACCURACY
 
     def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The bilevel step of the config's order."""
-        config = self.config.search
+        config, objective = self.config.search, self.aim.objective
         if config.order == "second":
+            xi = config.weights.rate
             return make_second_order_step(
-                self.loss, w_tx, a_tx, xi=config.weights.rate, warmup=config.warmup
+                self.loss, w_tx, a_tx, xi=xi, warmup=config.warmup, objective=objective
             )
-        return make_first_order_step(self.loss, w_tx, a_tx, warmup=config.warmup)
+        return make_first_order_step(
+            self.loss, w_tx, a_tx, warmup=config.warmup, objective=objective
+        )
 
     def on_log(self, step: int, alphas: Any, row: Mapping[str, float]) -> bool:
         """Records the alphas after `step` steps; True ends the search."""
         weights = jax.device_get(edge_weights(alphas))
         losses = {name: row[name] for name in ("train_loss", "valid_loss") if name in row}
-        self.history.record(step, weights, losses)
+        self.history.record(step, weights, losses | self.aim.facts(weights))
         # While α is held still its genotype is stable for no reason.
         return self.history.should_stop and step > self.config.search.warmup
 
@@ -149,6 +154,7 @@ class MiLeNAS(Darts):
             w_val=config.w_val,
             update=config.update,
             warmup=config.warmup,
+            objective=self.aim.objective,
         )
 
 
@@ -159,6 +165,7 @@ class Random:
     config: Config
     loss: Loss
     history: History
+    aim: Aim = ACCURACY  # never another: there is no gradient that it could shape
 
     def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The step that trains the weights along random paths."""

@@ -41,12 +41,10 @@ class Denoiser(nn.Module):
         self, x: jax.Array, weights: Mapping[str, jax.Array] | None = None, /
     ) -> jax.Array:
         """Returns the de-aliased image, float32 (B, H, W, 2)."""
-        before = Conv(self.channels, gain=1.0, name="stem0")(x.astype(self.dtype))
-        last = Conv(self.channels, gain=2.0, name="stem1")(nn.relu(before))
+        before, last = stems(x.astype(self.dtype), self.channels)
         for index in range(self.cells):
             before, last = last, self._cell(index, before, last, weights)
-        correction = Conv(x.shape[-1], name="tail")(nn.relu(last))
-        return x + correction.astype(x.dtype)
+        return x + tail(last, x.shape[-1]).astype(x.dtype)
 
     def _cell(self, index, before, last, weights):
         name = f"cell{index}"
@@ -57,3 +55,14 @@ class Denoiser(nn.Module):
             self.space.operations, self.nodes, self.channels, self.plan, self.dtype, name=name
         )
         return cell(before, last, weights[CELL])
+
+
+def stems(x: jax.Array, channels: int) -> tuple[jax.Array, jax.Array]:
+    """The outputs C_{-1} and C_0 (B, H, W, channels) of two convolutions of the calling module."""
+    before = Conv(channels, gain=1.0, name="stem0")(x)
+    return before, Conv(channels, gain=2.0, name="stem1")(nn.relu(before))
+
+
+def tail(last: jax.Array, features: int) -> jax.Array:
+    """The correction (B, H, W, features), by a last convolution of the calling module."""
+    return Conv(features, name="tail")(nn.relu(last))

@@ -33,6 +33,14 @@ class Rule:
     says: str
     inputs: int = 2
 
+    def shares(self, nodes: int) -> np.ndarray:
+        """How many operations an edge has on average over all cells of that many nodes which the
+        rule may derive, (edges,): what it keeps of a node, over the node's inputs."""
+        edges = cell_edges(nodes, inputs=self.inputs)
+        kept = self.keep(np.ones((len(edges), 2))).sum(axis=1)  # no rule keeps more of an edge
+        entered = np.array([node for node, _ in edges])
+        return np.array([kept[entered == node].mean() for node in entered])
+
 
 def cell_edges(nodes: int, *, inputs: int = 2) -> tuple[Edge, ...]:
     """All (node, input) edges of a densely connected cell; M(M+3)/2 with two inputs (Eq. 18)."""

@@ -15,6 +15,7 @@ from jaxnas.spaces.derive import (
     cell_edges,
     keep_operations,
     kept_of,
+    node_count,
     picks,
     place,
     shares,
@@ -66,6 +67,24 @@ class CellSpace:
             remembered.append((name, shares(nodes, table, self.operations, inputs=self.inputs)))
             several |= bool((kept.sum(axis=1) > 1).any())
         return Genotype(self.name, tuple(cells), weights=tuple(remembered) if several else None)
+
+    def expected_picks(self, weights: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """How many of every operation the edges of a derived cell are expected to have: {cell:
+        (edges, operations)}, differentiable in the softmaxed weights p.
+
+            n_e^o = s_e p_e^o / (1 - p_e^none),    n_e^none = 0
+
+        s_e is what the rule keeps of a node over the node's inputs, each as likely as the others;
+        `none` is never kept, so only the proportions of the others count.
+        """
+        real = jnp.asarray([name != NONE for name in self.operations], jnp.float32)
+        expected = {}
+        for name, table in weights.items():
+            kept = real[None] * jnp.asarray(table, jnp.float32)
+            share = self.rule.shares(node_count(len(table), inputs=self.inputs))
+            total = jnp.maximum(kept.sum(axis=1, keepdims=True), LEAST)
+            expected[name] = jnp.asarray(share, jnp.float32)[:, None] * kept / total
+        return expected
 
     def random_alphas(self, key: jax.Array, *, nodes: int) -> dict[str, jax.Array]:
         """Logits {cell: (edges, operations)} of a genotype drawn uniformly; works inside jit."""

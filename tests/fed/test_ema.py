@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.schema import FedAutoMRI
+from jaxnas.core.federated_schema import FedAutoMRI
 from jaxnas.fed import ema
 from jaxnas.fed.strategies import build_strategy
 from tests.fed import tiny

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from jaxnas.core.schema import FedAutoMRI
+from jaxnas.core.federated_schema import FedAutoMRI
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop

@@ -9,7 +9,8 @@ import optax
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import FedAutoMRI, FedMRI, FedProx, NetworkConfig
+from jaxnas.core.federated_schema import FedAutoMRI, FedMRI, FedProx
+from jaxnas.core.schema import NetworkConfig
 from jaxnas.core.trees import count
 from jaxnas.fed.paths import Paths, leaf_paths, merge, select
 from jaxnas.fed.strategies import STRATEGIES, build_strategy

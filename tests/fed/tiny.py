@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxnas.core.schema import FedAvg, FederatedConfig, FedMRI, NonFed, OptimConfig
+from jaxnas.core.federated_schema import FedAvg, FedMRI, NonFed
+from jaxnas.core.schema import FederatedConfig, OptimConfig
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.fed.program import training_program
 from jaxnas.fed.rounds import Federation

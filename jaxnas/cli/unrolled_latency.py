@@ -1,0 +1,81 @@
+"""The latency of a reconstruction run: what its search is held to, and what its network takes."""
+
+import functools
+
+from jaxnas.cli.latency import given_table, load_calibration, obtain_table, table_name
+from jaxnas.cli.stages import say
+from jaxnas.core.files import write_json
+from jaxnas.core.schema import Config, UnrolledLatencyConfig
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.sources import Dataset
+from jaxnas.search.aim import ACCURACY, Aim
+from jaxnas.search.latency_table import device_kind
+from jaxnas.search.unrolled_deployment import UnrolledDeployment
+from jaxnas.search.unrolled_profile import Scan, profile_unrolled, unrolled_times
+from jaxnas.spaces.genotype import load_genotype
+
+LATENCY = "latency.json"
+
+
+def with_latency(config: Config) -> Config:
+    """The config with the defaults of its section `latency` where it has none."""
+    asked = config.latency or UnrolledLatencyConfig()
+    return config.model_copy(update={"latency": asked})
+
+
+def scan_of(dataset: Dataset) -> Scan:
+    """What the networks of a dataset are applied to: its first training slice."""
+    ref = dataset.source.slices[dataset.slices("train")[0]]
+    return Scan(ref.shape, ref.coils)
+
+
+def check_latency(config: Config, dataset: Dataset) -> None:
+    """Raises UserError for a table of another device, or without an operation of the config."""
+    if config.latency is not None and config.latency.table is not None:
+        table = given_table(config.latency)
+        unrolled_times(table, config, scan_of(dataset), where=config.latency.table)
+
+
+def load_aim(run: Run, dataset: Dataset) -> Aim:
+    """What a run searches for; measures the device where a latency is asked for and unknown."""
+    if run.config.latency is None:
+        return ACCURACY
+    deployment = _deployment(run, dataset)
+    return deployment.aim(load_calibration(run, deployment))
+
+
+def note_latency(run: Run, dataset: Dataset) -> None:
+    """Measures the derived network of a run and writes latency.json, if the config asks for it."""
+    asked = run.config.latency
+    if asked is None:
+        return
+    deployment, genotype = _deployment(run, dataset), load_genotype(run.genotype_path)
+    predicted = float(load_calibration(run, deployment).predict(deployment.predict(genotype)))
+    measured, scan = deployment.measure(genotype), deployment.scan
+    write_json(
+        run.path / LATENCY,
+        {
+            "schema": 1,
+            "unit": "ms",
+            "device": device_kind(),
+            "scope": "model",
+            "shape": [asked.stack, *scan.size],
+            "coils": scan.coils,
+            "budget_ms": asked.budget_ms,
+            "predicted_ms": predicted,
+            "measured_ms": measured.to_json(),
+        },
+    )
+    verdict = "within" if measured.p50 <= asked.budget_ms else "over"
+    say(
+        run,
+        f"latency predicted {predicted:.2f} ms, measured {measured.p50:.2f} ms, {verdict} the "
+        f"budget of {asked.budget_ms:g} ms",
+    )
+
+
+def _deployment(run: Run, dataset: Dataset) -> UnrolledDeployment:
+    config, scan = run.config, scan_of(dataset)
+    table = obtain_table(run, functools.partial(profile_unrolled, config, scan))
+    times = unrolled_times(table, config, scan, where=table_name(run))
+    return UnrolledDeployment(config, scan, times)
