@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from jaxnas.core.allocator import keep_freed_memory
+from jaxnas.core.compilation import keep_compiled_programs
 from jaxnas.core.errors import Diverged, Interrupted, UserError
 
 app = typer.Typer(
@@ -336,6 +337,7 @@ def data_info(
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and leaves with its exit code: 0, 2, 3 or 130."""
     keep_freed_memory()
+    keep_compiled_programs()
     sys.exit(exit_code(lambda: app(arguments, standalone_mode=True)))
 
 

@@ -1,0 +1,47 @@
+"""The compilation cache: where it is, and when it is left alone."""
+
+import os
+
+import pytest
+
+from jaxnas.core.compilation import forget_oldest, keep_compiled_programs
+
+FOLDER = "JAX_COMPILATION_CACHE_DIR"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A user's cache folder, and an environment that does not name another."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv(FOLDER, "")
+    monkeypatch.delenv(FOLDER)
+    return tmp_path
+
+
+def test_a_folder_below_the_cache_of_the_user(home):
+    keep_compiled_programs()
+    (folder,) = (home / "jaxnas" / "xla").iterdir()
+    assert os.environ[FOLDER] == str(folder)
+
+
+def test_the_users_own_folder_stands(home, monkeypatch):
+    monkeypatch.setenv(FOLDER, "/elsewhere")
+    keep_compiled_programs()
+    assert os.environ[FOLDER] == "/elsewhere"
+    assert not (home / "jaxnas").exists()
+
+
+def test_a_home_that_cannot_be_written_to_is_no_error(home):
+    (home / "jaxnas").write_text("in the way")
+    keep_compiled_programs()
+    assert FOLDER not in os.environ
+
+
+def test_the_oldest_are_forgotten(tmp_path):
+    for age, name in enumerate(("new", "middle", "old")):
+        (tmp_path / name).write_bytes(b"12345678")
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    forget_oldest(tmp_path, keep=16)
+    assert {f.name for f in tmp_path.iterdir()} == {"new", "middle"}
+    forget_oldest(tmp_path, keep=16)
+    assert {f.name for f in tmp_path.iterdir()} == {"new", "middle"}
