@@ -115,7 +115,8 @@ class NetworkConfig(Section):
     `lam` is λ of Eq. 8 (null: the noiseless limit, measured samples are kept exactly). With
     `shared` all cascades of a searched network have one denoiser, as in MoDL. `edges` says how
     a derived edge adds several operations: as they are, or by their renormalised weights.
-    `baseline_channels` is the width of the hand-made networks (null: `channels`).
+    `baseline_channels` is the width of the hand-made networks (null: `channels`). `plan` says how
+    a mixed edge is computed, with equal results; `auto` picks the fastest on the device.
     """
 
     space: Literal["csmri_a", "csmri_b", "fedautomri"] = "csmri_a"
@@ -129,7 +130,7 @@ class NetworkConfig(Section):
     lam: Annotated[float, Field(gt=0.0)] | None = None
     learn_lam: bool = False
     cg_iterations: Positive = 8
-    plan: Literal["branch", "stack", "dense"] = "stack"
+    plan: Literal["auto", "branch", "stack", "dense"] = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="after")

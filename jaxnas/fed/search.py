@@ -15,6 +15,7 @@ from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.rates import run_rates
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.training import note_timing
 from jaxnas.fed.batches import ClientBatches, search_batches
@@ -25,6 +26,7 @@ from jaxnas.fed.rounds import Federation
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.training import note_communication
 from jaxnas.models.networks import init_variables
+from jaxnas.ops.costs import Rates
 from jaxnas.search.aim import ACCURACY, Aim
 from jaxnas.search.history import History
 from jaxnas.search.stage import ALPHAS, METHODS, RANKING_BATCHES, proxy, supernet_loss
@@ -47,7 +49,7 @@ class _Parts:
 def check_search(config: Config, clients: Sequence[Client]) -> None:
     """Raises UserError for whatever a search would stumble over; computes and writes nothing."""
     check_halves(config, clients)
-    _parts(config, clients, Clock(), ACCURACY)
+    _parts(config, clients, Clock(), ACCURACY, None)
 
 
 def search(run: Run, clients: Sequence[Client], log: RunLog, *, aim: Aim = ACCURACY) -> Genotype:
@@ -58,7 +60,7 @@ def search(run: Run, clients: Sequence[Client], log: RunLog, *, aim: Aim = ACCUR
     here.
     """
     config, clock = run.config, Clock()
-    parts = _parts(config, clients, clock, aim)
+    parts = _parts(config, clients, clock, aim, run_rates(run))
     key = rng.root_key(config.seed)
     variables = init_variables(rng.stream(key, "init", 0), parts.net)
     model = {"params": variables["params"], "alphas": variables["alphas"]}
@@ -86,11 +88,13 @@ def search(run: Run, clients: Sequence[Client], log: RunLog, *, aim: Aim = ACCUR
     return genotype
 
 
-def _parts(config: Config, clients: Sequence[Client], clock: Clock, aim: Aim) -> _Parts:
+def _parts(
+    config: Config, clients: Sequence[Client], clock: Clock, aim: Aim, rates: Rates | None
+) -> _Parts:
     """The parts of a search; UserError for settings that do not go together."""
     space = SPACES[config.network.space]
     history = History(space, patience=config.search.patience, max_skips=config.search.max_skips)
-    net = supernet(proxy(config))
+    net = supernet(proxy(config), rates=rates)
     # The masks come with the batches.
     loss = supernet_loss(net, clients[0].acquisition, rows=config.search.rows)
     batches = search_batches(config, clients)

@@ -7,7 +7,8 @@ With r = ReLU(x) and linear maps L_o, every plan gives y = w_skip x + Σ_o w_o L
   dense    merges the kernels into one k x k convolution Σ_o w_o embed(L_o), and the edges that
            leave one state into one convolution with their output channels side by side.
 
-A plan only says how: parameters, values and gradients are the same.
+A plan only says how: parameters, values and gradients are the same. Given the rates of a device
+instead of a plan's name, the cheapest plan is taken for every state (see `ops.plans`).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from flax import linen as nn
 
 from jaxnas.ops.candidates import OPERATIONS, SKIP, Kernels, check_operations, draw_kernels
 from jaxnas.ops.conv import conv2d
+from jaxnas.ops.costs import Rates
+from jaxnas.ops.plans import cheapest_plan
 
 Edge = dict[str, Kernels]
 
@@ -37,12 +40,12 @@ class MixedEdge(nn.Module):
 
     Attributes:
       operations: candidate names in the order of the weights.
-      plan: `branch`, `stack` or `dense`.
+      plan: `branch`, `stack` or `dense`, or the rates to choose one by.
       dtype: compute dtype; None is that of the input.
     """
 
     operations: tuple[str, ...]
-    plan: str = "stack"
+    plan: str | Rates = "stack"
     dtype: Any = None
 
     @nn.compact
@@ -63,13 +66,13 @@ class MixedNodes(nn.Module):
     Attributes:
       operations: candidate names in the order of the weights.
       nodes: number of nodes.
-      plan: `branch`, `stack` or `dense`.
+      plan: `branch`, `stack` or `dense`, or the rates to choose one by.
       dtype: compute dtype; None is that of the inputs.
     """
 
     operations: tuple[str, ...]
     nodes: int
-    plan: str = "stack"
+    plan: str | Rates = "stack"
     dtype: Any = None
 
     @nn.compact
@@ -142,7 +145,7 @@ def mix(
     weights: jax.Array,
     *,
     operations: tuple[str, ...],
-    plan: str,
+    plan: str | Rates,
 ) -> list[jax.Array]:
     """The mixed edges that leave one state.
 
@@ -151,7 +154,7 @@ def mix(
       kernels: per edge and convolutional candidate its kernels, in the dtype of x.
       weights: (edges, operations).
       operations: candidate names in the order of the weights.
-      plan: `branch`, `stack` or `dense`.
+      plan: `branch`, `stack` or `dense`, or the rates to choose one by.
 
     Returns:
       Per edge y = w_skip x + Σ_o w_o L_o(ReLU(x)), (B, H, W, C).
@@ -159,6 +162,11 @@ def mix(
     Raises:
       ValueError: the plan is unknown.
     """
+    if isinstance(plan, Rates):
+        pixels, channels = x.size // x.shape[-1], x.shape[-1]
+        plan = cheapest_plan(
+            operations, pixels=pixels, channels=channels, edges=len(kernels), rates=plan
+        )
     if plan not in PLANS:
         raise ValueError(f"expected a plan out of {sorted(PLANS)}, found {plan!r}")
     rows = [dict(zip(operations, row)) for row in weights.astype(x.dtype)]

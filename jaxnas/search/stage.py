@@ -19,6 +19,7 @@ from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.losses import l1
 from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.rates import run_rates
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.engine.training import note_timing
@@ -67,7 +68,7 @@ def search(run: Run, dataset: Dataset, log: RunLog, *, aim: Aim = ACCURACY) -> G
     config, clock = run.config.search, Clock()
     space = SPACES[run.config.network.space]
     history = History(space, patience=config.patience, max_skips=config.max_skips)
-    net = supernet(proxy(run.config))
+    net = supernet(proxy(run.config), rates=run_rates(run))
     loss = supernet_loss(net, run.config.acquisition, rows=config.rows)
     w_tx = make_optimizer(config.weights, config.steps)
     a_tx = make_optimizer(config.alphas, config.steps)

@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from jaxnas.ops.candidates import LAST_GAIN, Operation
 from jaxnas.ops.conv import Conv
+from jaxnas.ops.costs import Rates
 from jaxnas.ops.mixed import MixedNodes
 from jaxnas.spaces.genotype import Nested, Node
 
@@ -36,7 +37,7 @@ class MixedCell(nn.Module):
     operations: tuple[str, ...]
     nodes: int
     channels: int
-    plan: str = "stack"
+    plan: str | Rates = "stack"
     dtype: Any = None
 
     @nn.compact

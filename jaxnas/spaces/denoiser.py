@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnas.ops.conv import Conv
+from jaxnas.ops.costs import Rates
 from jaxnas.spaces.cell import DerivedCell, MixedCell
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.space import CellSpace
@@ -32,7 +33,7 @@ class Denoiser(nn.Module):
     channels: int = 32
     cells: int = 3
     nodes: int = 3
-    plan: str = "stack"
+    plan: str | Rates = "stack"
     genotype: Genotype | None = None
     dtype: Any = jnp.float32
 

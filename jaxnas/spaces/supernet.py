@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import NetworkConfig
 from jaxnas.mri.acquisition import Measurement
+from jaxnas.ops.costs import Rates, built_in_rates
 from jaxnas.spaces.denoiser import Denoiser
 from jaxnas.spaces.derive import cell_edges
 from jaxnas.spaces.genotype import Genotype
@@ -52,9 +53,15 @@ def edge_weights(alphas: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     return {name: jax.nn.softmax(table, axis=-1) for name, table in alphas.items()}
 
 
-def supernet(config: NetworkConfig) -> Supernet:
-    """The supernet of a config."""
-    return Supernet(SPACES[config.space], config.nodes, _unrolled(config, None))
+def supernet(config: NetworkConfig, *, rates: Rates | None = None) -> Supernet:
+    """The supernet of a config.
+
+    `rates` are those of the device for the plan `auto`; None: built-in ones.
+    """
+    plan = config.plan
+    if plan == "auto":
+        plan = rates or built_in_rates(jax.default_backend())
+    return Supernet(SPACES[config.space], config.nodes, _unrolled(config, None, plan))
 
 
 def derived_network(config: NetworkConfig, genotype: Genotype) -> Unrolled:
@@ -88,14 +95,16 @@ def example_genotype(config: NetworkConfig) -> Genotype:
     return SPACES[config.space].example_genotype(config.nodes)
 
 
-def _unrolled(config: NetworkConfig, genotype: Genotype | None) -> Unrolled:
+def _unrolled(
+    config: NetworkConfig, genotype: Genotype | None, plan: str | Rates = "stack"
+) -> Unrolled:
     denoiser = partial(
         Denoiser,
         SPACES[config.space],
         channels=config.channels,
         cells=config.cells,
         nodes=config.nodes,
-        plan=config.plan,
+        plan=plan,
         genotype=genotype,
         dtype=compute_dtype(config),
     )

@@ -10,7 +10,7 @@ TINY = """
 data:
   synthetic: {volumes: 5, slices: 2, size: [32, 32]}
   split: {valid_fraction: 0.2, test_fraction: 0.2}
-network: {channels: 4, cells: 1, nodes: 2, cascades: 1}
+network: {channels: 4, cells: 1, nodes: 2, cascades: 1, plan: stack}
 search: {steps: 6, check_every: 2}
 train:
   models: [dccnn, derived]
@@ -26,7 +26,7 @@ data:
   synthetic: {volumes: 14, slices: 2, size: [16, 16]}
   split: {valid_fraction: 0.2, test_fraction: 0.2}
 acquisition: {accelerations: [2, 3], center_fractions: [0.2, 0.2]}
-network: {space: csmri_b, channels: 2, cells: 1, nodes: 1, cascades: 1}
+network: {space: csmri_b, channels: 2, cells: 1, nodes: 1, cascades: 1, plan: stack}
 search:
   method: milenas
   check_every: 1

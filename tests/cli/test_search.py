@@ -1,9 +1,12 @@
 """The search from the command line: any method on any space."""
 
+import dataclasses
 import json
+import shutil
 
 import pytest
 
+from jaxnas.ops.costs import BUILT_IN
 from jaxnas.spaces.genotype import load_genotype
 from jaxnas.spaces.registry import SPACES
 
@@ -39,6 +42,27 @@ def test_any_method_on_any_space(space, method, more, tiny, tmp_path, call):
     for record in alphas["history"]:
         assert len(record["weights"]["normal"]) == len(edges)
         assert record["valid_loss"] > 0
+
+
+def test_the_plan_is_chosen_by_the_rates_of_the_run(tiny, tmp_path, call, monkeypatch):
+    """A run whose record makes everything but one plan slow computes what that plan computes."""
+    settings = ["--quiet", *sets("network.space=csmri_a", "search.steps=2", *SMALL)]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cache, found = tmp_path / "cache" / "jaxnas", {}
+    for plan, taps in (("stack", 1e12), ("dense", 1e3)):
+        rates = dataclasses.replace(BUILT_IN["cpu"], taps=((8, taps),))
+        monkeypatch.setattr("jaxnas.engine.rates.measure_rates", lambda rates=rates: rates)
+        for run in ("auto", plan):
+            folder = tmp_path / f"{run}-{plan}"
+            result = call(
+                "search", tiny, "--workdir", folder, *settings, "--set", f"network.plan={run}"
+            )
+            assert result.code == 0, result.err
+            found[run] = (folder / "log.jsonl").read_text(), (folder / "alphas.json").read_text()
+            assert (folder / "rates.json").exists() == (run == "auto")
+        assert found["auto"] == found[plan]
+        shutil.rmtree(cache)
+    assert found["stack"] != found["dense"]
 
 
 def test_a_searched_genotype_goes_through_all_stages(tiny, tmp_path, call):
