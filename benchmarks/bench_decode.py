@@ -1,27 +1,29 @@
 """How long decoding takes on the paper's grid: ten layers, four scales, a pool of ten paths.
 
-python -m benchmarks.bench_decode
+There is no peer; constrained decoding is timed with a measurement that costs nothing.
 """
 
 import statistics
-import sys
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
-from jaxnas.search.constrained import constrained
-from jaxnas.search.decode import best_paths, exhaustive
-from jaxnas.search.genetic import genetic
-from jaxnas.search.path_latency import serial_latency
-from jaxnas.spaces.grid import Grid
+from benchmarks.cases import Case
+from benchmarks.rows import Row
 
 REPEATS = 9
-LIMITS_S = {"k-best": 0.1, "genetic": 1.0}
 
 
 def programs(seed: int) -> dict[str, Callable[[], object]]:
     """The decoders on random betas and random latencies of cells."""
+    from jaxnas.search.constrained import constrained
+    from jaxnas.search.decode import best_paths, exhaustive
+    from jaxnas.search.genetic import genetic
+    from jaxnas.search.path_latency import serial_latency
+    from jaxnas.spaces.grid import Grid
+
     rng, grid = np.random.default_rng(seed), Grid()
     logits = np.where(grid.mask, rng.normal(size=grid.mask.shape), -np.inf)
     alive = grid.mask.any(-1, keepdims=True)
@@ -42,17 +44,14 @@ def programs(seed: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def main() -> None:
-    """Prints the median of every decoder; exit code 1 where a limit is broken."""
-    broken = []
+ROWS = tuple(f"decode/{name}" for name in ("k-best", "genetic", "exhaustive", "constrained"))
+
+
+def measure(folder: Path) -> Iterator[Row]:
+    """Milliseconds of every decoder."""
     for name, run in programs(0).items():
         seconds = statistics.median(timeit.repeat(run, number=1, repeat=REPEATS))
-        limit = LIMITS_S.get(name)
-        print(f"{name:12s} {seconds * 1e3:9.3f} ms" + (f"  (limit {limit:g} s)" if limit else ""))
-        if limit is not None and seconds > limit:
-            broken.append(name)
-    sys.exit(f"over the limit: {', '.join(broken)}" if broken else 0)
+        yield Row(f"decode/{name}", "ms", 1e3 * seconds, note="host only, no peer")
 
 
-if __name__ == "__main__":
-    main()
+CASES = (Case(ROWS, measure),)

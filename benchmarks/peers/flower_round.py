@@ -2,12 +2,9 @@
 
 So what it measures beside the others is the framework: actors of ray, messages, the average in
 NumPy. Every actor keeps its compiled step from round to round, and starting ray is not timed.
-
-    python -m benchmarks.peers.flower_fed_round problem.npz
 """
 
 import functools
-import json
 import logging
 import os
 import queue
@@ -16,26 +13,31 @@ import threading
 
 import numpy as np
 
-from benchmarks.bench_fed_round import Rounds, initial_model, make_program, round_gap
-from benchmarks.timing import serve
+from benchmarks.bench_round import (
+    Rounds,
+    initial_model,
+    make_local,
+    make_program,
+    model_change,
+    read_setting,
+)
+from benchmarks.suite import SUITE, processors
+from benchmarks.timing import Prepared, peak_memory, serve
 
 
 @functools.lru_cache(maxsize=1)
 def local_training(path: str):
     """Returns fit(arrays, client) → arrays, compiled once in every actor."""
     import jax
-    import jax.numpy as jnp
 
     problem = dict(np.load(path))
-    setting = json.loads(str(problem["setting"]))
-    program, data = make_program(setting), Rounds(problem, setting)
-    structure = jax.tree.structure(initial_model(problem, setting))
-    begin = jax.jit(lambda model: program.begin(model, None, jax.random.key(0), jnp.int32(0)))
-    step = jax.jit(lambda state, batch: program.step(state, batch, {})[0], donate_argnums=0)
+    setting = read_setting(problem)
+    program, data, (begin, step) = make_program(setting), Rounds(problem), make_local(setting)
+    structure = jax.tree.structure(initial_model(problem))
 
     def fit(arrays, client):
         state = begin(jax.tree.unflatten(structure, arrays))
-        for number in range(setting["steps"]):
+        for number in range(setting.steps):
             state = step(state, data.batch(client, number))
         return [np.asarray(leaf) for leaf in jax.tree.leaves(program.model(state))]
 
@@ -57,7 +59,7 @@ def simulate(path: str, rounds: "Turns", arrays: list[np.ndarray], clients: int)
 
         def fit(self, parameters, config):
             # By its name: an actor keeps what a module holds, not what comes with a message.
-            from benchmarks.peers.flower_fed_round import local_training
+            from benchmarks.peers.flower_round import local_training
 
             return local_training(path)(parameters, self.number), 1, {}
 
@@ -89,7 +91,9 @@ def simulate(path: str, rounds: "Turns", arrays: list[np.ndarray], clients: int)
         ServerApp(server_fn=server_fn),
         ClientApp(client_fn=client_fn),
         num_supernodes=clients,
-        backend_config={"client_resources": {"num_cpus": len(os.sched_getaffinity(0))}},
+        backend_config={
+            "client_resources": {"num_cpus": processors(), "num_gpus": float(SUITE == "gpu")}
+        },
     )
 
 
@@ -118,28 +122,28 @@ def main() -> None:
     """The simulation holds the main thread; the benchmark is answered by another."""
     import flwr
     import jax
-    from flax.traverse_util import flatten_dict
 
     logging.getLogger("flwr").setLevel(logging.ERROR)
-    path = sys.argv[1]
+    path = sys.argv[2]
     problem = dict(np.load(path))
-    setting = json.loads(str(problem["setting"]))
-    leaves, structure = jax.tree.flatten(initial_model(problem, setting))
-    rounds = Turns()
+    leaves, structure = jax.tree.flatten(initial_model(problem))
+    rounds, first = Turns(), {}
 
-    def prepare():
-        after = jax.tree.unflatten(structure, rounds.run())
-        named = flatten_dict({"params": after["params"]}, sep="/")
-        if "alphas" in after:
-            named["alphas"] = after["alphas"]
-        return rounds.run, {"gap": round_gap(problem, named), "version": flwr.__version__}
+    def prepare(name, problem):
+        def run():
+            after = rounds.run()
+            if not first:
+                first.update(model_change(problem, jax.tree.unflatten(structure, after)))
+
+        return Prepared(run, lambda: first, {"version": f"flwr {flwr.__version__}"}, peak_memory)
 
     def answer():
         serve(prepare)
         os._exit(0)  # the simulation would wait for its next round
 
     threading.Thread(target=answer, daemon=True).start()
-    simulate(path, rounds, [np.asarray(leaf) for leaf in leaves], setting["clients"])
+    clients = read_setting(problem).clients
+    simulate(path, rounds, [np.asarray(leaf) for leaf in leaves], clients)
 
 
 if __name__ == "__main__":
