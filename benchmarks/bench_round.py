@@ -189,7 +189,8 @@ def federated(problem: dict[str, np.ndarray], backend: str):
     """A round of `jaxnas.fed`; optimisers start afresh in every round."""
     import jax
 
-    from jaxnas.core.schema import FedAvg, FederatedConfig
+    from jaxnas.core.federated_schema import FedAvg
+    from jaxnas.core.schema import FederatedConfig
     from jaxnas.fed.rounds import Federation
     from jaxnas.fed.strategies import build_strategy
 
