@@ -140,7 +140,7 @@ def make_network(setting: dict):
     return build_segmentation_network("derived", channels=setting["channels"], genotype=genotype)
 
 
-def make_inference_problem(path: Path) -> None:
+def make_inference_problem(path: Path, *, channels: int = 32, size: int = 160) -> None:
     """Writes the variables of a network and a stack of slices."""
     import jax
     import jax.numpy as jnp
@@ -148,9 +148,9 @@ def make_inference_problem(path: Path) -> None:
     from benchmarks.ours import draw_weights
     from jaxnas.spaces.paths import union_cells
 
-    setting = {"channels": 32, "size": 160}
+    setting = {"channels": channels}
     net, rng = make_network(setting), np.random.default_rng(1)
-    stack = rng.normal(size=(SLICES, setting["size"], setting["size"])).astype(np.float32)
+    stack = rng.normal(size=(SLICES, size, size)).astype(np.float32)
     x = jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)
     init = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), x)
     setting |= {"picks": dict(net.genotype.cells), "cells": union_cells(net.genotype.paths)}

@@ -37,8 +37,11 @@ def _faster(times: float) -> Target:
 
 
 BOTH = {
+    "candidates/8": Target("ratio", 1.2),
+    "candidates/16": Target("ratio", 1.2),
     "decode/k-best": Target("ours", 100),
     "decode/genetic": Target("ours", 1000),
+    "pipeline/wait": Target("ours", 0.05),
     "rtdnas/inference": _faster(1.0),
 }
 TARGETS: dict[str, dict[str, Target]] = {
@@ -55,6 +58,8 @@ TARGETS: dict[str, dict[str, Target]] = {
         "rtdnas/supernet": _faster(1.2),
         "rtdnas/compile": Target("ours", 180),
         "memory/rtdnas": Target("ours", 6 * 1024),
+        "cold/quickstart": Target("ours", 20),
+        "cold/quickstart_warm": Target("ours", 8),
     },
     "gpu": BOTH
     | {
