@@ -62,6 +62,7 @@ class Decoder(StrEnum):
     ga = "ga"
     exhaustive = "exhaustive"
     constrained = "constrained"
+    random = "random"
 
 
 class Layout(StrEnum):
@@ -249,16 +250,17 @@ def profile(
 def decode(
     run: RunDirectory,
     method: Annotated[Decoder, typer.Option(help="How paths are chosen.")],
-    paths: Annotated[list[int], typer.Option(help="How many paths; repeatable.")] = [],  # noqa: B006
+    paths: Annotated[list[int], typer.Option(min=1, help="How many paths; repeatable.")] = [],  # noqa: B006
     budgets: Annotated[
         list[float], typer.Option("--budget", help="Of constrained: ms; repeatable.")
     ] = [],  # noqa: B006
+    draws: Annotated[int | None, typer.Option(min=1, help="Of random: how many networks.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the genotypes.")] = None,
 ):
     """Networks out of a finished search, each measured on this device."""
     from jaxnas.cli import decode as command
 
-    command.decode(run, method=method.value, paths=paths, budgets=budgets, out=out)
+    command.decode(run, method=method.value, paths=paths, budgets=budgets, draws=draws, out=out)
 
 
 @data_app.command("make")

@@ -8,20 +8,28 @@ from jaxnas.cli.segmentation import load_deployment
 from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import DecodeConfig
 from jaxnas.engine.rundir import open_run
-from jaxnas.search.derive_networks import GENOTYPES
 from jaxnas.search.derive_networks import decode as decode_networks
 from jaxnas.search.two_level import searched_weights
 from jaxnas.spaces.genotype import save_genotype
 
 
 def decode(
-    run_dir: Path, *, method: str, paths: Sequence[int], budgets: Sequence[float], out: Path | None
+    run_dir: Path,
+    *,
+    method: str,
+    paths: Sequence[int],
+    budgets: Sequence[float],
+    draws: int | None,
+    out: Path | None,
 ) -> None:
     """Decodes, measures and prints networks; writes their genotypes to `out`, by default the
-    folder of genotypes of the run."""
+    folder `decoded` of the run."""
     run = open_run(run_dir, quiet=True)
     if run.config.task != "segmentation":
         raise UserError(f"{run.path}: is a run of task {run.config.task}, which has no paths")
+    for budget in budgets:
+        if not budget > 0:
+            raise UserError(f"--budget: expected milliseconds above 0, found {budget:g}")
     asked = run.config.decode
     chosen = DecodeConfig(
         methods=(method,),
@@ -30,10 +38,12 @@ def decode(
         pool=max([asked.pool, *paths]),
         population=asked.population,
         generations=asked.generations,
+        draws=draws or asked.draws,
     )
     deployment = load_deployment(run)
     fitted = load_calibration(run, deployment)
-    weights, folder = searched_weights(run), out or run.path / GENOTYPES
+    # Not the folder of the derive stage: its genotypes belong to networks that are trained.
+    weights, folder = searched_weights(run), out or run.path / "decoded"
     for network in decode_networks(chosen, deployment, weights, fitted, run.config.seed):
         path = save_genotype(folder / f"{network.name}.json", network.genotype)
         print(

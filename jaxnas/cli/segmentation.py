@@ -42,6 +42,10 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Datasets:
         operation_times(given_table(config.latency), config, where=config.latency.table)
     if config.genotype is not None:
         two_level_space(config).check(load_genotype(config.genotype), where=config.genotype)
+    if "derive" in stages:
+        from jaxnas.search.derive_networks import check_paths_exist
+
+        check_paths_exist(config.decode, two_level_space(config).grid)
     if "train" in stages and "search" not in stages:
         networks(run, fresh=fresh)
     folds = config.train.folds or (None,)

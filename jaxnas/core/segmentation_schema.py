@@ -148,25 +148,30 @@ class TwoLevelSearchConfig(Section):
     )
 
 
-class DecodeConfig(Section):
-    """How networks are made of paths: every method at every number of `paths`, and `constrained`
-    at every budget. The pool are the best paths, of which the genetic algorithm and the exhaustive
-    search choose the fastest set."""
+Decoder = Literal["dijkstra", "ga", "exhaustive", "constrained", "random"]
 
-    methods: tuple[Literal["dijkstra", "ga", "exhaustive", "constrained"], ...] = (
+
+class DecodeConfig(Section):
+    """How networks are made of paths: every method at every number of `paths`, `constrained` at
+    every budget, and `random`, which ignores the search, `draws` times over the numbers of paths.
+    The pool are the best paths, of which the genetic algorithm and the exhaustive search choose the
+    fastest set."""
+
+    methods: Annotated[tuple[Decoder, ...], Field(min_length=1)] = (
         "dijkstra",
         "ga",
         "constrained",
     )
-    paths: tuple[Positive, ...] = (3, 5, 7)
+    paths: Annotated[tuple[Positive, ...], Field(min_length=1)] = (3, 5, 7)
     budgets_ms: tuple[Milliseconds, ...] = ()
     pool: Positive = 10
     population: Annotated[int, Field(ge=2)] = 20
     generations: Positive = 100
+    draws: Positive = 8
 
     @model_validator(mode="after")
     def _paths_in_the_pool(self):
-        if self.paths and max(self.paths) > self.pool:
+        if max(self.paths) > self.pool:
             raise ValueError(f"paths {max(self.paths)} is more than the pool of {self.pool} has")
         return self
 

@@ -21,6 +21,10 @@ from jaxnas.report.tables import (
 Row = dict[str, Any]
 HEADS = {"rv": "RV", "myo": "MYO", "lv": "LV", "mean": "Average"}
 LIMITS = {"latency_ms": 50.0, "throughput_fps": 22.0}
+COSTS = [
+    Column("Params", lambda row: row.get("params"), short_number, min),
+    Column("MACs", lambda row: row.get("macs"), short_number, min),
+]
 SCOPES = {
     "model": "network alone",
     "transfer": "with the copies from and to the host",
@@ -70,12 +74,14 @@ def is_searched(row: Row) -> bool:
 
 
 def network_name(row: Row) -> str:
-    """A reader's name: `Genetic (Nₗ = 5)`, `Constrained (≤ 30 ms)`, `MS-NAS`."""
+    """For readers: `Genetic (Nₗ = 5)`, `Constrained (≤ 30 ms)`, `Random 2 (Nₗ = 3)`, `MS-NAS`."""
+    paths = f" (Nₗ = {row['paths']})" if row.get("paths") else ""
+    if is_random(row):
+        return row["model"].replace("_", " ").capitalize() + paths
     if not is_searched(row):
         return row_name(row)
     if row.get("budget_ms"):
         return f"{DECODERS[row['decoder']]} (≤ {row['budget_ms']:g} ms)"
-    paths = f" (Nₗ = {row['paths']})" if row.get("paths") else ""
     return DECODERS[row["decoder"]] + paths
 
 
@@ -103,13 +109,16 @@ def network_table(metrics: dict[str, Any]) -> Table:
         if not is_random(row) and not (is_searched(row) and row["decoder"] in hidden)
     ]
     rows.sort(key=is_searched)
-    costs = [
-        Column("Params", lambda row: row.get("params"), short_number, min),
-        Column("MACs", lambda row: row.get("macs"), short_number, min),
-    ]
     counts = {row.get("n") for row in rows}
     count = f", n = {counts.pop()} volumes" if len(counts) == 1 and None not in counts else ""
-    return _table(f"Networks{count} (mean ± std)", rows, limits_of(metrics), costs=costs)
+    return _table(f"Networks{count} (mean ± std)", rows, limits_of(metrics), costs=COSTS)
+
+
+def random_table(metrics: dict[str, Any]) -> Table | None:
+    """What chance finds: the networks drawn at random, best Dice first; None without any."""
+    rows = sorted(filter(is_random, metrics["rows"]), key=lambda row: -(dice_of(row) or 0.0))
+    title = "Random cells with random paths, best first"
+    return _table(title, rows, limits_of(metrics), costs=COSTS) if rows else None
 
 
 def distance_table(metrics: dict[str, Any]) -> Table:
@@ -181,6 +190,9 @@ def summarise_segmentation(metrics: dict[str, Any]) -> list[str]:
             lines.append(f"No {what} keeps {bounds}; the best one, {_facts(_best(found))}.")
         else:
             lines.append(f"The best {what}, {_facts(_best(found))}.")
+    drawn = [r for r in metrics["rows"] if is_random(r) and dice_of(r) is not None]
+    if drawn:
+        lines.append(f"The best of {len(drawn)} random networks, {_facts(_best(drawn))}.")
     return lines
 
 

@@ -108,11 +108,13 @@ def _segmentation_texts(run: RunFiles) -> dict[str, str]:
         texts["summary"] = _list(map(escape, lines))
         shown = [segmentation.decoder_table(run.metrics), segmentation.network_table(run.metrics)]
         hidden = [segmentation.distance_table(run.metrics)]
+        drawn = segmentation.random_table(run.metrics)
         texts["results"] = "\n".join(
             [
                 _limits_note(run.metrics),
                 _tables(table for table in shown if table),
                 _folded("Hausdorff distances, empty classes, ejection fractions", hidden),
+                _folded("Random architectures", [drawn] if drawn else []),
             ]
         )
         if timed := segmentation.latency_tables(run.metrics):

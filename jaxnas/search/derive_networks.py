@@ -20,11 +20,12 @@ from jaxnas.search.decode import Decoded, best_paths, dijkstra, exhaustive
 from jaxnas.search.deployed import Deployment
 from jaxnas.search.genetic import Evolution, genetic
 from jaxnas.spaces.genotype import Genotype, load_genotype, save_genotype
+from jaxnas.spaces.grid import Grid
 from jaxnas.spaces.paths import Path
 
 NETWORKS = "networks.json"
 GENOTYPES = "genotypes"
-CONSTRAINED = "constrained"
+CONSTRAINED, RANDOM = "constrained", "random"
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,12 @@ def derive_networks(
 ) -> None:
     """Decodes all networks of the config and writes genotypes/NAME.json and networks.json.
 
-    genotype.json is that of the last: of the largest budget, or of most paths. UserError where a
-    decoder finds none.
+    genotype.json is that of the last searched: of the largest budget, or of most paths. UserError
+    where a decoder finds none. Once all are written they stay: measured anew, others could come out
+    than those that are being trained.
     """
+    if (run.path / NETWORKS).exists():
+        return
     found = []
     for network in decode(run.config.decode, deployment, weights, calibration, run.config.seed):
         found.append(network)
@@ -70,8 +74,18 @@ def derive_networks(
             f"{network.name}: {len(network.genotype.paths)} paths, predicted "
             f"{network.predicted_ms:.2f} ms, measured {network.measured_ms:.2f} ms"
         )
+    searched = [network for network in found if network.decoder != RANDOM]
+    save_genotype(run.genotype_path, (searched or found)[-1].genotype)
     write_json(run.path / NETWORKS, {network.name: network.facts() for network in found})
-    save_genotype(run.genotype_path, found[-1].genotype)
+
+
+def check_paths_exist(config: DecodeConfig, grid: Grid) -> None:
+    """Raises UserError where a network shall have more paths than the grid."""
+    if max(config.paths) > grid.paths:
+        raise UserError(
+            f"decode.paths: a network of {max(config.paths)} paths was asked for; a grid of "
+            f"{grid.layers} layers and {grid.scales} scales has {grid.paths}, ask for fewer"
+        )
 
 
 def decode(
@@ -81,7 +95,11 @@ def decode(
     calibration: Calibration,
     seed: int,
 ) -> Iterator[DerivedNetwork]:
-    """The networks of every decoder, measured, in the order of the config."""
+    """The networks of every decoder, measured, in the order of the config.
+
+    UserError where the grid has too few paths, or no network keeps a budget.
+    """
+    check_paths_exist(config, deployment.space.grid)
     space, betas = deployment.space, np.asarray(weights["betas"])
     cells = space.derive(weights)
     pool = best_paths(betas, space.grid, count=config.pool)
@@ -110,10 +128,29 @@ def decode(
                     budget,
                 )
             continue
+        if decoder == RANDOM:
+            yield from draw_networks(config, deployment, calibration, seed)
+            continue
         for count in config.paths:
             paths = DECODERS[decoder](config, pool, count, predict, seed).paths
             name = f"derived_{decoder}_{count}"
             yield DerivedNetwork(name, decoder, genotype(paths), predict(paths), measure(paths))
+
+
+def draw_networks(
+    config: DecodeConfig, deployment: Deployment, calibration: Calibration, seed: int
+) -> Iterator[DerivedNetwork]:
+    """Networks of random cells and random paths, measured: what chance finds without a search.
+
+    Number n is a function of `seed` and n alone; the numbers of paths take turns.
+    """
+    for number in range(config.draws):
+        count = config.paths[number % len(config.paths)]
+        rng = np.random.default_rng((seed, number))
+        genotype = deployment.space.random_genotype(rng, paths=count)
+        predicted = float(calibration.predict(deployment.predict(genotype)))
+        measured = deployment.measure(genotype).p50
+        yield DerivedNetwork(f"random_{number + 1}", RANDOM, genotype, predicted, measured)
 
 
 def _genetic(config: DecodeConfig, pool, count, predict, seed) -> Decoded:

@@ -21,14 +21,15 @@ data:
 network: {layers: 2, scales: 2, channels: 4, operations: [skip_connect, conv_3x3], unet_channels: 4}
 latency: {stack: 2, calibration: 3, budget_ms: 1000}
 search: {steps: 4, batch: 2, channels: 4, warmup: 1, check_every: 2}
-decode: {methods: [dijkstra, ga, constrained], paths: [1, 2], pool: 2, generations: 3}
+decode:
+  {methods: [dijkstra, ga, constrained, random], paths: [1, 2], pool: 2, generations: 3, draws: 1}
 train: {models: [decoded, unet2d], steps: 4, batch: 2, statistics: 2}
 evaluate: {calls: 3, seconds: 0}
 log_every: 2
 checkpoint_every: 2
 """
 NETWORKS = [f"derived_{d}_{n}" for d in ("dijkstra", "ga") for n in (1, 2)]
-NETWORKS += ["derived_constrained_1000ms"]
+NETWORKS += ["derived_constrained_1000ms", "random_1"]
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,14 @@ def test_decode_and_profile(finished, tiny, call, tmp_path):
     assert len(written["paths"]) == 2 and "derived_exhaustive_2" in result.out
     result = call("decode", finished, "--method", "constrained", "--budget", 1e-6)
     assert result.code == 2 and "no network fits" in result.err and "fastest" in result.err
+    result = call("decode", finished, "--method", "random", "--draws", 2, "--paths", 2)
+    assert result.code == 0, result.err
+    assert {path.name for path in (finished / "decoded").iterdir()} == {
+        "random_1.json",
+        "random_2.json",
+    }
+    result = call("decode", finished, "--method", "constrained", "--budget", 0)
+    assert result.code == 2 and "--budget: expected milliseconds above 0" in result.err
     own = load_table(finished / "latency_table.json")
     result = call("profile", tiny, "--out", tmp_path / "table.json")
     assert result.code == 0, result.err
@@ -128,6 +137,7 @@ def test_tables_that_do_not_fit(finished, tiny, call, tmp_path):
         ("train.folds=[0]", "train.folds"),
         ("data.size=[30, 32]", "divisible by 4"),
         ("decode.paths=[3]", "more than the pool"),
+        ("decode={paths: [3]}", "a grid of 2 layers and 2 scales has 2"),
         ("network.operations=[conv_3x3]", "operations"),
         ("stages=[train]", "no network is derived yet"),
         ("task=reconstruct", "expected reconstruction or segmentation"),

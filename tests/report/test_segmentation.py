@@ -83,9 +83,23 @@ def test_what_was_not_measured_is_a_dash_and_never_valid(metrics):
     assert segmentation.latency_tables(metrics) == []
     distances = cells(segmentation.distance_table(metrics), "MS-NAS")
     assert distances["RV r"].text == "–" and distances["LV bias"].text == "-1.2"
-    (searched, baseline) = segmentation.summarise_segmentation(metrics)
+    searched, baseline, _ = segmentation.summarise_segmentation(metrics)
     assert searched.startswith("The best searched network, Constrained") and "ms," not in searched
     assert baseline.startswith("The best baseline, MS-NAS, reaches a mean Dice of 0.933")
+
+
+def test_random_networks_have_a_table_of_their_own(metrics):
+    table = segmentation.random_table(metrics)
+    drawn = [row for row in metrics["rows"] if row["decoder"] == "random"]
+    best = max(drawn, key=segmentation.dice_of)
+    assert len(table.rows) == len(drawn) == 3
+    number = best["model"].removeprefix("random_")
+    assert table.rows[0][0].text == f"Random {number} (Nₗ = 5)"
+    assert segmentation.summarise_segmentation(metrics)[-1].startswith(
+        f"The best of 3 random networks, Random {number} (Nₗ = 5), reaches a mean Dice of"
+    )
+    rows = [row for row in metrics["rows"] if row not in drawn]
+    assert segmentation.random_table({"rows": rows}) is None
 
 
 def test_every_scope_has_its_table(metrics):
