@@ -7,11 +7,16 @@ from flax import linen as nn
 from rich.console import Console
 from rich.table import Table
 
-from jaxnas.cli.segmentation import DECODED, check_models
 from jaxnas.core.segmentation_schema import SegmentationConfig
-from jaxnas.models.segmentation import DERIVED, build_segmentation_network, segmentation_cost
+from jaxnas.models.segmentation import (
+    DERIVED,
+    SEGMENTATION_MODELS,
+    build_segmentation_network,
+    segmentation_cost,
+)
 from jaxnas.search.deployed import derived_network
 from jaxnas.search.profile import two_level_space
+from jaxnas.search.segmentation_networks import check_models
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
 from jaxnas.spaces.paths import union_cells
 from jaxnas.spaces.rtdnas import TwoLevelSpace
@@ -55,11 +60,15 @@ def show(config: SegmentationConfig, given: Path | None, target: Path, *, as_jso
 
 
 def _networks(config: SegmentationConfig, genotype: Genotype) -> dict[str, nn.Module]:
-    """The derived network, and the hand-made ones that the config names."""
-    named = [name for name in config.train.models if name not in (DECODED, DERIVED)]
-    return {DERIVED: derived_network(config, genotype)} | {
+    """The derived network, and all others that the config names but those still to be found."""
+    found, space = {DERIVED: genotype}, two_level_space(config)
+    for name, file in config.genotypes:
+        if name in config.train.models:
+            found[name] = space.check(load_genotype(file), where=file)
+    return {name: derived_network(config, g) for name, g in found.items()} | {
         name: build_segmentation_network(name, channels=config.network.unet_channels)
-        for name in named
+        for name in config.train.models
+        if name in SEGMENTATION_MODELS
     }
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from jaxnas.cli.segmentation import networks
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_json
 from jaxnas.data.files import NIFTI, find_files
@@ -17,6 +16,7 @@ from jaxnas.engine.realtime import stream_summary
 from jaxnas.engine.rundir import Run, open_run
 from jaxnas.engine.segment import Predictor
 from jaxnas.engine.segmentation_training import Training, trained_variables
+from jaxnas.search.segmentation_networks import networks
 
 LATENCY = "latency.json"
 

@@ -1,14 +1,15 @@
 """What a config of a segmentation run may say (`task: segmentation`)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from jaxnas.core.latency_schema import LatencyBudget, Objective
 from jaxnas.core.schema import OptimConfig
 from jaxnas.core.sections import (
     STAGES,
     Milliseconds,
+    Name,
     Positive,
     Section,
     Size,
@@ -148,6 +149,16 @@ class TwoLevelSearchConfig(Section):
     )
 
 
+def _pairs(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
+# A mapping in the file; pairs here, because a section is immutable and hashable.
+NamedFiles = Annotated[
+    tuple[tuple[Name, str], ...],
+    BeforeValidator(_pairs),
+    PlainSerializer(dict, return_type=dict[str, str]),
+]
 Decoder = Literal["dijkstra", "ga", "exhaustive", "constrained", "random"]
 
 
@@ -155,8 +166,9 @@ class DecodeConfig(Section):
     """How networks are made of paths: every method at every number of `paths`, `constrained` at
     every budget, and `random`, which ignores the search, `draws` times over the numbers of paths.
     The pool are the best paths, of which the genetic algorithm and the exhaustive search choose the
-    fastest set."""
+    fastest set. Where a single network is made `name` can say what it is called."""
 
+    name: Name | None = None
     methods: Annotated[tuple[Decoder, ...], Field(min_length=1)] = (
         "dijkstra",
         "ga",
@@ -175,6 +187,17 @@ class DecodeConfig(Section):
             raise ValueError(f"paths {max(self.paths)} is more than the pool of {self.pool} has")
         return self
 
+    @model_validator(mode="after")
+    def _one_network_of_a_name(self):
+        counts = {"constrained": len(self.budgets_ms) or 1, "random": self.draws}
+        made = sum(counts.get(method, len(self.paths)) for method in self.methods)
+        if self.name is not None and made > 1:
+            raise ValueError(
+                f"name {self.name!r} is for a single network, but {made} are made; ask for one "
+                f"method at one number of paths, or leave name out"
+            )
+        return self
+
 
 class AugmentConfig(Section):
     """Random changes of a training slice, uniform within ± the value; no flips, because a heart is
@@ -191,7 +214,8 @@ class AugmentConfig(Section):
 
 class SegmentationTrainConfig(Section):
     """The networks to train, all with the same budget and data order; `decoded` stands for every
-    network of `decode`. With `folds` each is trained once per fold and scored on all of them."""
+    network of `decode`, `derived` for the one of `genotype`, and those of `genotypes` go by their
+    names. With `folds` each is trained once per fold and scored on all of them."""
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("decoded",)
     steps: Positive = 1000
@@ -214,13 +238,14 @@ class SegmentationEvaluateConfig(Section):
 
 
 class SegmentationConfig(Section):
-    """One segmentation experiment."""
+    """One segmentation experiment; `genotypes` names files with networks found elsewhere."""
 
     task: Literal["segmentation"]
     name: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
     genotype: str | None = None
+    genotypes: NamedFiles = ()
     data: LabeledDataConfig = LabeledDataConfig()
     network: TwoLevelConfig = TwoLevelConfig()
     latency: LatencyConfig = LatencyConfig()

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from jaxnas.engine.acquire import fixed_example
 from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
+from jaxnas.engine.genotypes import settle_genotype
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.losses import reconstruction_loss
@@ -29,7 +31,7 @@ from jaxnas.engine.state import TrainState, init_train_state, make_train_step
 from jaxnas.metrics.image import psnr
 from jaxnas.models.networks import DERIVED, build_network, check_names, init_variables
 from jaxnas.mri.complexes import magnitude
-from jaxnas.spaces.genotype import Genotype, load_genotype, save_genotype
+from jaxnas.spaces.genotype import Genotype, save_genotype
 from jaxnas.spaces.supernet import fit_genotype
 
 TIMINGS = "timings.json"
@@ -69,21 +71,12 @@ def find_genotype(run: Run, *, fresh: bool = False) -> Genotype:
 
     UserError if there is neither, if it does not fit, or if the two differ.
     """
-    given = run.config.genotype
-    own = run.genotype_path if run.genotype_path.exists() and not fresh else None
-    source = own or given
-    if source is None:
-        raise UserError(
-            f"{run.path}: no genotype yet; search first (jaxnas search CONFIG) or give "
-            f"--genotype FILE"
-        )
-    genotype = fit_genotype(run.config.network, load_genotype(source), where=str(source))
-    if given is not None and load_genotype(given) != genotype:
-        raise UserError(
-            f"{given}: differs from the genotype already in {own}; use --fresh, or another "
-            f"--workdir"
-        )
-    return genotype
+    return settle_genotype(
+        run.genotype_path,
+        run.config.genotype,
+        check=partial(fit_genotype, run.config.network),
+        fresh=fresh,
+    )
 
 
 def training_steps(run: Run, slices: int) -> int:

@@ -7,7 +7,7 @@ of how many paths it consists; `decoder` "random" marks networks that only show 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jaxnas.report.names import DECODERS, MODELS, RANDOM, row_name
+from jaxnas.report.names import DECODERS, RANDOM, row_name
 from jaxnas.report.tables import (
     NOT_MEASURED,
     Column,
@@ -69,8 +69,8 @@ def is_random(row: Row) -> bool:
 
 
 def is_searched(row: Row) -> bool:
-    """Whether a row is a network that this run decoded, rather than a baseline."""
-    return row.get("decoder") in DECODERS and row["model"] not in MODELS.keys() - {"derived"}
+    """Whether a row is a network that this run decoded, rather than a baseline or a named one."""
+    return row.get("decoder") in DECODERS and row["model"].startswith("derived")
 
 
 def network_name(row: Row) -> str:

@@ -26,6 +26,7 @@ from jaxnas.spaces.paths import Path
 NETWORKS = "networks.json"
 GENOTYPES = "genotypes"
 CONSTRAINED, RANDOM = "constrained", "random"
+PREFIXES = ("derived_", "random_")  # of the names of decoded networks
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def decode(
                 fit = constrained(pool, betas, budget, predict, measure).chosen
                 # Not measured once more: what is reported is what was held to the budget.
                 yield DerivedNetwork(
-                    f"derived_{decoder}_{budget:g}ms",
+                    config.name or f"derived_{decoder}_{budget:g}ms",
                     decoder,
                     genotype(fit.paths),
                     predict(fit.paths),
@@ -133,7 +134,7 @@ def decode(
             continue
         for count in config.paths:
             paths = DECODERS[decoder](config, pool, count, predict, seed).paths
-            name = f"derived_{decoder}_{count}"
+            name = config.name or f"derived_{decoder}_{count}"
             yield DerivedNetwork(name, decoder, genotype(paths), predict(paths), measure(paths))
 
 
@@ -150,7 +151,8 @@ def draw_networks(
         genotype = deployment.space.random_genotype(rng, paths=count)
         predicted = float(calibration.predict(deployment.predict(genotype)))
         measured = deployment.measure(genotype).p50
-        yield DerivedNetwork(f"random_{number + 1}", RANDOM, genotype, predicted, measured)
+        name = config.name or f"random_{number + 1}"
+        yield DerivedNetwork(name, RANDOM, genotype, predicted, measured)
 
 
 def _genetic(config: DecodeConfig, pool, count, predict, seed) -> Decoded:

@@ -14,6 +14,7 @@ from jaxnas.engine.segmentation_timing import budgeted, time_predictor
 from jaxnas.engine.segmentation_training import Training, trained_variables
 from jaxnas.models.segmentation import segmentation_cost
 from jaxnas.search.derive_networks import NETWORKS, derived_facts
+from jaxnas.spaces.rtdnas_network import RtdnasNet
 
 
 def evaluate_networks(
@@ -47,6 +48,7 @@ def evaluate_networks(
         )
         cost = segmentation_cost(net, config.data.size)
         facts[name] = {
+            **_paths(net),
             **derived.get(name, {}),
             "params": cost.params,
             "macs": cost.cost.macs,
@@ -67,3 +69,8 @@ def evaluate_networks(
         budget_ms=config.latency.budget_ms,
         min_fps=config.latency.min_fps,
     )
+
+
+def _paths(net: nn.Module) -> dict[str, int]:
+    """How many paths a network of the two-level space has."""
+    return {"paths": len(net.genotype.paths)} if isinstance(net, RtdnasNet) else {}

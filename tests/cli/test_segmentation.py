@@ -138,6 +138,8 @@ def test_tables_that_do_not_fit(finished, tiny, call, tmp_path):
         ("data.size=[30, 32]", "divisible by 4"),
         ("decode.paths=[3]", "more than the pool"),
         ("decode={paths: [3]}", "a grid of 2 layers and 2 scales has 2"),
+        ("decode.name=ms_nas", "name 'ms_nas' is for a single network, but 6 are made"),
+        ("decode={name: unet2d, methods: [ga], paths: [1]}", "decode.name: 'unet2d' is what"),
         ("network.operations=[conv_3x3]", "operations"),
         ("stages=[train]", "no network is derived yet"),
         ("task=reconstruct", "expected reconstruction or segmentation"),
@@ -147,6 +149,65 @@ def test_bad_settings(tiny, call, tmp_path, setting, message):
     result = call("run", tiny, "--set", setting, "--workdir", tmp_path / "run")
     assert result.code == 2 and message in result.err, result.err
     assert not (tmp_path / "run").exists()
+
+
+def genotype(**more):
+    """A network of the tiny config, as a file of another run has it."""
+    cells = [[["conv_3x3", 0]], [["conv_3x3", 0], ["skip_connect", 1]]]
+    cells = {name: [*cells, cells[1]] for name in ("expand", "keep", "contract")}
+    return {"space": "rtdnas", "cells": cells, "paths": [[0, 1, 0]]} | more
+
+
+@pytest.mark.parametrize(
+    "value, setting, message",
+    [
+        (genotype(), "genotypes.unet2d", "genotypes: 'unet2d' is what another network is called"),
+        (genotype(), "genotypes.derived_ga_1", "'derived_ga_1' is what another network is called"),
+        (genotype(paths=[[0, 1, 1]]), "genotypes.ms_nas", "paths[0] ends at scale 1"),
+        (genotype(paths=[[0, 1, 1, 0]]), "genotypes.ms_nas", "a network of 2 layers needs 3"),
+        (genotype(space="csmri_a"), "genotypes.ms_nas", "belongs to space 'csmri_a'"),
+        (None, "genotypes.ms_nas", "found.json: no such file"),
+    ],
+)
+def test_bad_genotypes(tiny, call, tmp_path, value, setting, message):
+    file = tmp_path / "found.json"
+    if value is not None:
+        file.write_text(json.dumps(value))
+    options = ("--set", f"{setting}={file}", "--workdir", tmp_path / "run")
+    result = call("run", tiny, *options, "--set", "train.models=[decoded, ms_nas]")
+    assert result.code == 2 and message in result.err, result.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_networks_found_elsewhere_are_compared_by_name(tiny, call, tmp_path):
+    own, other = tmp_path / "own.json", tmp_path / "other.json"
+    own.write_text(json.dumps(genotype()))
+    other.write_text(json.dumps(genotype(paths=[[0, 0, 0], [0, 1, 0]])))
+    options = ["--set", "stages=[train, evaluate, report]", "--set", f"genotypes.hw_nas={other}"]
+    options += ["--genotype", own, "--set", "train={models: [derived, hw_nas], steps: 2, batch: 2}"]
+    result = call("run", tiny, *options, "--workdir", tmp_path / "run", "--quiet")
+    assert result.code == 0, result.err
+    rows = {row["model"]: row for row in read(tmp_path / "run" / "metrics.json")["rows"]}
+    assert {name: row["paths"] for name, row in rows.items()} == {"derived": 1, "hw_nas": 2}
+    assert rows["hw_nas"]["params"] > rows["derived"]["params"]
+    assert "HW-aware NAS" in (tmp_path / "run" / "report.html").read_text()
+    assert read(tmp_path / "run" / "genotypes" / "hw_nas.json")["paths"] == [[0, 0, 0], [0, 1, 0]]
+    # The run keeps what it was given, and refuses another network under the same name.
+    other.unlink()
+    result = call("evaluate", tmp_path / "run", "--quiet")
+    assert result.code == 0, result.err
+    other.write_text(json.dumps(genotype()))
+    result = call("evaluate", tmp_path / "run", "--quiet")
+    assert result.code == 2 and "differs from the genotype already in" in result.err
+
+
+def test_inspect_knows_networks_found_elsewhere(tiny, call, tmp_path):
+    file = tmp_path / "found.json"
+    file.write_text(json.dumps(genotype()))
+    options = ("--set", f"genotypes.ms_nas={file}", "--set", "train.models=[decoded, ms_nas]")
+    found = json.loads(call("inspect", tiny, "--json", *options).out)
+    assert [row["model"] for row in found["networks"]] == ["derived", "ms_nas"]
 
 
 def test_inspect(tiny, call):

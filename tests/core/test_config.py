@@ -151,6 +151,16 @@ def test_circular_base_files_are_refused(write):
     assert "circle" in line
 
 
+def test_named_files_are_a_mapping_in_the_file_and_hashable(write):
+    path = write("task: segmentation\ngenotypes: {ms_nas: a.json}\n")
+    config = load_config(path, overrides=["genotypes.hw_nas=b.json"])
+    assert dict(config.genotypes) == {"ms_nas": "a.json", "hw_nas": "b.json"}
+    again = load_config(write(dump_config(config), "again.yaml"))
+    assert again == config and hash(again) == hash(config)
+    (line,) = errors_of(write("task: segmentation\ngenotypes: {a/b: c.json}\n"))
+    assert "some.yaml:2: genotypes" in line
+
+
 def test_round_trip_and_fingerprint(write):
     path = write("network: {lam: 1e-5}\ndata: {crop: [8, 8]}\nevaluate: {classical: []}\n")
     config = load_config(path)

@@ -103,6 +103,13 @@ def test_what_is_derived_stays(device, tmp_path, monkeypatch):
     assert len(said) == len(names)
 
 
+@pytest.mark.parametrize("method", ["dijkstra", "constrained", "random"])
+def test_a_single_network_can_have_a_name(device, method):
+    config = DecodeConfig(name="ms_nas", methods=(method,), paths=(2,), draws=1)
+    (network,) = decode(config, device, weights(1), LINE, 0)
+    assert (network.name, network.decoder) == ("ms_nas", method)
+
+
 def test_no_network_has_more_paths_than_the_grid(device):
     grid = dataclasses.replace(SPACE.grid, layers=2)
     small = dataclasses.replace(device, space=dataclasses.replace(SPACE, grid=grid))

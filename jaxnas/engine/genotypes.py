@@ -1,0 +1,36 @@
+"""Which genotype a run trains: its own once it has one, else the one that its config gives."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxnas.core.errors import UserError
+from jaxnas.spaces.genotype import Genotype, load_genotype
+
+
+def settle_genotype(
+    own: Path,
+    given: str | None,
+    *,
+    check: Callable[..., Genotype],
+    fresh: bool = False,
+) -> Genotype:
+    """The genotype of the file `own` in a run if it exists (unless `fresh`), else of `given`.
+
+    `check(genotype, where=...)` returns a genotype that the config can hold and refuses others.
+    UserError then, if there is neither file, or if the two differ.
+    """
+    kept = own if own.exists() and not fresh else None
+    source = kept or given
+    if source is None:
+        raise UserError(
+            f"{own.parent}: no genotype yet; search first (jaxnas search CONFIG) or give "
+            f"--genotype FILE"
+        )
+    genotype = check(load_genotype(source), where=str(source))
+    # A finished run does without the file that it was given.
+    if kept and given and Path(given).exists() and load_genotype(given) != genotype:
+        raise UserError(
+            f"{given}: differs from the genotype already in {own}; use --fresh, or another "
+            f"--workdir"
+        )
+    return genotype

@@ -1,0 +1,94 @@
+"""The networks that a segmentation config trains: hand-made, given as genotypes, or decoded."""
+
+from pathlib import Path
+
+from flax import linen as nn
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.engine.genotypes import settle_genotype
+from jaxnas.engine.rundir import Run
+from jaxnas.models.segmentation import DERIVED, SEGMENTATION_MODELS, build_segmentation_network
+from jaxnas.search.deployed import derived_network
+from jaxnas.search.derive_networks import GENOTYPES, PREFIXES, derived_genotypes
+from jaxnas.search.profile import two_level_space
+from jaxnas.spaces.genotype import Genotype, save_genotype
+
+DECODED = "decoded"  # every network that the decoders of the config make
+KNOWN = (DECODED, DERIVED, *SEGMENTATION_MODELS)
+
+
+def networks(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[str, nn.Module]:
+    """The networks of the config by name; builds them, computes and writes nothing.
+
+    With `searched` a search of the same command is still to find some, and they are left out; with
+    `fresh` what the run holds is about to go. UserError where a genotype is missing or misfits.
+    """
+    found: dict[str, nn.Module] = {}
+    for name in run.config.train.models:
+        if searched and name in (DECODED, DERIVED):
+            continue
+        if name in SEGMENTATION_MODELS:
+            width = run.config.network.unet_channels
+            found[name] = build_segmentation_network(name, channels=width)
+            continue
+        for own, genotype in _genotypes(run, name, fresh=fresh).items():
+            found[own] = derived_network(run.config, genotype)
+    return found
+
+
+def keep_genotypes(run: Run) -> None:
+    """Copies the genotypes that the config gives into the run, unless it has them already."""
+    for name in run.config.train.models:
+        if name in given_files(run.config) and not _own(run, name).exists():
+            save_genotype(_own(run, name), _genotypes(run, name, fresh=False)[name])
+
+
+def given_files(config: SegmentationConfig) -> dict[str, str]:
+    """The files of the genotypes that a config gives, by the name of the network."""
+    given = {} if config.genotype is None else {DERIVED: config.genotype}
+    return given | dict(config.genotypes)
+
+
+def check_models(config: SegmentationConfig) -> None:
+    """Raises UserError for a network that does not exist, or a name that is not free."""
+    for key, names in (
+        ("genotypes", dict(config.genotypes)),
+        ("decode.name", [config.decode.name]),
+    ):
+        for name in names:
+            if name in KNOWN or (name or "").startswith(PREFIXES):
+                raise UserError(
+                    f"{key}: {name!r} is what another network is called; choose another name"
+                )
+    named = dict(config.genotypes)
+    if config.decode.name in named:
+        raise UserError(
+            f"genotypes: {config.decode.name!r} is what decode.name calls the network of this run; "
+            f"choose another name"
+        )
+    known = (*KNOWN, *named)
+    for name in config.train.models:
+        if name not in known:
+            raise UserError(
+                f"train.models: unknown network {name!r}; expected one of {', '.join(known)}"
+            )
+
+
+def _genotypes(run: Run, name: str, *, fresh: bool) -> dict[str, Genotype]:
+    """The genotypes that an entry of train.models stands for, by the names of their networks."""
+    if name == DECODED:
+        if fresh:
+            raise UserError(
+                "train.models: decoded networks come from a search, which --fresh throws away; use "
+                "jaxnas run, or train.models: [derived] with --genotype FILE"
+            )
+        return derived_genotypes(run)
+    given = given_files(run.config).get(name)
+    check = two_level_space(run.config).check
+    return {name: settle_genotype(_own(run, name), given, check=check, fresh=fresh)}
+
+
+def _own(run: Run, name: str) -> Path:
+    """Where a run keeps the genotype of a network."""
+    return run.genotype_path if name == DERIVED else run.path / GENOTYPES / f"{name}.json"
