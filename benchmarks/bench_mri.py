@@ -1,8 +1,8 @@
-"""The classical operators at 320²: centred FFT of eight coils, CG-SENSE, TV; against SigPy.
+"""The classical operators at 320²: centred FFT of eight coils, CG-SENSE, TV; SigPy and BART.
 
 `mri/cg`: eight iterations of conjugate gradients on (I + λ AᴴA) x = λ Aᴴs, eight coils. `mri/tv`:
 fifty iterations of Chambolle and Pock on ½‖Ax − s‖² + w TV(x), one coil. SigPy runs the same
-iterations with its own operators and algorithms.
+iterations with its own operators and algorithms, BART the first two.
 """
 
 from collections.abc import Iterator
@@ -72,6 +72,8 @@ def measure(what: str, folder: Path) -> Iterator[Row]:
         Program("jaxnas", "benchmarks.bench_mri"),
         Program("sigpy", "benchmarks.peers.sigpy_mri", "sigpy"),
     ]
+    if what != "tv":
+        programs.append(Program("bart", "benchmarks.peers.bart_mri", baseline=True))
     outcome = compare(programs, folder / "problem.npz", tolerance=TOLERANCE, budget_s=10)
     yield time_row(f"mri/{what}", outcome)
 

@@ -185,9 +185,9 @@ def compare(
 ) -> Outcome:
     """Starts the programs, compares their results with those of the first, and times them in turn.
 
-    A program that does not start, whose result is further than `tolerance` from the first's
-    (relative to the largest entry of each array), or a peer that is no match for the fastest one,
-    takes no part and leaves an excuse. Timing ends after `rounds`, or with the budget in seconds
+    A program that does not start, whose result is further than `tolerance` from the first's (see
+    `largest_gap`), or a variant of a peer that is no match for its fastest one, takes no part and
+    leaves an excuse. Timing ends after `rounds`, or with the budget in seconds
     but not before `LEAST_ROUNDS`.
     """
     field = _Field()
@@ -264,11 +264,13 @@ class _Field:
 
 
 def largest_gap(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> float:
-    """The largest difference in any array, over the largest entry of that array."""
+    """‖found − expected‖ / ‖expected‖ of the array where it is largest."""
     if found.keys() != expected.keys():
         return float("inf")
+    norm = np.linalg.norm
     return max(
-        float(np.abs(found[n] - e).max() / max(np.abs(e).max(), 1e-30)) for n, e in expected.items()
+        float(norm(found[n] - e) / max(norm(e), np.finfo(np.float32).tiny))
+        for n, e in expected.items()
     )
 
 

@@ -112,9 +112,11 @@ def test_select():
     assert len(every) == len(set(every)) and len(MODULES) == len(set(MODULES))
 
 
-def test_gap_is_relative_to_the_largest_entry():
-    expected = {"a": np.array([0.0, 4.0]), "b": np.array([100.0])}
-    assert largest_gap({"a": np.array([1.0, 4.0]), "b": np.array([100.0])}, expected) == 0.25
+def test_gap_is_relative_to_each_array():
+    expected = {"a": np.array([0.0, 4.0]), "b": np.array([100.0]), "c": np.zeros(2)}
+    found = {"a": np.array([1.0, 4.0]), "b": np.array([101.0]), "c": np.zeros(2)}
+    assert largest_gap(found, expected) == 0.25
+    assert largest_gap(found | {"c": np.ones(2)}, expected) > 1e6
     assert largest_gap({"a": expected["a"]}, expected) == np.inf
 
 
