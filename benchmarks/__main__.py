@@ -110,6 +110,10 @@ def line(row: Row, suite: str) -> str:
     if row.ratio is not None:
         figures += f" peer {number(row.peer)} ({row.peer_program})  ratio {number(row.ratio)}"
         figures += f" [{number(row.min)}, {number(row.max)}]  {row.speedup:.2f}×"
+        pair = [row.programs.get(name, {}) for name in (row.ours_program, row.peer_program)]
+        for what, unit in (("cold_s", "s cold"), ("peak_mib", "MiB")):
+            if all(what in facts for facts in pair):
+                figures += f"  {' / '.join(number(facts[what]) for facts in pair)} {unit}"
     target = row.target(suite)
     asked = f"  {target.says(row.unit)}: {row.verdict(suite)}" if target else ""
     return f"{row.name:26s} {figures}{asked}" + (f"  ({row.note})" if row.note else "")

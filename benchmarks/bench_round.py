@@ -26,7 +26,7 @@ RATES = {"weights": 1e-3, "alphas": 3e-3}
 # Adam divides a gradient by its own size, so that rounding in gradients near zero is seen in full.
 TOLERANCE = {"cpu": 2e-2, "gpu": 2e-1}[SUITE]  # TF32 there
 HERE = "benchmarks.bench_round"
-OURS = (Program("vmap", HERE), Program("map", HERE), Program("loop", HERE))
+OURS = (Program("vmap", HERE), Program("map", HERE))
 BARE = Program("bare", HERE, baseline=True)
 TORCH = Program("torch_channels_last", "benchmarks.peers.torch_round", "torch")
 FLOWER = Program("flower", "benchmarks.peers.flower_round", "flwr")
@@ -274,7 +274,7 @@ def measure_search(folder: Path) -> Iterator[Row]:
     """The search round against everybody."""
     make_problem(folder / "problem.npz", Setting("search"))
     programs = [*OURS, BARE, TORCH, FLOWER, FEDJAX]
-    outcome = compare(programs, folder / "problem.npz", tolerance=TOLERANCE, budget_s=60)
+    outcome = compare(programs, folder / "problem.npz", tolerance=TOLERANCE, budget_s=50)
     yield time_row("round/search", outcome, peers=(BARE.name,))
     yield time_row("round/torch", outcome, peers=(TORCH.name,))
     yield time_row("round/flower", outcome, peers=(FLOWER.name,))

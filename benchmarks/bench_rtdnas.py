@@ -163,6 +163,8 @@ def make_inference_problem(path: Path, *, channels: int = 32, size: int = 160) -
 
 def prepare_inference(problem: dict[str, np.ndarray]) -> Prepared:
     """The compiled network."""
+    import jax.numpy as jnp
+
     from benchmarks.ours import prepare_function, unflat
 
     net = make_network(json.loads(str(problem["setting"])))
@@ -171,7 +173,9 @@ def prepare_inference(problem: dict[str, np.ndarray]) -> Prepared:
     def apply(variables, stack):
         return net.apply(variables, stack[..., None], train=False)
 
-    return prepare_function(apply, (variables, problem["image"]), lambda y: {"logits": y})
+    return prepare_function(
+        apply, (variables, jnp.asarray(problem["image"])), lambda y: {"logits": y}
+    )
 
 
 def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:

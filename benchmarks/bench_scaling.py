@@ -16,7 +16,7 @@ from benchmarks.cases import Case
 from benchmarks.rows import Row, describe
 from benchmarks.timing import Outcome, Program, compare, summary
 
-CLIENTS, CHUNK = (4, 8, 16, 32), 4
+CLIENTS, CHUNK = (4, 8, 16), 4
 SIDES = (64, 96, 128)
 ROUNDS = 3
 

@@ -27,7 +27,7 @@ def markdown(rows: Sequence[Row], suite: str, machine: dict[str, Any]) -> str:
         for row in rows
         if row.name.startswith("ceiling/")
     }
-    parts = [f"# Benchmarks, {suite}", f"`python -m benchmarks --suite {suite}`\n", CONVENTION]
+    parts = [f"# Benchmarks, {suite}", f"`python -m benchmarks --suite {suite}`", CONVENTION]
     parts.append("\n".join(f"- {name}: {value}" for name, value in machine.items()))
     parts.append(_lines(HEADER, (_summary(row, suite) for row in rows)))
     parts.append(f"## Programs\n{NOTES}")

@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.peers import interpreter, missing
 from benchmarks.suite import PLATFORM
 
-ROUNDS, BUDGET_S, LEAST_ROUNDS = 15, 30.0, 3
+ROUNDS, BUDGET_S, LEAST_ROUNDS = 15, 20.0, 3
 ANSWERS_WITHIN_S = 420
 HOPELESS = 2.0  # times the fastest peer
 

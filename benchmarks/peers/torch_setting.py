@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch._inductor.config
 
 from benchmarks.suite import SUITE, processors
 from benchmarks.timing import Prepared, peak_memory
@@ -41,7 +40,9 @@ def maybe_compile(
         return module
     if SUITE == "cpu" and not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
         raise SystemExit("torch.compile needs a C++ compiler, none found")
-    torch._inductor.config.freezing = freezing
+    from torch._inductor import config  # seconds of importing that only this program needs
+
+    config.freezing = freezing
     return torch.compile(module)
 
 
