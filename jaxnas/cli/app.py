@@ -47,6 +47,8 @@ ClientName = Annotated[
     str | None, typer.Option("--client", help="Whose weights, where every client has its own.")
 ]
 
+Fold = Annotated[int | None, typer.Option(help="Of which fold, where there are more.")]
+
 
 class CompareBy(StrEnum):
     """What sets the compared runs apart."""
@@ -209,15 +211,19 @@ def reconstruct(
 def export(
     run: RunDirectory,
     out: Annotated[Path, typer.Option(help="The file to write.")],
-    model: Model = "derived",
+    model: Annotated[
+        str | None,
+        typer.Option(help="Which of the run's networks. Default: derived, or the only one."),
+    ] = None,
     strategy: Strategy = None,
     client: ClientName = None,
+    fold: Fold = None,
 ):
     """Write a trained network as a jax.export artefact with a JSON side-car."""
     from jaxnas.cli import export as command
     from jaxnas.cli.trained import Choice
 
-    command.export(run, out, Choice(model, strategy, client))
+    command.export(run, out, Choice(model, strategy, client), fold=fold)
 
 
 @app.command()
@@ -226,7 +232,7 @@ def segment(
     inputs: Files,
     out: Annotated[Path, typer.Option(help="Folder for the labels.")],
     model: Annotated[str | None, typer.Option(help="Which network, where there are more.")] = None,
-    fold: Annotated[int | None, typer.Option(help="Of which fold, where there are more.")] = None,
+    fold: Fold = None,
 ):
     """Apply a trained run to NIfTI volumes and cines; writes labels with the source affine."""
     from jaxnas.cli import segment as command

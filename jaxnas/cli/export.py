@@ -1,54 +1,114 @@
 """`jaxnas export`: a trained network as one file that runs without this library."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from jaxnas.cli.trained import Choice, check_reconstruction, image_of, load_trained
+from jaxnas.cli.trained import Choice, check_alone, image_of, load_segmenter, load_trained
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic, write_json
-from jaxnas.engine.rundir import open_run
+from jaxnas.data.labeled import CLASSES
+from jaxnas.engine.rundir import Run, open_run
+from jaxnas.models.networks import DERIVED
 from jaxnas.mri.acquisition import measure
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def export(run_dir: Path, out: Path, choice: Choice) -> None:
+class Artefact(NamedTuple):
+    """A function with its weights, what it takes beside the free batch axis, and what to say of it.
+
+    `arguments` are (name, dtype, shape without the batch); `facts` go into the side-car.
+    """
+
+    apply: Callable[..., jax.Array]
+    arguments: tuple[tuple[str, Any, tuple[int, ...]], ...]
+    facts: dict[str, Any]
+
+
+def export(run_dir: Path, out: Path, choice: Choice, *, fold: int | None) -> None:
     """Writes `out` (jax.export, weights inside) and `out`.json, which says how to call it.
 
-    The function maps kspace complex64 (B, H, W) and mask float32 (B, 1, W) to the complex64 image
-    in the units of kspace; B is free, H and W are those of the run's data. Scaling is inside.
+    The first axis of every argument is free, all others are those of the run's data.
     """
     run = open_run(run_dir, quiet=True)
-    check_reconstruction(run)
+    make = _segmenter if run.config.task == "segmentation" else _reconstructor
+    artefact = make(run, choice, fold)
+    (batch,) = jax_export.symbolic_shape("b")
+    exported = jax_export.export(jax.jit(artefact.apply), platforms=PLATFORMS)(
+        *(jax.ShapeDtypeStruct((batch, *shape), dtype) for _, dtype, shape in artefact.arguments)
+    )
+    names = ", ".join(name for name, *_ in artefact.arguments)
+    write_atomic(out, exported.serialize())
+    write_json(
+        out.with_name(out.name + ".json"),
+        {
+            "jax": jax.__version__,
+            "platforms": list(PLATFORMS),
+            **artefact.facts,
+            "load": f"jax.export.deserialize(open(FILE, 'rb').read()).call({names})",
+        },
+    )
+
+
+def _reconstructor(run: Run, choice: Choice, fold: int | None) -> Artefact:
+    """kspace complex64 (B, H, W), mask float32 (B, 1, W) → complex64 image in units of kspace.
+
+    Scaling is inside.
+    """
+    if fold is not None:
+        raise UserError(f"--fold {fold}: a reconstruction run has no folds; leave --fold out")
+    choice = choice._replace(model=choice.model or DERIVED)
     net, params, acquisition = load_trained(run, choice)
     (height, width), coils = image_of(run)
     if coils > 1:
-        raise UserError(f"{run_dir}: export knows single-coil networks, found {coils} coils")
+        raise UserError(f"{run.path}: export knows single-coil networks, found {coils} coils")
 
     def apply(kspace, mask):
         measurement = measure(kspace, mask, None, peak=acquisition.peak)
         return net.apply({"params": params}, measurement) / measurement.scale[:, None, None]
 
-    (batch,) = jax_export.symbolic_shape("b")
-    exported = jax_export.export(jax.jit(apply), platforms=PLATFORMS)(
-        jax.ShapeDtypeStruct((batch, height, width), jnp.complex64),
-        jax.ShapeDtypeStruct((batch, 1, width), jnp.float32),
-    )
-    write_atomic(out, exported.serialize())
-    write_json(
-        out.with_name(out.name + ".json"),
-        {
-            **choice.to_json(),
-            "jax": jax.__version__,
-            "platforms": list(PLATFORMS),
-            "inputs": {
-                "kspace": f"complex64 (b, {height}, {width}), centred, unitary, 0 where unsampled",
-                "mask": f"float32 (b, 1, {width}), 1 where sampled",
-            },
-            "output": f"complex64 (b, {height}, {width}), in the units of kspace",
-            "load": "jax.export.deserialize(open(FILE, 'rb').read()).call(kspace, mask)",
+    facts = {
+        **choice.to_json(),
+        "inputs": {
+            "kspace": f"complex64 (b, {height}, {width}), centred, unitary, 0 where unsampled",
+            "mask": f"float32 (b, 1, {width}), 1 where sampled",
         },
-    )
+        "output": f"complex64 (b, {height}, {width}), in the units of kspace",
+    }
+    arguments = (("kspace", jnp.complex64, (height, width)), ("mask", jnp.float32, (1, width)))
+    return Artefact(apply, arguments, facts)
+
+
+def _segmenter(run: Run, choice: Choice, fold: int | None) -> Artefact:
+    """image float32 (B, h, w), prepared → logits float32 (B, h, w, classes)."""
+    segmenter, data = load_segmenter(run, model=choice.model, fold=fold), run.config.data
+    check_alone(choice._replace(model=segmenter.model), "was trained at one site")
+    height, width = data.size
+    low, high = data.clip
+    pixels = "as in the file" if data.spacing is None else f"{data.spacing:g} mm"
+
+    def apply(image):
+        return segmenter.net.apply(segmenter.variables, image[..., None], train=False)
+
+    facts = {
+        "model": segmenter.model,
+        **({} if segmenter.fold is None else {"fold": segmenter.fold}),
+        "inputs": {
+            "image": f"float32 (b, {height}, {width}), prepared short-axis slices of one volume"
+        },
+        "preparation": [
+            f"clip the volume at its percentiles {low:g} and {high:g}",
+            "subtract its mean, divide by its standard deviation",
+            f"pixels in plane: {pixels}",
+            f"crop or pad with zeros to {height} x {width} about the centre",
+        ],
+        "output": (
+            f"float32 (b, {height}, {width}, {len(CLASSES)}), logits of {', '.join(CLASSES)}"
+        ),
+    }
+    return Artefact(apply, (("image", jnp.float32, (height, width)),), facts)

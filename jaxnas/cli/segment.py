@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from jaxnas.cli.trained import load_segmenter
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_json
 from jaxnas.data.files import NIFTI, find_files
@@ -15,8 +16,6 @@ from jaxnas.engine.labeled import open_preparation
 from jaxnas.engine.realtime import stream_summary
 from jaxnas.engine.rundir import Run, open_run
 from jaxnas.engine.segment import Predictor
-from jaxnas.engine.segmentation_training import Training, trained_variables
-from jaxnas.search.segmentation_networks import networks
 
 LATENCY = "latency.json"
 
@@ -59,16 +58,8 @@ def load_predictor(run: Run, *, model: str | None, fold: int | None) -> Predicto
     """A trained network of a run; UserError where the run has no such, or more than one."""
     if run.config.task != "segmentation":
         raise UserError(f"{run.path}: is a run of task {run.config.task}; use jaxnas reconstruct")
-    nets, folds = networks(run), run.config.train.folds or (None,)
-    if model is None:
-        model = next(iter(nets)) if len(nets) == 1 else None
-    if model not in nets:
-        raise UserError(f"--model: expected one of {', '.join(nets)}, found {model}")
-    fold = folds[0] if fold is None and len(folds) == 1 else fold
-    if fold not in folds:
-        raise UserError(f"--fold: expected one of {', '.join(map(str, folds))}, found {fold}")
-    variables = trained_variables(run, Training(model, fold), nets[model])
-    return Predictor(nets[model], variables, open_preparation(run.config.data))
+    segmenter = load_segmenter(run, model=model, fold=fold)
+    return Predictor(segmenter.net, segmenter.variables, open_preparation(run.config.data))
 
 
 def _frames(path: Path) -> Iterator[LabeledVolume]:

@@ -8,17 +8,19 @@ from flax import linen as nn
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.engine.rundir import Run
+from jaxnas.engine.segmentation_training import Training, trained_variables
 from jaxnas.engine.sources import open_dataset
 from jaxnas.engine.training import model_names, trainable, trained_params
 from jaxnas.fed import training
 from jaxnas.fed.roster import read_roster
+from jaxnas.search.segmentation_networks import networks
 
 
 class Choice(NamedTuple):
     """What names a trained network: its model, and in a federated run the label of its method,
     and the client where each has weights of its own."""
 
-    model: str
+    model: str | None
     strategy: str | None = None
     client: str | None = None
 
@@ -33,6 +35,15 @@ class Trained(NamedTuple):
     net: nn.Module
     params: Any
     acquisition: AcquisitionConfig
+
+
+class Segmenter(NamedTuple):
+    """A trained segmentation network by its name and fold, with its parameters and statistics."""
+
+    model: str
+    fold: int | None
+    net: nn.Module
+    variables: Any
 
 
 def check_reconstruction(run: Run) -> None:
@@ -52,6 +63,23 @@ def load_trained(run: Run, choice: Choice) -> Trained:
     check_alone(choice, "was trained at one site")
     net = trainable(run)[choice.model]
     return Trained(net, trained_params(run, net, choice.model), run.config.acquisition)
+
+
+def load_segmenter(run: Run, *, model: str | None, fold: int | None) -> Segmenter:
+    """A network of a finished segmentation run, the only one if none is named; UserError where the
+    run has no such, or more than one."""
+    nets, folds = networks(run), run.config.train.folds or (None,)
+    if model is None:
+        model = next(iter(nets)) if len(nets) == 1 else None
+    if model not in nets:
+        raise UserError(f"--model: expected one of {', '.join(nets)}, found {model}")
+    if fold is not None and folds == (None,):
+        raise UserError(f"--fold {fold}: the run has no folds; leave --fold out")
+    fold = folds[0] if fold is None and len(folds) == 1 else fold
+    if fold not in folds:
+        raise UserError(f"--fold: expected one of {', '.join(map(str, folds))}, found {fold}")
+    variables = trained_variables(run, Training(model, fold), nets[model])
+    return Segmenter(model, fold, nets[model], variables)
 
 
 def image_of(run: Run) -> tuple[tuple[int, int], int]:

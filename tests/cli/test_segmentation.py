@@ -2,12 +2,15 @@
 
 import json
 
+import jax
 import nibabel
 import numpy as np
 import pytest
 
+from jaxnas.cli.segment import load_predictor
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled_layouts import make_acdc
+from jaxnas.engine.rundir import open_run
 from jaxnas.search.latency_table import load_table, save_table
 from tests.cli.alone import run_alone
 
@@ -109,10 +112,44 @@ def test_segment_a_cine(finished, call, tmp_path):
     assert summary["frames"] == 3 and summary["total"]["p50"] > 0
     result = call("segment", finished, cine, "--out", tmp_path / "out")
     assert result.code == 2 and "--model: expected one of" in result.err
-    for command in ("reconstruct", "export"):
-        inputs = [cine] if command == "reconstruct" else []
-        result = call(command, finished, *inputs, "--out", tmp_path / "out")
-        assert result.code == 2 and "jaxnas segment" in result.err
+    result = call("reconstruct", finished, cine, "--out", tmp_path / "out")
+    assert result.code == 2 and "jaxnas segment" in result.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["derived_ga_2", "unet2d"])
+def test_export_answers_as_the_predictor(finished, call, tmp_path, model):
+    path = tmp_path / "net.bin"
+    result = call("export", finished, "--out", path, "--model", model)
+    assert result.code == 0, result.err
+    side = read(tmp_path / "net.bin.json")
+    assert side["model"] == model and "(b, 32, 32)" in side["inputs"]["image"]
+    assert "logits of background, rv, myo, lv" in side["output"] and len(side["preparation"]) == 4
+    function = jax.export.deserialize(bytearray(path.read_bytes()))
+    predictor = load_predictor(open_run(finished), model=model, fold=None)
+    for slices in (1, 3):
+        stack = np.random.default_rng(slices).normal(size=(slices, 32, 32)).astype(np.float32)
+        logits = function.call(stack)
+        assert logits.shape == (slices, 32, 32, 4) and logits.dtype == np.float32
+        found = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        np.testing.assert_allclose(found, predictor.predict(stack), atol=1e-5)
+        assert np.ptp(found) > 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ([], "--model: expected one of derived_dijkstra_1,"),
+        (["--model", "unet3d"], "unet2d, found unet3d"),
+        (["--model", "unet2d", "--fold", 1], "--fold 1: the run has no folds; leave --fold out"),
+        (["--model", "unet2d", "--strategy", "fedavg"], "leave --strategy out"),
+    ],
+)
+def test_networks_that_cannot_be_exported(finished, call, tmp_path, options, message):
+    result = call("export", finished, "--out", tmp_path / "net.bin", *options)
+    assert result.code == 2 and message in result.err
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.slow
