@@ -82,6 +82,15 @@ Operation = Literal[
     "max_pool_3x3",
     "avg_pool_3x3",
 ]
+# What a cell is searched over unless a config says otherwise: all but the pools.
+OPERATIONS: tuple[Operation, ...] = (
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+    "conv_3x3",
+)
 
 
 class TwoLevelConfig(Section):
@@ -93,14 +102,7 @@ class TwoLevelConfig(Section):
     """
 
     space: Literal["rtdnas"] = "rtdnas"
-    operations: Annotated[tuple[Operation, ...], Field(min_length=2)] = (
-        "skip_connect",
-        "sep_conv_3x3",
-        "sep_conv_5x5",
-        "dil_conv_3x3",
-        "dil_conv_5x5",
-        "conv_3x3",
-    )
+    operations: Annotated[tuple[Operation, ...], Field(min_length=2)] = OPERATIONS
     layers: Annotated[int, Field(ge=2)] = 10
     scales: Annotated[int, Field(ge=2, le=6)] = 4
     end: Literal["start", "any"] = "start"

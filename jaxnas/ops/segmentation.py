@@ -39,7 +39,6 @@ POOLS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "avg_pool_3x3": avg_pool3,
 }
 NAMES = (SKIP, *CHAINS, *POOLS)
-RTDNAS = (SKIP, *CHAINS)
 
 
 def check_operations(operations: tuple[str, ...]) -> None:

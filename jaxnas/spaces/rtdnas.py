@@ -14,7 +14,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.ops.segmentation import RTDNAS as OPERATIONS
+from jaxnas.core.segmentation_schema import OPERATIONS
 from jaxnas.spaces.derive import ONE_PAIR, TWO_PAIRS
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import CELL_TYPES, Grid

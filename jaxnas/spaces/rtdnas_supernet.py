@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnas.core.segmentation_schema import OPERATIONS
 from jaxnas.ops.norm import STATISTICS
-from jaxnas.ops.segmentation import RTDNAS
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 from jaxnas.spaces.mixed_tile import MixedTile, Tables
 from jaxnas.spaces.two_level_parts import (
@@ -76,7 +76,7 @@ class RtdnasSupernet(nn.Module):
     """
 
     grid: Grid = Grid()
-    operations: tuple[str, ...] = RTDNAS
+    operations: tuple[str, ...] = OPERATIONS
     nodes: int = 3
     channels: int = 16
     partial: int = 4

@@ -1,14 +1,22 @@
 """The operations of the segmentation space: against PyTorch, in size, and side by side."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxnas.core import trees
+from jaxnas.core.segmentation_schema import OPERATIONS, Operation
 from jaxnas.ops.segmentation import NAMES, POOLS, NormOperation, channel_shuffle
 
 CONVOLUTIONS = tuple(name for name in NAMES if name not in (*POOLS, "skip_connect"))
+
+
+def test_a_config_may_name_what_there_is():
+    assert get_args(Operation) == NAMES
+    assert tuple(name for name in NAMES if name not in POOLS) == OPERATIONS
 
 
 def apply(operation, params, x):
