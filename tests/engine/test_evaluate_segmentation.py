@@ -210,6 +210,23 @@ def test_a_predictor_is_timed_in_every_scope(predictor):
     assert budgeted([]) == {"latency_ms": None, "throughput_fps": None}
 
 
+def test_a_lone_slice_smaller_than_the_patch_is_scored_and_timed(predictor):
+    """Its right ventricle is in neither the truth nor the answer: counted, and no score."""
+    small = volume(shape=(1, 11, 9))
+    small.labels[small.labels == 1] = 0
+    small = small._replace(image=(100 + 40.0 * small.labels).astype(np.float32))
+    small.image[0, 0, 0], small.image[0, 0, 1] = 100, 220  # the whole range, to normalise by
+    small.labels[0, 0, :2] = 0, 3
+    evaluation = evaluate_segmentation({"net": predictor}, Source([small]), [0])
+    (row,) = segmentation_rows(evaluation.scores, facts={})
+    assert row["n"] == 1 and row["empty"]["rv"]["one"] + row["empty"]["rv"]["both"] == 1
+    assert row["dice"]["lv"]["n"] == row["dice"]["myo"]["n"] == 1
+    assert evaluation.pictured["ED"]["slices"] == {"mid": 0}
+    assert evaluation.examples["ED/mid/net"].shape == (11, 9)
+    timings = time_predictor(predictor, small, slices=5, calls=3, seconds=0.0)
+    assert {entry["shape"][0] for entry in timings} == {1, 5}
+
+
 def test_the_files_of_a_comparison(predictor, tmp_path):
     source = hearts()
     evaluation = evaluate_segmentation({"derived": predictor}, source, range(4))
