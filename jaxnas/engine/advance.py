@@ -1,5 +1,6 @@
 """One compiled, donated step, and its metrics as one small array."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,6 +52,12 @@ class Advance:
         self._jitted = jax.jit(advance, donate_argnums=0)
         self._compiled: dict[Any, Callable] = {}
         self._clock = clock
+
+    def under(self, clock: Clock) -> "Advance":
+        """The same programs under another clock: what one of both has compiled the other runs."""
+        other = copy.copy(self)
+        other._clock = clock
+        return other
 
     def __call__(self, state: Any, batch: Any) -> tuple[Any, Readings]:
         """Dispatches one step; `state` is gone afterwards."""

@@ -28,7 +28,10 @@ class ClassScore(NamedTuple):
 
 
 class VolumeScore(NamedTuple):
-    """One volume by one network; `classes` holds a ClassScore per class that the truth knows."""
+    """One volume by one network; `classes` holds a ClassScore per class that the truth knows.
+
+    `fold` is the fold that the network was trained on, None without cross-validation.
+    """
 
     model: str
     volume: str
@@ -36,6 +39,7 @@ class VolumeScore(NamedTuple):
     phase: str
     group: str | None
     classes: Mapping[str, ClassScore]
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,18 @@ class SegmentationEvaluation:
 
 
 def evaluate_segmentation(
-    predictors: Mapping[str, Predictor], source: LabeledSource, indices: Sequence[int]
+    predictors: Mapping[str, Predictor],
+    source: LabeledSource,
+    indices: Sequence[int],
+    *,
+    fold: int | None = None,
 ) -> SegmentationEvaluation:
-    """Scores every predictor on the volumes `indices` of `source`, one volume at a time.
+    """Scores every predictor, of `fold` if there are folds, on the volumes `indices` of `source`.
 
     Classes that the source does not annotate are part of the background on both sides and have no
-    score. Pictured is the first patient of whom both ED and ES are there, else the first volume.
-    Raises UserError if there is nothing to evaluate, or a volume has no labels.
+    score. One volume is in memory at a time. Pictured is the first patient of whom both ED and ES
+    are there, else the first volume. Raises UserError if there is nothing to evaluate, or a volume
+    has no labels.
     """
     if not indices:
         raise UserError("nothing to evaluate: the test split is empty; change data.split")
@@ -76,7 +85,8 @@ def evaluate_segmentation(
                 f"apply the network to this one with `jaxnas segment`"
             )
         labels = {name: predictor.segment(volume) for name, predictor in predictors.items()}
-        scores += [_score(name, volume, found, known) for name, found in labels.items()]
+        found = (_score(name, volume, each, known) for name, each in labels.items())
+        scores += [score._replace(fold=fold) for score in found]
         if i in shown:
             levels = heart_levels(volume.labels)
             pictured[volume.phase] = {

@@ -21,6 +21,7 @@ EMPTY = {
     "timings": [],
 }
 CAVITIES = ("rv", "lv")
+PLACE = ("model", "volume", "patient", "phase", "group", "fold")
 
 
 def segmentation_rows(
@@ -31,7 +32,8 @@ def segmentation_rows(
     `dice` and `hd95` (mm) per class and as `mean` over classes: mean, standard deviation (division
     by n) and n over the volumes in which they are defined; `empty` counts per class the volumes in
     which both sides lack it and those in which one does; `ejection_fraction` compares ED and ES of
-    every patient. None where nothing is defined. `facts` adds to a model, or replaces, the entries
+    every patient; `folds` compares the folds of a cross-validation. None where nothing is defined.
+    `facts` adds to a model, or replaces, the entries
     of EMPTY.
     """
     rows = []
@@ -46,6 +48,7 @@ def segmentation_rows(
                 "hd95": _spreads(mine, "hd95"),
                 "empty": {name: _empty(mine, name) for name in FOREGROUND},
                 "ejection_fraction": {name: _ejection(mine, name) for name in CAVITIES},
+                "folds": _folds(mine),
                 **EMPTY,
                 **facts.get(model, {}),
             }
@@ -58,14 +61,15 @@ def volumes_csv(scores: Iterable[VolumeScore]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     measures = [f"{field}_{name}" for field in ClassScore._fields for name in FOREGROUND]
-    writer.writerow([*VolumeScore._fields[:-1], "dice_mean", *measures])
+    writer.writerow([*PLACE, "dice_mean", *measures])
     for score in scores:
         values = [
             getattr(score.classes[name], field) if name in score.classes else np.nan
             for field in ClassScore._fields
             for name in FOREGROUND
         ]
-        writer.writerow([*score[:-1], *map(_text, [_mean(score, "dice"), *values])])
+        place = [getattr(score, name) for name in PLACE]
+        writer.writerow([*place, *map(_text, [_mean(score, "dice"), *values])])
     return text.getvalue()
 
 
@@ -84,6 +88,27 @@ def _spreads(scores: Sequence[VolumeScore], field: str) -> dict[str, Any]:
     }
     found["mean"] = [_mean(score, field) for score in scores]
     return {name: _spread(values) for name, values in found.items()}
+
+
+def _folds(scores: Sequence[VolumeScore]) -> dict[str, Any] | None:
+    """The `numbers` of the folds; `dice` and `hd95` per class and as `mean`: `values`, the mean of
+    every fold, and their mean, standard deviation and n. None without folds."""
+    numbers = sorted({score.fold for score in scores if score.fold is not None})
+    if not numbers:
+        return None
+    return {"numbers": numbers} | {
+        field: _over_folds([[s for s in scores if s.fold == k] for k in numbers], field)
+        for field in ("dice", "hd95")
+    }
+
+
+def _over_folds(parts: Sequence[Sequence[VolumeScore]], field: str) -> dict[str, Any]:
+    spreads = [_spreads(part, field) for part in parts]
+    values = {name: [spread[name]["mean"] for spread in spreads] for name in spreads[0]}
+    return {
+        name: _spread([x for x in found if x is not None]) | {"values": found}
+        for name, found in values.items()
+    }
 
 
 def _mean(score: VolumeScore, field: str) -> float:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from jaxnas.engine.labeled import LabeledDataset
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
-from jaxnas.engine.precise_norm import make_statistics, precise_statistics
+from jaxnas.engine.precise_norm import Statistics, make_statistics, precise_statistics
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.segmentation_losses import OBJECTIVES, segmentation_loss
 from jaxnas.engine.state import TrainState, init_train_state, make_train_step
@@ -52,14 +52,37 @@ def train_all(
     datasets: Mapping[int | None, LabeledDataset],
     log: RunLog,
 ) -> None:
-    """Trains every network on every fold, one after the other; finished ones cost nothing."""
+    """Trains every network on every fold, one after the other; finished ones cost nothing.
+
+    A network is compiled once for all its folds.
+    """
     for model, net in nets.items():
+        programs = make_programs(run.config, net)
         for fold, dataset in datasets.items():
-            train_network(run, Training(model, fold), net, dataset, log)
+            train_network(run, Training(model, fold), net, programs, dataset, log)
+
+
+class Programs(NamedTuple):
+    """What training compiles of a network: its step, and the statistics of a batch."""
+
+    advance: Advance
+    statistics: Statistics
+
+
+def make_programs(config: SegmentationConfig, net: nn.Module) -> Programs:
+    """The programs of `net`; nothing is compiled before it is called."""
+    tx = make_optimizer(config.train.optimizer, config.train.steps)
+    loss = segmentation_loss(net, OBJECTIVES[config.train.loss], augmentation(config))
+    return Programs(Advance(make_train_step(loss, tx), Clock()), make_statistics(net))
 
 
 def train_network(
-    run: Run, training: Training, net: nn.Module, dataset: LabeledDataset, log: RunLog
+    run: Run,
+    training: Training,
+    net: nn.Module,
+    programs: Programs,
+    dataset: LabeledDataset,
+    log: RunLog,
 ) -> None:
     """Trains one network, then writes the statistics that it normalises by.
 
@@ -69,10 +92,9 @@ def train_network(
     config, clock = run.config.train, Clock()
     batches = dataset.batches(size=config.batch, seed=run.config.seed)
     tx = make_optimizer(config.optimizer, config.steps)
-    loss = segmentation_loss(net, OBJECTIVES[config.loss], augmentation(run.config))
     with CheckpointStore(_checkpoints(run, training), keep=2) as store:
         state = run_loop(
-            Advance(make_train_step(loss, tx), clock),
+            programs.advance.under(clock),
             _initial_state(run, net, tx),
             batches,
             steps=config.steps,
@@ -87,7 +109,7 @@ def train_network(
     if not _statistics_path(run, training).exists():
         # The first batches of the data order, without augmentation, under the final weights.
         images = (batches.batch(step)["image"] for step in range(config.statistics))
-        found = precise_statistics(make_statistics(net), state.params, images)
+        found = precise_statistics(programs.statistics, state.params, images)
         write_atomic(_statistics_path(run, training), serialization.msgpack_serialize(found))
     note_timing(run.path, f"train {training.name}", clock.summary())
 

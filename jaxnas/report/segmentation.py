@@ -114,6 +114,25 @@ def network_table(metrics: dict[str, Any]) -> Table:
     return _table(f"Networks{count} (mean ± std)", rows, limits_of(metrics), costs=COSTS)
 
 
+def fold_table(metrics: dict[str, Any]) -> Table | None:
+    """A cross-validation: Dice over the folds, and fold by fold; None without folds."""
+    rows = [row for row in metrics["rows"] if row.get("folds") and not is_random(row)]
+    if not rows:
+        return None
+    numbers = rows[0]["folds"]["numbers"]
+    columns = [
+        Column(head, lambda row, k=name: row["folds"]["dice"][k], spread(3), max)
+        for name, head in HEADS.items()
+    ] + [
+        Column(f"fold {fold}", _fold_reader(place), "{:.3f}".format, max)
+        for place, fold in enumerate(numbers)
+    ]
+    groups = [("", 1), ("mean ± std over folds", len(HEADS)), ("average Dice of", len(numbers))]
+    names = [network_name(row) for row in rows]
+    title = f"Cross-validation, {len(numbers)} fold{'s' if len(numbers) > 1 else ''}"
+    return make_table(title, "Network", names, rows, columns, groups=tuple(groups))
+
+
 def random_table(metrics: dict[str, Any]) -> Table | None:
     """What chance finds: the networks drawn at random, best Dice first; None without any."""
     rows = sorted(filter(is_random, metrics["rows"]), key=lambda row: -(dice_of(row) or 0.0))
@@ -226,6 +245,10 @@ def _table(title: str, rows: list[Row], limits: dict[str, float], *, costs: list
 def _figures(value: float) -> str:
     """Milliseconds as the paper prints them, with more digits where they are few."""
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _fold_reader(place: int) -> Callable[[Row], float | None]:
+    return lambda row: row["folds"]["dice"]["mean"]["values"][place]
 
 
 def _empty_text(row: Row, name: str) -> str:

@@ -106,7 +106,11 @@ def _segmentation_texts(run: RunFiles) -> dict[str, str]:
     if run.metrics:
         lines = segmentation.summarise_segmentation(run.metrics)
         texts["summary"] = _list(map(escape, lines))
-        shown = [segmentation.decoder_table(run.metrics), segmentation.network_table(run.metrics)]
+        shown = [
+            segmentation.decoder_table(run.metrics),
+            segmentation.network_table(run.metrics),
+            segmentation.fold_table(run.metrics),
+        ]
         hidden = [segmentation.distance_table(run.metrics)]
         drawn = segmentation.random_table(run.metrics)
         texts["results"] = "\n".join(

@@ -34,7 +34,8 @@ def evaluate_networks(
             )
             for name, net in nets.items()
         }
-        parts.append(evaluate_segmentation(predictors, dataset.source, dataset.volumes("test")))
+        tested = dataset.volumes("test")
+        parts.append(evaluate_segmentation(predictors, dataset.source, tested, fold=fold))
     derived = derived_facts(run) if (run.path / NETWORKS).exists() else {}
     first = dataset.source.read(dataset.volumes("test")[0])
     facts = {}

@@ -107,6 +107,26 @@ def test_rows_count_what_is_undefined(evaluated):
     assert truth["n"] == 4 and truth["patients"] == 2 and truth["latency_ms"] is None
 
 
+def test_folds_are_compared_by_their_means(evaluated):
+    source, whole = evaluated
+    assert segmentation_rows(whole.scores, facts={})[0]["folds"] is None
+    predictors = {"no_lv": Fixed(source, no_lv), "shifted": Fixed(source, shifted)}
+    parts = [
+        evaluate_segmentation(predictors, source, indices, fold=fold)
+        for fold, indices in ((2, (2, 3)), (0, (0, 1)))
+    ]
+    rows = by_model(segmentation_rows([x for part in parts for x in part.scores], facts={}))
+    folds = rows["no_lv"]["folds"]
+    assert folds["numbers"] == [0, 2] and rows["no_lv"]["n"] == 4
+    # Two thirds in every volume, but half in the one that has no right ventricle.
+    assert folds["dice"]["mean"]["values"] == pytest.approx([2 / 3, (2 / 3 + 1 / 2) / 2])
+    assert folds["dice"]["mean"]["std"] == pytest.approx((2 / 3 - 1 / 2) / 4)
+    assert folds["hd95"]["lv"] == {"mean": None, "std": None, "n": 0, "values": [None, None]}
+    truth = [dice(v.labels, shifted(v), (3,))[0] for v in source.kept]
+    found = rows["shifted"]["folds"]["dice"]["lv"]
+    assert found["values"] == pytest.approx([np.mean(truth[:2]), np.mean(truth[2:])])
+
+
 def score(patient, phase, ml, truth_ml):
     lv = ClassScore(0.9, 1.0, ml, truth_ml)
     return VolumeScore("net", f"{patient}_{phase}", patient, phase, None, {"lv": lv})

@@ -102,6 +102,23 @@ def test_random_networks_have_a_table_of_their_own(metrics):
     assert segmentation.random_table({"rows": rows}) is None
 
 
+def test_folds_have_a_table(metrics):
+    assert segmentation.fold_table(metrics) is None
+    for row in metrics["rows"]:
+        spread = row["dice"]["mean"] | {"values": [0.9, None]}
+        row["folds"] = {"numbers": [0, 3], "dice": dict.fromkeys(segmentation.HEADS, spread)}
+    table = segmentation.fold_table(metrics)
+    assert (
+        table.title == "Cross-validation, 2 folds" and len(table.rows) == len(metrics["rows"]) - 3
+    )
+    row = cells(table, "MS-NAS")
+    assert (row["Average"].text, row["fold 0"].text, row["fold 3"].text) == (
+        "0.933 ± 0.020",
+        "0.900",
+        "–",
+    )
+
+
 def test_every_scope_has_its_table(metrics):
     found = segmentation.latency_tables(metrics)
     assert [table.title.split(", ")[1][:8] for table in found] == [
