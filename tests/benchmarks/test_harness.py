@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from benchmarks import peers
+from benchmarks.__main__ import run
 from benchmarks.bench_scaling import exponent
-from benchmarks.cases import MODULES, select
+from benchmarks.cases import MODULES, Case, select
 from benchmarks.rows import BYTE_SHARES, Row, byte_share_rows, memory_row, time_row
 from benchmarks.table import markdown, number, share
 from benchmarks.targets import TARGETS, Target
@@ -110,6 +111,14 @@ def test_select():
         select("cpu", ["supernets"])
     every = [row for _, case in select("cpu", ()) for row in case.rows]
     assert len(every) == len(set(every)) and len(MODULES) == len(set(MODULES))
+
+
+def test_a_case_that_fails_leaves_its_rows():
+    case = Case(("nothing/a", "nothing/b"), None)
+    rows = run("no_such_bench", case, 60)
+    assert [row.name for row in rows] == list(case.rows)
+    assert all("failed: ModuleNotFoundError" in row.note and row.ours is None for row in rows)
+    assert [row.note for row in run("no_such_bench", case, 1)] == ["the suite's time was over"] * 2
 
 
 def test_gap_is_relative_to_each_array():
