@@ -5,6 +5,7 @@ wherever and whenever it goes on.
 """
 
 import contextlib
+import math
 import os
 import platform
 import re
@@ -25,7 +26,6 @@ from jaxnas.ops.depthwise import depthwise_conv2d
 RATES = "rates.json"
 
 IMAGE = (1, 128, 128)  # what is timed on: one image of a usual size
-POINTWISE_CHANNELS = 32
 CONV_SIZE, CONV_CHANNELS = 5, (8, 16, 48)
 TAP_SIZE, TAP_CHANNELS = 3, (8, 16, 64)
 COPIED = 1 << 20  # numbers
@@ -75,14 +75,11 @@ def _device() -> str:
 
 def measure_rates() -> Rates:
     """Times the layers of `ops.costs` with both their gradients; some seconds."""
-    c = POINTWISE_CHANNELS
     return Rates(
-        matmul=2 * _layer_rate(conv2d, (1, 1, c, c), c),
         copy=_copy_rate(),
-        conv=_curve(CONV_CHANNELS, lambda n: 2 * _layer_rate(conv2d, (CONV_SIZE,) * 2 + (n, n), n)),
-        taps=_curve(
-            TAP_CHANNELS, lambda n: _layer_rate(depthwise_conv2d, (TAP_SIZE,) * 2 + (n,), n)
-        ),
+        matmul=_curve(CONV_CHANNELS, lambda n: 2 * _layer_rate(conv2d, (1, 1, n, n))),
+        conv=_curve(CONV_CHANNELS, lambda n: 2 * _layer_rate(conv2d, (CONV_SIZE, CONV_SIZE, n, n))),
+        taps=_curve(TAP_CHANNELS, lambda n: _layer_rate(depthwise_conv2d, (TAP_SIZE, TAP_SIZE, n))),
         call=_call_seconds(),
     )
 
@@ -91,18 +88,16 @@ def _curve(channels: tuple[int, ...], rate: Callable[[int], float]) -> Curve:
     return tuple((n, rate(n)) for n in channels)
 
 
-def _layer_rate(layer: Callable, shape: tuple[int, ...], channels: int) -> float:
-    """Multiply-adds per second of a layer and its two gradients."""
+def _layer_rate(layer: Callable, shape: tuple[int, ...]) -> float:
+    """Multiply-adds per second of a layer with that kernel and its two gradients."""
 
     @jax.jit
     def run(x, kernel, dy):
         y, pull = jax.vjp(layer, x, kernel)
         return y, pull(dy)
 
-    x = jnp.ones((*IMAGE, channels))
-    kernel = jnp.ones(shape)
-    pixels = x.size // channels
-    return PASSES * pixels * kernel.size / _seconds(run, x, kernel, x)
+    x, kernel = jnp.ones((*IMAGE, shape[-1])), jnp.ones(shape)
+    return PASSES * math.prod(IMAGE) * kernel.size / _seconds(run, x, kernel, x)
 
 
 def _copy_rate() -> float:

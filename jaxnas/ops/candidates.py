@@ -7,6 +7,7 @@ dataclass with the methods of `Linear` and a line in `OPERATIONS`.
 """
 
 import dataclasses
+import math
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -52,6 +53,10 @@ class Linear(Protocol):
     def specs(self, channels: int) -> dict[str, Spec]:
         """The kernels by name, in the order they are applied."""
 
+    def layers(self, channels: int) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the kernels that `apply` runs: dense, depthwise or pointwise."""
+        return tuple(spec.shape for spec in self.specs(channels).values())
+
     def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
         """The linear map of r = ReLU(x), (B, H, W, C) → (B, H, W, C)."""
 
@@ -63,10 +68,11 @@ class Linear(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Standard:
-    """A dense k x k convolution."""
+class Standard(Linear):
+    """A dense k x k convolution, dilated or not."""
 
     size: int
+    dilation: int = 1
 
     def specs(self, channels: int) -> dict[str, Spec]:
         """See `Linear`. The one kernel is the first and the last."""
@@ -75,7 +81,7 @@ class Standard:
 
     def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
         """See `Linear`."""
-        return conv2d(r, kernels["kernel"])
+        return conv2d(r, kernels["kernel"], dilation=self.dilation)
 
     def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
         """See `Linear`."""
@@ -83,11 +89,11 @@ class Standard:
 
     def dense(self, kernels: Kernels) -> jax.Array:
         """See `Linear`."""
-        return kernels["kernel"]
+        return dilate(kernels["kernel"], self.dilation)
 
 
 @dataclasses.dataclass(frozen=True)
-class Separable:
+class Separable(Linear):
     """A depthwise k x k convolution, dilated or not, and a pointwise one."""
 
     size: int
@@ -116,7 +122,7 @@ class Separable:
 
 
 @dataclasses.dataclass(frozen=True)
-class Strips:
+class Strips(Linear):
     """A depthwise k x 1 convolution and a depthwise 1 x k one."""
 
     size: int
@@ -142,6 +148,40 @@ class Strips:
         return taps[:, :, :, None] * jnp.eye(taps.shape[2], dtype=taps.dtype)[None, None]
 
 
+@dataclasses.dataclass(frozen=True)
+class Pooled(Linear):
+    """The mean of k x k pixels, zeros beyond the border counted, and a pointwise convolution."""
+
+    size: int
+
+    def specs(self, channels: int) -> dict[str, Spec]:
+        """See `Linear`. Of ReLU(x), x normal, a mean keeps the square of its mean, 1/π of all."""
+        kept = (1 - 1 / math.pi) / self.size**2 + 1 / math.pi
+        return {"pointwise": Spec((channels, channels), FIRST_GAIN * LAST_GAIN / kept)}
+
+    def layers(self, channels: int) -> tuple[tuple[int, ...], ...]:
+        """See `Linear`."""
+        return ((self.size, self.size, channels), (channels, channels))
+
+    def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
+        """See `Linear`."""
+        y = depthwise_conv2d(r, self._mean(r.shape[-1], r.dtype))
+        return conv2d(y, kernels["pointwise"][None, None])
+
+    def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
+        """See `Linear`."""
+        return {"pointwise": weight * kernels["pointwise"]}
+
+    def dense(self, kernels: Kernels) -> jax.Array:
+        """See `Linear`."""
+        pointwise = kernels["pointwise"]
+        mean = self._mean(pointwise.shape[0], pointwise.dtype)
+        return mean[:, :, :, None] * pointwise[None, None]
+
+    def _mean(self, channels: int, dtype: Any) -> jax.Array:
+        return jnp.full((self.size, self.size, channels), self.size**-2, dtype)
+
+
 def dilate(kernel: jax.Array, dilation: int) -> jax.Array:
     """Writes the zeros between the taps of a dilated kernel (kh, kw, ...)."""
     return _spread(_spread(kernel, 0, dilation), 1, dilation)
@@ -164,6 +204,14 @@ OPERATIONS: dict[str, Linear] = {
     "std_conv_7x7": Standard(7),
     "sep_conv_5x5": Separable(5),
     "sep_conv_7x7": Separable(7),
+    "std_conv_1x1": Standard(1),
+    "dil_2_std_conv_3x3": Standard(3, dilation=2),
+    "dil_3_std_conv_3x3": Standard(3, dilation=3),
+    "conv_3x1_1x3": Strips(3),
+    "conv_5x1_1x5": Strips(5),
+    "conv_7x1_1x7": Strips(7),
+    "pool_conv_3x3": Pooled(3),
+    "pool_conv_5x5": Pooled(5),
 }
 
 CSMRI_A = ("sep_conv_3x3", "dil_2_conv_3x3", "dil_3_conv_3x3", SKIP, NONE)

@@ -2,11 +2,11 @@
 
     dense convolution   2 · 3 · pixels · kh kw I O / conv(√(I O))       the pass and two gradients
     depthwise taps          3 · pixels · kh kw C   / taps(C)
-    product             2 · 3 · pixels · I O       / matmul
+    product             2 · 3 · pixels · I O       / matmul(√(I O))
     elementwise pass    4 · numbers                / copy
 
-and `call` for every operation that is dispatched. Narrow convolutions are slow, and how slow
-differs between devices, so `conv` and `taps` are curves over the channels.
+and `call` for every operation that is dispatched. Few channels are slow, and how slow differs
+between devices, so `matmul`, `conv` and `taps` are curves over the channels.
 """
 
 import dataclasses
@@ -19,6 +19,7 @@ BYTES = 4  # of a float32
 PASSES = 3  # forward, gradient of the image, gradient of the kernel
 
 Curve = tuple[tuple[int, float], ...]
+CURVES = ("matmul", "conv", "taps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,15 +27,15 @@ class Rates:
     """The constants of a device.
 
     Attributes:
-      matmul: FLOP/s of a product of pixels with a matrix, with both gradients.
       copy: bytes/s, read and written, of an elementwise pass.
+      matmul: FLOP/s of a product of pixels with a matrix, with both gradients, by channels.
       conv: FLOP/s of dense convolutions with both gradients, by channels.
       taps: multiply-adds/s of depthwise convolutions with both gradients, by channels.
       call: seconds to dispatch one operation.
     """
 
-    matmul: float
     copy: float
+    matmul: Curve
     conv: Curve
     taps: Curve
     call: float
@@ -47,13 +48,13 @@ class Rates:
     def from_json(cls, value: Mapping[str, Any]) -> "Rates":
         """The constants of `to_json`; ValueError for anything else."""
         try:
-            curves = {n: tuple((int(c), float(r)) for c, r in value[n]) for n in ("conv", "taps")}
-            rates = cls(**{n: float(value[n]) for n in ("matmul", "copy", "call")}, **curves)
+            curves = {n: tuple((int(c), float(r)) for c, r in value[n]) for n in CURVES}
+            rates = cls(copy=float(value["copy"]), call=float(value["call"]), **curves)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"expected the rates of a device, found {value!r}") from error
-        numbers = [rates.matmul, rates.copy, rates.call]
-        numbers += [n for curve in (rates.conv, rates.taps) for point in curve for n in point]
-        if not (rates.conv and rates.taps and all(0 < n < math.inf for n in numbers)):
+        numbers = [rates.copy, rates.call]
+        numbers += [n for curve in curves.values() for point in curve for n in point]
+        if not (all(curves.values()) and all(0 < n < math.inf for n in numbers)):
             raise ValueError(f"expected positive rates, found {value!r}")
         return rates
 
@@ -62,15 +63,15 @@ class Rates:
 # accelerator's are no more than the order of magnitude that data sheets give.
 BUILT_IN = {
     "cpu": Rates(
-        matmul=6e10,
         copy=7e10,
+        matmul=((8, 1.4e10), (16, 5e10), (48, 6e10)),
         conv=((8, 4e10), (16, 5e10), (48, 7e10)),
         taps=((8, 4e9), (16, 1e10), (64, 1e10)),
         call=1e-6,
     ),
     "gpu": Rates(
-        matmul=1e13,
         copy=1e12,
+        matmul=((8, 1e12), (16, 3e12), (48, 1e13)),
         conv=((8, 1e12), (16, 3e12), (48, 1e13)),
         taps=((8, 1e11), (64, 1e11)),
         call=5e-6,
@@ -94,10 +95,10 @@ def layer_seconds(shape: Sequence[int], pixels: int, rates: Rates) -> float:
     calls = PASSES * rates.call
     if len(shape) == 3:
         return PASSES * pixels * math.prod(shape) / at(rates.taps, shape[-1]) + calls
-    flops = 2 * PASSES * pixels * math.prod(shape)
+    flops, channels = 2 * PASSES * pixels * math.prod(shape), math.sqrt(shape[-2] * shape[-1])
     if math.prod(shape[:-2]) == 1:
-        return flops / rates.matmul + calls
-    return flops / at(rates.conv, math.sqrt(shape[-2] * shape[-1])) + calls
+        return flops / at(rates.matmul, channels) + calls
+    return flops / at(rates.conv, channels) + calls
 
 
 def pass_seconds(numbers: float, rates: Rates) -> float:

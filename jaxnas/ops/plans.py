@@ -59,7 +59,7 @@ def _branch(names, pixels, channels, edges, rates) -> float:
 
 
 def _stack(names, pixels, channels, edges, rates) -> float:
-    layers = [s.shape for name in names for s in OPERATIONS[name].specs(channels).values()]
+    layers = [shape for name in names for shape in OPERATIONS[name].layers(channels)]
     run = sum(layer_seconds(shape, pixels, rates) for shape in layers)
     return edges * (run + len(names) * pass_seconds(SUM * pixels * channels, rates))
 

@@ -94,7 +94,8 @@ class NormOperation(nn.Module):
         wide = self.edges * channels
         if isinstance(layer, Standard):
             shape = (layer.size, layer.size, channels, wide)
-            return grouped_conv2d(r, self._kernel(f"kernel{index}", shape, r.dtype), groups=groups)
+            kernel = self._kernel(f"kernel{index}", shape, r.dtype)
+            return grouped_conv2d(r, kernel, groups=groups, dilation=layer.dilation)
         if index == 0:
             r = self._for_each_edge(r)
         taps = self._kernel(f"depthwise{index}", (layer.size, layer.size, wide), r.dtype)

@@ -17,7 +17,7 @@ from jaxnas.ops.plans import cheapest_plan, plan_seconds
 
 SPACES = {"csmri_a": CSMRI_A, "csmri_b": CSMRI_B, "fedautomri": FEDAUTOMRI}
 # One multiply-add a second and nothing else counts: the seconds are the multiply-adds.
-COUNTING = Rates(matmul=2.0, copy=1e30, conv=((8, 2.0),), taps=((8, 1.0),), call=1e-30)
+COUNTING = Rates(copy=1e30, matmul=((8, 2.0),), conv=((8, 2.0),), taps=((8, 1.0),), call=1e-30)
 CPU = BUILT_IN["cpu"]
 
 
@@ -117,7 +117,7 @@ def test_rates_survive_json(backend):
         None,
         [],
         {},
-        {"matmul": 1},
+        {"matmul": [[8, 1.0]]},
         CPU.to_json() | {"conv": []},
         CPU.to_json() | {"copy": 0},
         CPU.to_json() | {"taps": [[8, math.inf]]},
