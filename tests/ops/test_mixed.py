@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.ops.candidates import CSMRI_A, CSMRI_B, FEDAUTOMRI, Operation
+from jaxnas.ops.candidates import CSMRI_A, CSMRI_B, FEDAUTOMRI, OPERATIONS, Operation
 from jaxnas.ops.mixed import PLANS, MixedEdge, MixedNodes, edges, mix
 
 SPACES = {"csmri_a": CSMRI_A, "csmri_b": CSMRI_B, "fedautomri": FEDAUTOMRI}
@@ -69,6 +69,50 @@ def test_plans_agree_under_vmap_scan_and_remat(plan):
         return jax.jit(jax.vmap(client))(jnp.array([1.0, 0.7]))
 
     assert largest_difference(train(plan), train("branch")) < 1e-5
+
+
+@pytest.mark.parametrize("space", ["csmri_a", "csmri_b"])
+def test_plans_agree_under_vmap_scan_and_remat_in_float64(space):
+    """Two edges that leave one state. Two clients with kernels, weights and images of their own
+    take two steps in a loop, on gradients that compute the mixture again: losses and gradients."""
+    operations = SPACES[space]
+
+    def transformed(plan):
+        key = jax.random.key(4)
+        x = jax.random.normal(key, (1, 8, 7, 3), jnp.float64)
+        weights = jax.nn.softmax(jax.random.normal(key, (2, len(operations)), jnp.float64))
+        params = [
+            {
+                o: {
+                    name: 0.3 * jax.random.normal(jax.random.fold_in(key, i), spec.shape)
+                    for name, spec in OPERATIONS[o].specs(3).items()
+                }
+                for o in operations
+                if o in OPERATIONS
+            }
+            for i in range(2)
+        ]
+
+        @jax.checkpoint
+        def loss(params, weights, x):
+            first, second = mix(x, params, weights, operations=operations, plan=plan)
+            return (jnp.sin(first) * second).sum()
+
+        def client(scale):
+            def step(params, _):
+                found = jax.value_and_grad(loss, (0, 1, 2))(params, scale * weights, scale + x)
+                moved = jax.tree.map(lambda p, g: p - 1e-3 * g, params, found[1][0])
+                return moved, found
+
+            start = jax.tree.map(lambda p: scale * p, params)
+            return jax.lax.scan(step, start, length=2)
+
+        return jax.jit(jax.vmap(client))(jnp.array([1.0, 0.7], jnp.float64))
+
+    with jax.enable_x64(True):
+        found = {plan: transformed(plan) for plan in PLANS}
+        for plan in PLANS:
+            assert largest_difference(found[plan], found["branch"]) < 1e-11, plan
 
 
 @pytest.mark.parametrize("plan", PLANS)
