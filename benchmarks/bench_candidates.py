@@ -1,9 +1,9 @@
 """What another candidate costs in a linear space: 3, 8 and 16 operations on every edge.
 
 Forward and backward of a denoiser as in `supernet/fedautomri` (16 channels, 2 cells, 3 nodes,
-128²), plan `auto`. All sets reach 7×7 pixels; the 8 are FedAutoMRI's. The peer of 8 and of 16 is
-our own program with 3, so the ratio is what the candidates cost. The sets compute different
-functions: all that is compared is that every gradient is finite.
+128²), plan `auto`. All sets reach 7×7 pixels. The peer of 8 and of 16 is our own program with 3, so
+the ratio is what the candidates cost. The sets compute different functions: all that is compared is
+that every gradient is finite. (`bench_plans --candidates` asks the same of one state of a cell.)
 """
 
 import dataclasses
@@ -12,25 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.bench_plans import CANDIDATES
 from benchmarks.cases import Case
 from benchmarks.rows import Row, time_row
 from benchmarks.timing import Outcome, Prepared, Program, compare, serve
 
 CHANNELS, CELLS, NODES, SIZE = 16, 2, 3, 128
-FEW = ("std_conv_7x7", "sep_conv_3x3", "skip_connect")
 HERE = "benchmarks.bench_candidates"
 PROGRAMS = (Program("8", HERE), Program("16", HERE), Program("3", HERE, baseline=True))
-
-
-def operations(count: str) -> tuple[str, ...]:
-    """Names of candidates; those that no space has yet are registered."""
-    from jaxnas.ops import candidates
-    from jaxnas.ops.candidates import FEDAUTOMRI, NONE, SKIP, Separable, Standard, Strips
-
-    more = {"std_conv_1x1": Standard(1), "sep_conv_1x1": Separable(1)}
-    more |= {f"conv_{k}x1_1x{k}": Strips(k) for k in (1, 3, 5, 7)}
-    candidates.OPERATIONS.update(more)
-    return {"3": FEW, "8": FEDAUTOMRI, "16": (*FEDAUTOMRI, *more, SKIP, NONE)}[count]
 
 
 def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
@@ -45,7 +34,7 @@ def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
     from jaxnas.spaces.denoiser import Denoiser
     from jaxnas.spaces.registry import SPACES
 
-    space = dataclasses.replace(SPACES["fedautomri"], operations=operations(name))
+    space = dataclasses.replace(SPACES["fedautomri"], operations=CANDIDATES[: int(name)])
     plan, tuning_s = rates_for_plans()
     net = Denoiser(space, channels=CHANNELS, cells=CELLS, nodes=NODES, plan=plan)
     alphas = jnp.zeros((len(space.edges(NODES)), len(space.operations)))
