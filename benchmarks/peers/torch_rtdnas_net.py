@@ -15,7 +15,6 @@ from benchmarks.peers.torch_rtdnas import (
     conv,
     double,
     kernel_of,
-    scaling,
 )
 from benchmarks.timing import serve
 
@@ -24,26 +23,24 @@ class Net(nn.Module):
     """The cells of all paths, each once, on images (B, 1, H, W) with stem stride 2.
 
     `arrays` are the JAX variables by path; `cells` lists (layer, scale, direction), `picks` the
-    nodes of every kind of cell.
+    nodes of every kind of cell. Normalisations are folded into the convolutions before them.
     """
 
     def __init__(self, arrays, cells, picks):
         super().__init__()
         self.cells, self.picks = cells, picks
+        tensors = {n: torch.from_numpy(kernel_of(n, x).copy()) for n, x in arrays.items()}
+        for name in [n for n in tensors if n.endswith("/mean")]:
+            fold(tensors, name.removeprefix("batch_stats/").removesuffix("/mean"))
         self.arrays = nn.ParameterDict(
-            {
-                name: nn.Parameter(torch.from_numpy(kernel_of(name, x).copy()), requires_grad=False)
-                for name, x in arrays.items()
-            }
+            {n: nn.Parameter(x, requires_grad=False) for n, x in tensors.items()}
         )
 
     def forward(self, image):
         """Logits (B, K, H, W)."""
         w = self.arrays
-        x = conv(image, w["params/stem/kernel"], stride=2)
-        x = F.relu(self._norm(x, "stem/norm0"))
-        x = conv(x, w["params/stem/conv/kernel"])
-        tiles = {(0, 0): F.relu(self._norm(x, "stem/norm1"))}
+        x = F.relu(self._conv(image, "stem/kernel", "stem/norm0", stride=2))
+        tiles = {(0, 0): F.relu(self._conv(x, "stem/conv/kernel", "stem/norm1"))}
         for layer, scale, direction in self.cells:
             y = self._cell(tiles[layer, scale], layer, scale, CELLS[direction])
             place = (layer + 1, scale + direction - 1)
@@ -60,9 +57,10 @@ class Net(nn.Module):
                 for name, source in picks
             ]
             states.append(sum(reads))
-        weight = self.arrays[f"params/{own}/scale/conv/kernel"]
-        joined = torch.cat(states[1:], 1)
-        return scaling(joined, kind, weight, lambda y: self._norm(y, f"{own}/scale/norm"))
+        x = torch.cat(states[1:], 1)
+        x = F.relu(F.max_pool2d(x, 2) if kind == "contract" else x)
+        x = self._conv(x, f"{own}/scale/conv/kernel", f"{own}/scale/norm")
+        return double(x) if kind == "expand" else x
 
     def _operation(self, x, name, own):
         if name == SKIP:
@@ -72,16 +70,26 @@ class Net(nn.Module):
             if separable:
                 taps = self.arrays[f"params/{own}/depthwise{index}"]
                 x = conv(x, taps, dilation=dilation, groups=taps.shape[0])
-                x = conv(x, self.arrays[f"params/{own}/pointwise{index}"])
-            else:
-                x = conv(x, self.arrays[f"params/{own}/kernel{index}"])
-            x = self._norm(x, f"{own}/norm{index}")
+            kernel = f"{own}/{'pointwise' if separable else 'kernel'}{index}"
+            x = self._conv(x, kernel, f"{own}/norm{index}")
         return x
 
-    def _norm(self, x, own):
-        w, s = self.arrays, f"batch_stats/{own}"
-        scale, bias = w[f"params/{own}/scale"], w[f"params/{own}/bias"]
-        return F.batch_norm(x, w[f"{s}/mean"], w[f"{s}/variance"], scale, bias, eps=EPSILON)
+    def _conv(self, x, kernel, norm, *, stride=1):
+        weight, bias = self.arrays[f"params/{kernel}"], self.arrays[f"params/{norm}/bias"]
+        return F.conv2d(x, weight, bias, stride=stride, padding=weight.shape[-1] // 2)
+
+
+def fold(tensors: dict[str, torch.Tensor], norm: str) -> None:
+    """Moves the scale of a normalisation into the kernel before it; its shift stays as `bias`."""
+    where, name = norm.rsplit("/", 1)
+    index = name.removeprefix("norm")
+    known = (f"pointwise{index}", f"kernel{index}", "kernel", "conv/kernel")
+    known = known[::-1] if name == "norm1" else known  # the stem has both of the last
+    kernel = next(n for n in (f"params/{where}/{k}" for k in known) if n in tensors)
+    mean, variance = (tensors.pop(f"batch_stats/{norm}/{n}") for n in ("mean", "variance"))
+    scale = tensors.pop(f"params/{norm}/scale") / torch.sqrt(variance + EPSILON)
+    tensors[f"params/{norm}/bias"] -= scale * mean
+    tensors[kernel] *= scale[:, None, None, None]
 
 
 def prepare(program: str, problem):
