@@ -6,8 +6,9 @@ from jaxnas.cli.stages import say, show_genotype
 from jaxnas.cli.unrolled_latency import check_latency, load_aim, note_latency
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
-from jaxnas.fed import comparison, training
-from jaxnas.fed import search as searching
+from jaxnas.fed import comparison
+from jaxnas.fed import reconstruction as training
+from jaxnas.fed import reconstruction_search as searching
 from jaxnas.fed.checks import check_alike, check_sampled
 from jaxnas.fed.clients import Client, describe_client, open_clients
 from jaxnas.fed.roster import check_roster, write_roster

@@ -11,8 +11,9 @@ from jaxnas.engine.rundir import Run
 from jaxnas.engine.segmentation_training import Training, trained_variables
 from jaxnas.engine.sources import open_dataset
 from jaxnas.engine.training import model_names, trainable, trained_params
-from jaxnas.fed import training
+from jaxnas.fed.reconstruction import reconstruction_task
 from jaxnas.fed.roster import read_roster
+from jaxnas.fed.training import abstract_model, is_personal, load_method
 from jaxnas.search.segmentation_networks import networks
 
 
@@ -113,11 +114,11 @@ def _federated(run: Run, choice: Choice) -> Trained:
         )
     check_known("--strategy", choice.strategy, methods)
     method, net = methods[choice.strategy], trainable(run)[choice.model]
-    roster = read_roster(run.path)
+    roster, task = read_roster(run.path), reconstruction_task(run.config)
     names = [entry.name for entry in roster]
     if choice.client is not None:
         check_known("--client", choice.client, names)
-    elif training.is_personal(method, net):
+    elif is_personal(method, abstract_model(task, net)):
         raise UserError(
             f"--client is missing: with {choice.strategy} every client has weights of its own; "
             f"give one of {', '.join(names)}"
@@ -126,5 +127,5 @@ def _federated(run: Run, choice: Choice) -> Trained:
     acquisition = run.config.acquisition if choice.client is None else roster[client].acquisition
     # All clients scale alike, but not necessarily as the acquisition of the config does.
     acquisition = acquisition.model_copy(update={"peak": roster[client].acquisition.peak})
-    params = training.load_method(run, method, net, names).params(client)
+    params = load_method(run, task, method, net, names).params(client)
     return Trained(net, params, acquisition)

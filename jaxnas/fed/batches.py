@@ -1,19 +1,14 @@
-"""Rounds of batches: every client's slices, their order and its own sampling masks.
+"""The batches of a reconstruction: every client's slices, their order and its own masks."""
 
-Everything is a pure function of (seed, client, round, step): it depends neither on which clients
-take part in a round, nor on how many of them are computed together.
-"""
-
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from jaxnas.core.schema import AcquisitionConfig, Config
-from jaxnas.data.batches import Batches, BatchStream
+from jaxnas.data.batches import Batches
 from jaxnas.engine.sources import Indices
 from jaxnas.fed.clients import Client
+from jaxnas.fed.local import ClientBatches, client_seed, local_steps
 from jaxnas.mri.masks import make_mask
 from jaxnas.search.stage import HalfBatches
 
@@ -42,48 +37,14 @@ class MaskedBatches:
         ).columns
 
 
-@dataclass(frozen=True)
-class Round:
-    """What every client does in round `number`: `steps` int (C,) local steps, and their batches.
-
-    Nothing is read before it is asked for: a round never exists as a whole.
-    """
-
-    number: int
-    steps: np.ndarray
-    streams: Sequence[BatchStream]
-
-    def batch(self, client: int, step: int) -> dict[str, np.ndarray]:
-        """The batch of local step `step` of a client, 0 ≤ step < steps[client]."""
-        if not 0 <= step < self.steps[client]:
-            raise ValueError(f"client {client} has {self.steps[client]} steps, asked for {step}")
-        return self.streams[client].batch(self.number * int(self.steps[client]) + step)
-
-
-@dataclass(frozen=True)
-class ClientBatches:
-    """The rounds of a federated run; `steps` int (C,) is the same in every round."""
-
-    streams: Sequence[BatchStream]
-    steps: np.ndarray
-
-    @property
-    def longest(self) -> int:
-        """The largest number of local steps: what a round counts for in schedules."""
-        return int(self.steps.max())
-
-    def batch(self, number: int) -> Round:
-        """Round `number`, from 0; a client goes on where it was after the round before."""
-        return Round(number, self.steps, self.streams)
-
-
 def training_batches(config: Config, clients: Sequence[Client]) -> ClientBatches:
     """Every client's training slices, `train.batch` at a time."""
     streams = [
         _stream(config, client, client.dataset.slices("train"), "train", config.train.batch)
         for client in clients
     ]
-    return ClientBatches(streams, local_steps(config, [stream.batches for stream in streams]))
+    per_epoch = [stream.batches.per_epoch for stream in streams]
+    return ClientBatches(streams, local_steps(config.federated, per_epoch))
 
 
 def search_batches(config: Config, clients: Sequence[Client]) -> ClientBatches:
@@ -100,33 +61,20 @@ def search_batches(config: Config, clients: Sequence[Client]) -> ClientBatches:
         )
         for client in clients
     ]
-    return ClientBatches(streams, local_steps(config, [s.train.batches for s in streams]))
+    per_epoch = [stream.train.batches.per_epoch for stream in streams]
+    return ClientBatches(streams, local_steps(config.federated, per_epoch))
 
 
 def search_halves(config: Config, client: Client) -> tuple[Indices, Indices]:
     """The slices of a client's training volumes, halved at random by volume."""
-    return client.dataset.halves(_seed(config.seed, client.name, "halves"))
-
-
-def local_steps(config: Config, batches: Sequence[Batches]) -> np.ndarray:
-    """Local steps of every client in one round, int (C,): as given, or epochs of its batches."""
-    federated = config.federated
-    if federated.local_steps is not None:
-        return np.full(len(batches), federated.local_steps)
-    return np.array([federated.local_epochs * own.per_epoch for own in batches])
+    return client.dataset.halves(client_seed(config.seed, client.name, "halves"))
 
 
 def _stream(
     config: Config, client: Client, slices: Sequence[int], purpose: str, size: int
 ) -> MaskedBatches:
     """The batches of one client for one purpose, in an order and with masks of their own."""
-    order = Batches(
-        client.dataset.source, slices, size=size, seed=_seed(config.seed, client.name, purpose)
-    )
-    masks = _seed(config.seed, client.name, f"{purpose} masks")
+    seed = client_seed(config.seed, client.name, purpose)
+    order = Batches(client.dataset.source, slices, size=size, seed=seed)
+    masks = client_seed(config.seed, client.name, f"{purpose} masks")
     return MaskedBatches(order, client.acquisition, seed=masks)
-
-
-def _seed(seed: int, client: str, purpose: str) -> int:
-    """A seed of 32 bits for one purpose at one client, by name: other clients do not matter."""
-    return zlib.crc32(f"{seed}/{client}/{purpose}".encode())

@@ -20,6 +20,7 @@ from jaxnas.engine.rundir import Run
 from jaxnas.engine.scores import slices_csv, summaries
 from jaxnas.engine.training import trainable
 from jaxnas.fed.clients import POOLED, Client
+from jaxnas.fed.reconstruction import reconstruction_task
 from jaxnas.fed.training import load_method, method_name
 
 EXAMPLES = "examples"
@@ -55,10 +56,10 @@ class ClientEvaluation:
 
 def compare(run: Run, clients: Sequence[Client]) -> list[dict[str, Any]]:
     """Writes metrics.json, slices.csv and examples of every client; returns the rows."""
-    config, nets = run.config, trainable(run)
+    config, nets, task = run.config, trainable(run), reconstruction_task(run.config)
     names = [client.name for client in clients]
     trained = {
-        method: load_method(run, method, nets[method.model], names)
+        method: load_method(run, task, method, nets[method.model], names)
         for method in config.federated.methods
     }
     results = []

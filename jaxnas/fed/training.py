@@ -1,42 +1,56 @@
-"""Training every method of a config across clients: same rounds, batches and masks for all."""
+"""Training every method of a config across clients: same rounds and batches for all.
+
+What is trained for is a `Task`; who takes part, and with which batches, a `Cohort`.
+"""
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 from flax import linen as nn
 
 from jaxnas.core import rng
+from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import Method
 from jaxnas.core.files import read_json, write_json
-from jaxnas.core.schema import AcquisitionConfig, Config, TrainConfig
+from jaxnas.core.schema import OptimConfig
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
-from jaxnas.engine.losses import reconstruction_loss
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.rundir import Run
-from jaxnas.engine.training import find_genotype, make_validation, note_timing, trainable
-from jaxnas.fed.batches import training_batches
-from jaxnas.fed.checks import check_batches
-from jaxnas.fed.clients import Client
+from jaxnas.engine.state import Loss
+from jaxnas.engine.training import note_timing
+from jaxnas.fed.local import Cohort
 from jaxnas.fed.paths import leaf_paths, select
 from jaxnas.fed.program import Penalty, Program, training_program
 from jaxnas.fed.rounds import Federation
 from jaxnas.fed.state import FedState, Model
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.traffic import Traffic, measure_traffic
-from jaxnas.models.networks import DERIVED, init_variables
-from jaxnas.spaces.genotype import save_genotype
 
 COMMUNICATION = "communication.json"
+
+
+class Task(Protocol):
+    """What clients train for. Hashable: methods of equal tasks share a compiled program."""
+
+    def init(self, key: jax.Array, net: nn.Module) -> Any:
+        """The variables of a network before training."""
+
+    def loss(self, net: nn.Module) -> Loss:
+        """loss(params, batch, key) -> (scalar, metrics)."""
+
+
+Validate = Callable[[FedState], dict[str, float]]
+Validation = Callable[[Federation, nn.Module], Validate]
 
 
 def method_name(method: Method) -> str:
@@ -44,44 +58,54 @@ def method_name(method: Method) -> str:
     return f"{method.model}/{method.label}"
 
 
-def check_training(run: Run, clients: Sequence[Client], *, searched: bool, fresh: bool) -> None:
+def check_methods(
+    config: AnyConfig, task: Task, nets: Mapping[str, nn.Module], cohort: Cohort
+) -> None:
     """Raises UserError for whatever training would stumble over; computes and writes nothing.
 
-    `searched` and `fresh` as in `trainable`; a network still to be found is not looked into.
+    A network that is not among `nets`, because it is still to be found, is not looked into.
     """
-    nets = trainable(run, searched=searched, fresh=fresh)
-    check_batches(run.config, clients)
-    longest = training_batches(run.config, clients).longest
-    paths = {name: leaf_paths(_abstract_model(net)) for name, net in nets.items()}
-    for method in run.config.federated.methods:
+    paths = {name: leaf_paths(abstract_model(task, net)) for name, net in nets.items()}
+    for method in config.federated.methods:
         if method.model in nets:
-            federation = _across(run.config, method, nets[method.model], clients, longest)
+            federation = _across(config, task, method, nets[method.model], cohort)
             federation.strategy.shared.check(paths[method.model])
 
 
-def train_all(run: Run, clients: Sequence[Client], log: RunLog) -> None:
+def train_methods(
+    run: Run,
+    task: Task,
+    nets: Mapping[str, nn.Module],
+    cohort: Cohort,
+    log: RunLog,
+    *,
+    validation: Validation | None = None,
+) -> None:
     """Trains every method, one after the other; finished ones cost nothing.
 
-    The run keeps the genotype it trains.
+    `validation` makes what the loop reports where the config asks for it.
     """
-    methods = run.config.federated.methods
-    if any(method.model == DERIVED for method in methods):
-        save_genotype(run.genotype_path, find_genotype(run))
-    nets = trainable(run)
-    for method in methods:
-        train_method(run, clients, log, method, nets[method.model])
+    for method in run.config.federated.methods:
+        net = nets[method.model]
+        train_method(run, task, method, net, cohort, log, validation=validation)
 
 
 def train_method(
-    run: Run, clients: Sequence[Client], log: RunLog, method: Method, net: nn.Module
+    run: Run,
+    task: Task,
+    method: Method,
+    net: nn.Module,
+    cohort: Cohort,
+    log: RunLog,
+    *,
+    validation: Validation | None = None,
 ) -> None:
     """Trains one method and notes its time and its traffic.
 
-    The key of initialisation, data order and masks is the run's: it does not depend on the method.
+    The key of initialisation, data order and draws is the run's: it does not depend on the method.
     """
     config, name, clock = run.config, method_name(method), Clock()
-    batches = training_batches(config, clients)
-    federation = _across(config, method, net, clients, batches.longest, clock=clock)
+    federation = _across(config, task, method, net, cohort, clock=clock)
     every = Cadence(
         log=config.log_every,
         checkpoint=config.checkpoint_every,
@@ -90,15 +114,15 @@ def train_method(
     with CheckpointStore(_checkpoints(run, method), keep=2) as store:
         state = run_loop(
             federation,
-            _initial_state(config, federation, net),
-            batches,
+            _initial_state(config, task, federation, net),
+            cohort.batches,
             steps=config.federated.rounds,
             store=store,
             log=log,
             stage="train",
             model=name,
             every=every,
-            validate=_validation(federation, net, clients) if every.validate else None,
+            validate=validation(federation, net) if validation and every.validate else None,
             clock=clock,
             quiet=run.quiet,
         )
@@ -114,11 +138,13 @@ class TrainedMethod:
     state: FedState
 
     def params(self, client: int) -> Any:
-        """The parameters that a client reconstructs with, by its number."""
+        """The parameters that a client uses, by its number."""
         return self.federation.client_model(self.state, client)["params"]
 
 
-def load_method(run: Run, method: Method, net: nn.Module, names: Sequence[str]) -> TrainedMethod:
+def load_method(
+    run: Run, task: Task, method: Method, net: nn.Module, names: Sequence[str]
+) -> TrainedMethod:
     """What training left for the clients `names`; UserError if it is not finished."""
     directory, name = _checkpoints(run, method), method_name(method)
     if not directory.is_dir():
@@ -126,8 +152,8 @@ def load_method(run: Run, method: Method, net: nn.Module, names: Sequence[str]) 
     # Steps only shape the schedule, which is no part of the state; nor is what computes the rounds.
     here = run.config.federated.model_copy(update={"devices": 1})
     config, equal = run.config.model_copy(update={"federated": here}), [1.0] * len(names)
-    federation = _federation(config, method, net, config.acquisition, sys.maxsize, names, equal)
-    target = jax.eval_shape(lambda: _initial_state(config, federation, net))
+    federation = _federation(config, task, method, net, sys.maxsize, names, equal)
+    target = jax.eval_shape(lambda: _initial_state(config, task, federation, net))
     with CheckpointStore(directory) as store:
         found = store.restore(target)
     if found is None or not found[1]["finished"]:
@@ -135,23 +161,32 @@ def load_method(run: Run, method: Method, net: nn.Module, names: Sequence[str]) 
     return TrainedMethod(federation, found[0].replace(optim={}))  # moments are no longer needed
 
 
-def is_personal(method: Method, net: nn.Module) -> bool:
-    """Whether clients keep parameters of their own, so that each reconstructs differently."""
+def abstract_model(task: Task, net: nn.Module) -> Model:
+    """Shapes and dtypes of what a network exchanges: its parameters, and alphas if it has any.
+
+    Batch statistics are no part of it: they are of a single batch (see `ops.norm`).
+    """
+    variables = jax.eval_shape(lambda: task.init(jax.random.key(0), net))
+    return {name: variables[name] for name in ("params", "alphas") if name in variables}
+
+
+def is_personal(method: Method, model: Model) -> bool:
+    """Whether clients keep leaves of a (possibly abstract) model of their own."""
     strategy = build_strategy(method)
-    return any(strategy.held(path) for path in leaf_paths(_abstract_model(net)))
+    return any(strategy.held(path) for path in leaf_paths(model))
 
 
-def training_traffic(method: Method, net: nn.Module, *, clients: int) -> Traffic:
+def training_traffic(method: Method, model: Model, *, clients: int) -> Traffic:
     """What one of `clients` clients sends and receives in a round; computes nothing."""
     strategy = build_strategy(method)
-    shared = select(_abstract_model(net), strategy.shared)
+    shared = select(model, strategy.shared)
     memory = jax.eval_shape(lambda leaves: strategy.init_memory(leaves, clients), shared)
     return measure_traffic(shared, memory)
 
 
-def search_traffic(net: nn.Module) -> Traffic:
+def search_traffic(model: Model) -> Traffic:
     """What a client sends and receives in a round of a search: all weights and alphas."""
-    return measure_traffic(_abstract_model(net), {})
+    return measure_traffic(model, {})
 
 
 def note_communication(path: Path, name: str, federation: Federation, rounds: int) -> None:
@@ -170,26 +205,24 @@ def note_communication(path: Path, name: str, federation: Federation, rounds: in
 
 
 def _across(
-    config: Config,
+    config: AnyConfig,
+    task: Task,
     method: Method,
     net: nn.Module,
-    clients: Sequence[Client],
-    longest: int,
+    cohort: Cohort,
     *,
     clock: Clock | None = None,
 ) -> Federation:
-    """One method across `clients`, of which the one with most steps has `longest` in a round."""
-    names, weights = zip(*((client.name, client.weight) for client in clients))
-    # The masks come with the batches; of the acquisition only the scale is used, common to all.
-    acquisition, steps = clients[0].acquisition, config.federated.rounds * longest
-    return _federation(config, method, net, acquisition, steps, names, weights, clock=clock)
+    """One method across a cohort."""
+    steps = config.federated.rounds * cohort.batches.longest
+    return _federation(config, task, method, net, steps, cohort.names, cohort.weights, clock=clock)
 
 
 def _federation(
-    config: Config,
+    config: AnyConfig,
+    task: Task,
     method: Method,
     net: nn.Module,
-    acquisition: AcquisitionConfig,
     steps: int,
     names: Sequence[str],
     weights: Sequence[float],
@@ -198,7 +231,7 @@ def _federation(
 ) -> Federation:
     strategy = build_strategy(method)
     return Federation(
-        _program(config.train, net, acquisition, steps, strategy.penalty),
+        _program(task, net, config.train.optimizer, steps, strategy.penalty),
         strategy,
         names=names,
         weights=np.asarray(weights),
@@ -210,47 +243,20 @@ def _federation(
 
 @functools.lru_cache(maxsize=4)
 def _program(
-    config: TrainConfig,
-    net: nn.Module,
-    acquisition: AcquisitionConfig,
-    steps: int,
-    penalty: Penalty | None,
+    task: Task, net: nn.Module, optimizer: OptimConfig, steps: int, penalty: Penalty | None
 ) -> Program:
     """What a client does; methods without a penalty share one program, which is compiled once."""
-    tx = make_optimizer(config.optimizer, steps)
-    return training_program(
-        reconstruction_loss(net, acquisition, rows=config.rows), tx, penalty=penalty
-    )
+    return training_program(task.loss(net), make_optimizer(optimizer, steps), penalty=penalty)
 
 
-def _initial_state(config: Config, federation: Federation, net: nn.Module) -> FedState:
+def _initial_state(
+    config: AnyConfig, task: Task, federation: Federation, net: nn.Module
+) -> FedState:
     """The state before the first round, the same for every method of one network."""
     key = rng.root_key(config.seed)
-    params = init_variables(rng.stream(key, "init", 0), net)["params"]
+    params = task.init(rng.stream(key, "init", 0), net)["params"]
     return federation.init(rng.stream(key, "train", 0), {"params": params})
-
-
-def _abstract_model(net: nn.Module) -> Model:
-    """Shapes and dtypes of all variables of a network."""
-    return dict(jax.eval_shape(lambda: init_variables(jax.random.key(0), net)))
 
 
 def _checkpoints(run: Run, method: Method) -> Path:
     return run.checkpoints(f"train-{method.model}-{method.label}")
-
-
-def _validation(
-    federation: Federation, net: nn.Module, clients: Sequence[Client]
-) -> Callable[[FedState], dict[str, float]]:
-    """What the loop reports: every client's PSNR with its own model, and their mean."""
-    score = make_validation(net)
-
-    def validate(state):
-        scores = {}
-        for i, client in enumerate(clients):
-            params = federation.client_model(state, i)["params"]
-            scores[client.name] = score(params, client.dataset, client.acquisition)
-        mean = float(np.mean([*scores.values()]))
-        return {"valid_psnr": mean} | {f"valid_psnr/{name}": x for name, x in scores.items()}
-
-    return validate

@@ -19,11 +19,12 @@ from jaxnas.fed.comparison import (
     client_slices,
     contenders,
 )
-from jaxnas.fed.search import check_search
+from jaxnas.fed.reconstruction import check_training, reconstruction_task
+from jaxnas.fed.reconstruction_search import check_search
 from jaxnas.fed.traffic import Traffic
 from jaxnas.fed.training import (
     COMMUNICATION,
-    check_training,
+    abstract_model,
     is_personal,
     note_communication,
     search_traffic,
@@ -115,10 +116,11 @@ def test_contenders_in_the_order_of_tables(config):
 def test_who_has_weights_of_its_own_and_what_is_sent(config):
     """Bytes of all of a network, of none of it, or of its encoder and everybody's last one."""
     net = build_network("dccnn", config.network)
+    model = abstract_model(reconstruction_task(config), net)
     sent = {}
     for method in config.federated.methods:
-        assert is_personal(method, net) is (method.label in PERSONAL)
-        sent[method.label] = training_traffic(method, net, clients=4)
+        assert is_personal(method, model) is (method.label in PERSONAL)
+        sent[method.label] = training_traffic(method, model, clients=4)
     size = 4 * network_cost(net, (16, 16)).params
     assert sent["non_fed"] == Traffic(0, 0)
     for label in ("fedavg", "strong", "fedautomri", "mix"):
@@ -129,7 +131,8 @@ def test_who_has_weights_of_its_own_and_what_is_sent(config):
 def test_a_search_sends_weights_and_alphas(config):
     net = supernet(config.network)
     size = 4 * (network_cost(net, (16, 16)).params + 2 * 5)  # two edges of five operations
-    assert search_traffic(net) == Traffic(up=size, down=size)
+    model = abstract_model(reconstruction_task(config), net)
+    assert search_traffic(model) == Traffic(up=size, down=size)
 
 
 class Rounds:

@@ -1,0 +1,112 @@
+"""Reconstruction across clients: what their training is, and what a federated run needs of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from jaxnas.core.schema import AcquisitionConfig, Config
+from jaxnas.engine.logs import RunLog
+from jaxnas.engine.losses import reconstruction_loss
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.state import Loss
+from jaxnas.engine.training import find_genotype, make_validation, trainable
+from jaxnas.fed.batches import search_batches, training_batches
+from jaxnas.fed.checks import check_batches
+from jaxnas.fed.clients import Client
+from jaxnas.fed.local import ClientBatches, Cohort
+from jaxnas.fed.rounds import Federation
+from jaxnas.fed.training import Validate, Validation, check_methods, train_methods
+from jaxnas.models.networks import DERIVED, init_variables
+from jaxnas.spaces.genotype import save_genotype
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """The `Task`: L1 in scaled units, on strips of `rows` rows where that is not None.
+
+    The masks come with the batches; of the acquisition only the scale is used, common to all.
+    """
+
+    acquisition: AcquisitionConfig
+    rows: int | None = None
+
+    def init(self, key: jax.Array, net: nn.Module) -> Any:
+        """The variables of a network before training."""
+        return init_variables(key, net)
+
+    def loss(self, net: nn.Module) -> Loss:
+        """loss(params, batch, key) -> (scalar, {})."""
+        return reconstruction_loss(net, self.acquisition, rows=self.rows)
+
+
+def reconstruction_task(config: Config) -> Reconstruction:
+    """The task of a config."""
+    return Reconstruction(config.acquisition, config.train.rows)
+
+
+def training_cohort(config: Config, clients: Sequence[Client]) -> Cohort:
+    """The clients with the batches of a training."""
+    return _cohort(clients, training_batches(config, clients))
+
+
+def search_cohort(config: Config, clients: Sequence[Client]) -> Cohort:
+    """The clients with the batches of a search."""
+    return _cohort(clients, search_batches(config, clients))
+
+
+def check_training(run: Run, clients: Sequence[Client], *, searched: bool, fresh: bool) -> None:
+    """Raises UserError for whatever training would stumble over; computes and writes nothing.
+
+    `searched` and `fresh` as in `trainable`; a network still to be found is not looked into.
+    """
+    nets = trainable(run, searched=searched, fresh=fresh)
+    check_batches(run.config, clients)
+    cohort = training_cohort(run.config, clients)
+    check_methods(run.config, _task(run.config, clients), nets, cohort)
+
+
+def train_all(run: Run, clients: Sequence[Client], log: RunLog) -> None:
+    """Trains every method of a run, which keeps the genotype it trains."""
+    if any(method.model == DERIVED for method in run.config.federated.methods):
+        save_genotype(run.genotype_path, find_genotype(run))
+    train_methods(
+        run,
+        _task(run.config, clients),
+        trainable(run),
+        training_cohort(run.config, clients),
+        log,
+        validation=_validation(clients),
+    )
+
+
+def _task(config: Config, clients: Sequence[Client]) -> Reconstruction:
+    """The task, with the scale of the clients."""
+    return Reconstruction(clients[0].acquisition, config.train.rows)
+
+
+def _cohort(clients: Sequence[Client], batches: ClientBatches) -> Cohort:
+    names, weights = zip(*((client.name, client.weight) for client in clients))
+    return Cohort(names, weights, batches)
+
+
+def _validation(clients: Sequence[Client]) -> Validation:
+    """What the loop reports: every client's PSNR with its own model, and their mean."""
+
+    def make(federation: Federation, net: nn.Module) -> Validate:
+        score = make_validation(net)
+
+        def validate(state):
+            scores = {}
+            for i, client in enumerate(clients):
+                params = federation.client_model(state, i)["params"]
+                scores[client.name] = score(params, client.dataset, client.acquisition)
+            mean = float(np.mean([*scores.values()]))
+            return {"valid_psnr": mean} | {f"valid_psnr/{name}": x for name, x in scores.items()}
+
+        return validate
+
+    return make

@@ -1,0 +1,79 @@
+"""The search stage of a reconstruction across clients."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jaxnas.core.files import write_json
+from jaxnas.core.schema import Config
+from jaxnas.engine.clock import Clock
+from jaxnas.engine.logs import RunLog
+from jaxnas.engine.rates import run_rates
+from jaxnas.engine.rundir import Run
+from jaxnas.fed.checks import check_halves
+from jaxnas.fed.clients import Client
+from jaxnas.fed.local import ClientBatches
+from jaxnas.fed.reconstruction import search_cohort
+from jaxnas.fed.search import FederatedSearch, config_in_steps, search_federation, search_rounds
+from jaxnas.models.networks import init_variables
+from jaxnas.ops.costs import Rates
+from jaxnas.search.aim import ACCURACY, Aim
+from jaxnas.search.history import History
+from jaxnas.search.stage import ALPHAS, METHODS, RANKING_BATCHES, proxy, supernet_loss
+from jaxnas.spaces.genotype import Genotype, save_genotype
+from jaxnas.spaces.registry import SPACES
+from jaxnas.spaces.supernet import supernet
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A search, the method that concludes it, and its history."""
+
+    search: FederatedSearch
+    method: Any
+    history: History
+
+
+def check_search(config: Config, clients: Sequence[Client]) -> None:
+    """Raises UserError for whatever a search would stumble over; computes and writes nothing."""
+    check_halves(config, clients)
+    search_federation(config, _parts(config, clients, ACCURACY, None).search, Clock())
+
+
+def search(run: Run, clients: Sequence[Client], log: RunLog, *, aim: Aim = ACCURACY) -> Genotype:
+    """Searches across clients, writes alphas.json and genotype.json, and returns the genotype.
+
+    The `aim` is the same at every client.
+    """
+    parts = _parts(run.config, clients, aim, run_rates(run))
+    state = search_rounds(run, parts.search, log)
+    ranking = _ranking(parts.search.cohort.batches)
+    genotype = parts.method.conclude(state.key, state.server["params"], ranking)
+    write_json(run.path / ALPHAS, parts.history.summary(run.config.network.nodes))
+    save_genotype(run.genotype_path, genotype)
+    return genotype
+
+
+def _parts(config: Config, clients: Sequence[Client], aim: Aim, rates: Rates | None) -> _Parts:
+    space, asked = SPACES[config.network.space], config.search
+    history = History(space, patience=asked.patience, max_skips=asked.max_skips)
+    net = supernet(proxy(config), rates=rates)
+    # The masks come with the batches.
+    loss = supernet_loss(net, clients[0].acquisition, rows=asked.rows)
+    method = METHODS[asked.method](config_in_steps(config, 1), loss, history, aim)
+    search = FederatedSearch(
+        search_cohort(config, clients),
+        lambda key: init_variables(key, net),
+        lambda local, w_tx, a_tx: replace(method, config=local).make_step(w_tx, a_tx),
+        method.on_log,
+        history,
+    )
+    return _Parts(search, method, history)
+
+
+def _ranking(batches: ClientBatches) -> Iterator[Any]:
+    """Validation batches to rank candidates on: the same number of every client's."""
+    each = -(-RANKING_BATCHES // len(batches.streams))
+    for i in range(each):
+        for stream in batches.streams:
+            yield stream.valid.batch(i)
