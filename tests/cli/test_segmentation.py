@@ -217,6 +217,23 @@ def test_bad_genotypes(tiny, call, tmp_path, value, setting, message):
 
 
 @pytest.mark.slow
+def test_another_search_names_its_network(finished, tiny, call, tmp_path):
+    """As MS-NAS and hardware-aware NAS: choices relaxed apart, one network by Dijkstra."""
+    settings = (
+        "search={objective: add_linear, relaxation: separate, steps: 2, warmup: 0, channels: 4}",
+        "decode={name: hw_nas, methods: [dijkstra], paths: [2], pool: 2}",
+        f"latency.table={finished / 'latency_table.json'}",
+    )
+    options = [option for setting in settings for option in ("--set", setting)]
+    result = call("search", tiny, *options, "--workdir", tmp_path / "run", "--quiet")
+    assert result.code == 0, result.err
+    facts = read(tmp_path / "run" / "networks.json")
+    assert [*facts] == ["hw_nas"] and facts["hw_nas"]["decoder"] == "dijkstra"
+    found = read(tmp_path / "run" / "genotypes" / "hw_nas.json")
+    assert found == read(tmp_path / "run" / "genotype.json") and len(found["paths"]) == 2
+
+
+@pytest.mark.slow
 def test_networks_found_elsewhere_are_compared_by_name(tiny, call, tmp_path):
     own, other = tmp_path / "own.json", tmp_path / "other.json"
     own.write_text(json.dumps(genotype()))
