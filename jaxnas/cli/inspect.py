@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from flax import linen as nn
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +16,9 @@ from jaxnas.core.schema import Config
 from jaxnas.engine.training import model_names, models_key
 from jaxnas.models.costing import network_cost
 from jaxnas.models.networks import DERIVED, build_network, check_names
+from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
+from jaxnas.spaces.joins import prices_of
 from jaxnas.spaces.supernet import example_genotype, fit_genotype, supernet
 
 DEFAULT_SIZE = (320, 320)
@@ -61,7 +64,7 @@ def describe_config(
     """Sizes of every network of a config; `whole` describes the supernet instead."""
     size = _size(config)
     nets = _networks(config, genotype, whole=whole)
-    rows = [{"model": name, **network_cost(net, size).to_json()} for name, net in nets.items()]
+    rows = [_row(name, net, size) for name, net in nets.items()]
     if config.federated is not None:
         rows = _across_clients(config, nets, {row["model"]: row for row in rows})
     shown = next((r for r in rows if r["model"] == DERIVED), rows[0])
@@ -74,6 +77,16 @@ def describe_config(
         "genotype": genotype.to_json(),
         "networks": rows,
     }
+
+
+def _row(name: str, net: nn.Module, size: tuple[int, int]) -> dict[str, Any]:
+    """The sizes of a network, and of its deployed form on this device where that is another."""
+    row = {"model": name, **network_cost(net, size).to_json()}
+    small = deployed(net, prices=prices_of(jax.default_backend()))
+    if small is not net:
+        cost = network_cost(small, size)
+        row["deployed"] = {"params": cost.params, "macs": cost.cost.macs}
+    return row
 
 
 def _size(config: Config) -> tuple[int, int]:
@@ -132,15 +145,22 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
         "FLOPs (paper's convention)": lambda row: (
             f"{row['flops'] / 1e9:.2f} G to {row['flops_with_activations'] / 1e9:.2f} G"
         ),
+        "deployed": lambda row: _deployed(row.get("deployed")),
         "sent per round": lambda row: _bytes(row["up"]),
         "received per round": lambda row: _bytes(row["down"]),
     }
     if "up" not in rows[0]:
         columns = {name: columns[name] for name in columns if name not in CLIENT_COLUMNS}
+    if not any("deployed" in row for row in rows):
+        del columns["deployed"]
     table = Table(*columns)
     for row in rows:
         table.add_row(*(show(row) for show in columns.values()))
     return table
+
+
+def _deployed(found: Mapping[str, int] | None) -> str:
+    return "" if found is None else f"{found['params']:,}, {found['macs'] / 1e9:.3f} G"
 
 
 def _bytes(count: int | None) -> str:

@@ -8,6 +8,7 @@ dataclass with the methods of `Linear` and a line in `OPERATIONS`.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -190,6 +191,17 @@ def dilate(kernel: jax.Array, dilation: int) -> jax.Array:
 def _spread(kernel: jax.Array, axis: int, dilation: int) -> jax.Array:
     pads = [(0, 0, dilation - 1 if a == axis else 0) for a in range(kernel.ndim)]
     return jax.lax.pad(kernel, jnp.zeros((), kernel.dtype), pads)
+
+
+def merge(kernels: Sequence[jax.Array]) -> jax.Array:
+    """The sum of dense kernels (kh, kw, I, O), odd sizes, each centred in the largest support."""
+    height, width = (max(k.shape[axis] for k in kernels) for axis in (0, 1))
+    return sum(_centre(k, height, width) for k in kernels)
+
+
+def _centre(kernel: jax.Array, height: int, width: int) -> jax.Array:
+    top, left = (height - kernel.shape[0]) // 2, (width - kernel.shape[1]) // 2
+    return jnp.pad(kernel, ((top, top), (left, left), (0, 0), (0, 0)))
 
 
 SKIP, NONE = "skip_connect", "none"

@@ -18,7 +18,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.ops.candidates import OPERATIONS, SKIP, Kernels, check_operations, draw_kernels
+from jaxnas.ops.candidates import (
+    OPERATIONS,
+    SKIP,
+    Kernels,
+    check_operations,
+    draw_kernels,
+    merge,
+)
 from jaxnas.ops.conv import conv2d
 from jaxnas.ops.costs import Rates
 from jaxnas.ops.plans import cheapest_plan
@@ -194,22 +201,11 @@ def _stack(r: jax.Array, kernels: Sequence[Edge], weights: Sequence[Weights]) ->
 def _dense(r: jax.Array, kernels: Sequence[Edge], weights: Sequence[Weights]) -> list[jax.Array]:
     if not kernels[0]:
         return [jnp.zeros_like(r)] * len(kernels)
-    merged = [_merge(k, w) for k, w in zip(kernels, weights)]
+    merged = [
+        merge([w[o] * OPERATIONS[o].dense(k[o]) for o in k]) for k, w in zip(kernels, weights)
+    ]
     y = conv2d(r, jnp.concatenate(merged, axis=3))
     return jnp.split(y, len(merged), axis=3)
-
-
-def _merge(kernels: Edge, weights: Weights) -> jax.Array:
-    """Σ_o w_o embed(L_o): the mixture as one dense kernel of the largest support."""
-    dense = [weights[o] * OPERATIONS[o].dense(kernels[o]) for o in kernels]
-    height = max(k.shape[0] for k in dense)
-    width = max(k.shape[1] for k in dense)
-    return sum(_centre(k, height, width) for k in dense)
-
-
-def _centre(kernel: jax.Array, height: int, width: int) -> jax.Array:
-    top, left = (height - kernel.shape[0]) // 2, (width - kernel.shape[1]) // 2
-    return jnp.pad(kernel, ((top, top), (left, left), (0, 0), (0, 0)))
 
 
 PLANS: dict[str, Callable[..., list[jax.Array]]] = {

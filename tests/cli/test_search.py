@@ -105,7 +105,11 @@ def test_inspect_shows_the_space(edges, tiny, call):
     }
     assert rows["derived"]["params"] == pytest.approx(0.016e6, rel=0.1)
     assert rows["derived"]["flops_with_activations"] == pytest.approx(4.92e9, rel=0.1)
+    joined = rows["derived"]["deployed"]
+    assert joined["params"] < rows["derived"]["params"]  # 3×3 kernels on one edge became one
+    assert joined["macs"] == 5 * 256**2 * (joined["params"] - 1)
     assert rows["fedautomri_baseline"]["params"] == 260_867
+    assert "deployed" not in rows["fedautomri_baseline"]
     assert round(rows["fedautomri_baseline"]["flops_with_activations"] / 1e9, 2) == 85.65
     whole = json.loads(call("inspect", tiny, "--supernet", "--json", *settings).out)
     assert [row["model"] for row in whole["networks"]] == ["supernet"]
