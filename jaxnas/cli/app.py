@@ -50,6 +50,13 @@ ClientName = Annotated[
 Fold = Annotated[int | None, typer.Option(help="Of which fold, where there are more.")]
 
 
+class Precision(StrEnum):
+    """The dtypes that a network may compute in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class CompareBy(StrEnum):
     """What sets the compared runs apart."""
 
@@ -96,6 +103,13 @@ class Domain(StrEnum):
     magnitude = "magnitude"
 
 
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        "--precision",
+        help="What to compute in; bfloat16 only where the PSNR of the run's test slices stays.",
+    ),
+]
 SourceOption = Annotated[SourceKind, typer.Option("--source", help="The layout of the files.")]
 DomainOption = Annotated[Domain, typer.Option("--domain", help="Of arrays: what they hold.")]
 DatasetOption = Annotated[
@@ -198,13 +212,16 @@ def reconstruct(
     acceleration: Annotated[
         float | None, typer.Option(min=1.0, help="Undersample fully sampled files first.")
     ] = None,
+    precision: PrecisionOption = None,
 ):
     """Apply a trained run to HDF5 files; writes `reconstruction` per file."""
     from jaxnas.cli import reconstruct as command
     from jaxnas.cli.trained import Choice
 
     choice = Choice(model, strategy, client)
-    command.reconstruct(run, inputs, out, choice, acceleration=acceleration)
+    command.reconstruct(
+        run, inputs, out, choice, acceleration=acceleration, precision=precision and precision.value
+    )
 
 
 @app.command()

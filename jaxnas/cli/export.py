@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
+from jaxnas.cli.deployed import deploy
 from jaxnas.cli.trained import Choice, check_alone, image_of, load_segmenter, load_trained
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic, write_json
@@ -63,7 +64,7 @@ def _reconstructor(run: Run, choice: Choice, fold: int | None) -> Artefact:
     if fold is not None:
         raise UserError(f"--fold {fold}: a reconstruction run has no folds; leave --fold out")
     choice = choice._replace(model=choice.model or DERIVED)
-    net, params, acquisition = load_trained(run, choice)
+    net, params, acquisition = deploy(load_trained(run, choice))
     (height, width), coils = image_of(run)
     if coils > 1:
         raise UserError(f"{run.path}: export knows single-coil networks, found {coils} coils")

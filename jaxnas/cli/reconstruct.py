@@ -1,27 +1,22 @@
 """`jaxnas reconstruct`: a trained run applied to the user's own HDF5 files."""
 
-import io
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import h5py
 from rich.console import Console
 
-from jaxnas.cli.trained import (
-    Choice,
-    check_alone,
-    check_known,
-    check_reconstruction,
-    load_trained,
-)
+from jaxnas.cli.deployed import load_deployed
+from jaxnas.cli.trained import Choice, check_alone, check_known, check_reconstruction
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import write_atomic
+from jaxnas.core.files import replacing
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files
 from jaxnas.data.views import Calibrated
 from jaxnas.data.volumes import open_volume
-from jaxnas.engine.apply import reconstruct_volume
+from jaxnas.engine.apply import Compiled, image_size, reconstruct_slices
 from jaxnas.engine.evaluate import (
     Reconstructor,
     classical_reconstructors,
@@ -39,37 +34,62 @@ def reconstruct(
     choice: Choice,
     *,
     acceleration: float | None,
+    precision: str | None,
 ) -> None:
     """Writes `out`/NAME with the dataset `reconstruction` (S, h, w) float32 for every input file.
 
-    Every file is opened and checked before the first one is reconstructed.
+    Every file is opened and checked before the first one is reconstructed. Slices are written as
+    they come, `evaluate.batch` of them at a time.
     """
     run = open_run(run_dir, quiet=True)
     check_reconstruction(run)
-    method, acquisition = _method(run, choice)
+    console = Console(stderr=True)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
     volumes = [open_volume(path) for path in find_files(inputs)]
     for volume in volumes:
         check_coils(run.config.network, volume.coils, where=str(volume.path))
     if any(volume.path.parent.resolve() == out.resolve() for volume in volumes):
         raise UserError(f"--out {out}: holds input files; choose another folder")
-    console = Console(stderr=True)
+    method, acquisition = _method(run, choice, precision, say)
+    compiled = Compiled(method, peak=acquisition.peak)
     for volume in volumes:
         source = Calibrated(FastMRISource(volume.path), fraction=min(acquisition.center_fractions))
-        images = reconstruct_volume(method, volume, source, acquisition, acceleration=acceleration)
-        buffer = io.BytesIO()
-        with h5py.File(buffer, "w") as file:
-            file["reconstruction"] = images
-            file["reconstruction"].attrs.update(choice.to_json())
-        path = write_atomic(out / volume.name, buffer.getvalue())
-        console.print(f"{path}: reconstruction {images.shape}", highlight=False, soft_wrap=True)
+        compiled_s, start = compiled.compile_s, time.perf_counter()
+        images = reconstruct_slices(
+            compiled,
+            volume,
+            source,
+            acquisition,
+            acceleration=acceleration,
+            batch=run.config.evaluate.batch,
+        )
+        with replacing(out / volume.name) as path, h5py.File(path, "w") as file:
+            shape = (volume.slices, *image_size(volume))
+            dataset = file.create_dataset("reconstruction", shape, "float32")
+            dataset.attrs.update(choice.to_json())
+            for i, image in enumerate(images):
+                dataset[i] = image
+        compiled_s = compiled.compile_s - compiled_s
+        rate = volume.slices / (time.perf_counter() - start - compiled_s)
+        say(
+            f"{out / volume.name}: reconstruction {shape}, {rate:.3g} slices/s, compiled in "
+            f"{compiled_s:.1f} s"
+        )
 
 
-def _method(run: Run, choice: Choice) -> tuple[Reconstructor, AcquisitionConfig]:
+def _method(
+    run: Run, choice: Choice, precision: str | None, say: Callable[[str], None]
+) -> tuple[Reconstructor, AcquisitionConfig]:
     """What reconstructs, a trained network or a classical method, and the acquisition it is for."""
     classical = classical_reconstructors(run.config.evaluate)
     if choice.model in classical:
         check_alone(choice, "is not trained")
+        if precision is not None:
+            raise UserError(f"--precision {precision}: {choice.model} is no network; leave it out")
         return classical[choice.model], run.config.acquisition
     check_known("--model", choice.model, [*model_names(run.config), *classical])
-    net, params, acquisition = load_trained(run, choice)
+    net, params, acquisition = load_deployed(run, choice, precision=precision, say=say)
     return network_reconstructor(net, params), acquisition

@@ -94,7 +94,7 @@ def evaluate_reconstruction(
     """
     if not indices:
         raise UserError("nothing to evaluate: the test split is empty; change data.split")
-    methods = {name: _as_pytree(f) for name, f in reconstructors.items()}
+    methods = {name: as_pytree(f) for name, f in reconstructors.items()}
     labels = [_label(acceleration) for acceleration in acquisition.accelerations]
     slices: list[SliceScore] = []
     volumes: list[VolumeScore] = []
@@ -225,7 +225,8 @@ def _label(acceleration: float) -> int | float:
     return int(acceleration) if acceleration == int(acceleration) else acceleration
 
 
-def _as_pytree(reconstructor: Reconstructor) -> Partial:
+def as_pytree(reconstructor: Reconstructor) -> Partial:
+    """A reconstructor as an argument of compiled code."""
     return reconstructor if isinstance(reconstructor, Partial) else Partial(reconstructor)
 
 

@@ -18,8 +18,10 @@ from jaxnas.search.latency import LatencyModel, derived_stack_latency, expected_
 from jaxnas.search.measured import draw_like, measure_network
 from jaxnas.search.penalty import make_objective
 from jaxnas.search.unrolled_profile import Scan, UnrolledTimes
+from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.derive import kept_of
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.joins import prices_of
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.space import CellSpace
 from jaxnas.spaces.supernet import derived_network, edge_weights
@@ -84,7 +86,10 @@ class UnrolledDeployment:
     def measure(self, genotype: Genotype) -> Timing:
         """The measured latency of the network, whose weights do not matter."""
         asked, scan = self.config.latency, self.scan
-        net = derived_network(self.config.network, genotype)
+        net = deployed(
+            derived_network(self.config.network, genotype),
+            prices=prices_of(jax.default_backend()),
+        )
         variables = init_variables(jax.random.key(0), net, coils=scan.coils)
         measurement = abstract_measurement(scan.size, batch=asked.stack, coils=scan.coils)
         return measure_network(

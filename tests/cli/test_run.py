@@ -169,3 +169,33 @@ def test_compare_runs(finished, call):
     result = call("compare", finished, "--by", "nodes")
     assert result.code == 0, result.err
     assert "| Nodes |" in result.out and "\n| 2 |" in result.out
+
+
+def test_bfloat16_has_to_keep_the_quality(finished, tmp_path, call, monkeypatch):
+    """Within the budget it is used, beyond it float32 is, and the message says which."""
+    made = call("data", "make", "--out", tmp_path / "in", "--volumes", 1, "--slices", 3,
+                "--size", 32, 32)  # fmt: skip
+    assert made.code == 0, made.err
+    images = {}
+    for name, budget, options in (
+        ("own", 0.01, ()),
+        ("narrow", 100.0, ("--precision", "bfloat16")),
+        ("wide", -1.0, ("--precision", "bfloat16")),
+    ):
+        monkeypatch.setattr("jaxnas.cli.deployed.BUDGET_DB", budget)
+        result = call("reconstruct", finished, tmp_path / "in", "--out", tmp_path / name,
+                      "--acceleration", 4, *options)  # fmt: skip
+        assert result.code == 0, result.err
+        assert "slices/s, compiled in" in result.err
+        if options:
+            used = {"narrow": "bfloat16", "wide": "float32"}[name]
+            assert f"{used} is used" in result.err
+        (path,) = (tmp_path / name).glob("*.h5")
+        with h5py.File(path) as file:
+            images[name] = file["reconstruction"][:]
+    np.testing.assert_array_equal(images["wide"], images["own"])
+    difference = np.abs(images["narrow"] - images["own"]).max()
+    assert 0 < difference < 0.05 * images["own"].max()
+    refused = call("reconstruct", finished, tmp_path / "in", "--out", tmp_path / "tv", "--model",
+                   "tv", "--precision", "bfloat16", "--acceleration", 4)  # fmt: skip
+    assert refused.code == 2 and "no network" in refused.err

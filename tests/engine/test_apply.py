@@ -1,0 +1,75 @@
+"""Reconstructing files: slices in order, in chunks that never grow, compiled once."""
+
+import numpy as np
+import pytest
+
+from jaxnas.core.schema import AcquisitionConfig
+from jaxnas.data.source import Slice, SliceRef
+from jaxnas.data.transforms import fft2c
+from jaxnas.engine.apply import Compiled, image_size, reconstruct_slices
+from jaxnas.mri.acquisition import zero_filled
+
+SHAPE = (12, 10)
+ACQUISITION = AcquisitionConfig()
+
+
+class Volume:
+    """The table of contents that applying needs."""
+
+    shape = SHAPE
+
+    def __init__(self, image_size):
+        self.image_size = image_size
+
+
+class Scan:
+    """An undersampled volume; counts the slices that were read and not yet taken out."""
+
+    def __init__(self, slices):
+        rng = np.random.default_rng(0)
+        self.mask = np.ones(SHAPE[1], bool)
+        self.mask[::3] = False
+        images = 1e-4 * rng.normal(size=(slices, *SHAPE))
+        self.kspace = (fft2c(images) * self.mask).astype(np.complex64)
+        self.slices = tuple(SliceRef("a.h5", i, SHAPE, 1, True) for i in range(slices))
+        self.read_so_far = 0
+
+    def read(self, i):
+        """Slice i."""
+        self.read_so_far += 1
+        return Slice(self.kspace[i], None, self.mask, "a.h5", i)
+
+
+def expected(scan):
+    return np.abs(np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(scan.kspace, (1, 2)), norm="ortho"),
+                                  (1, 2)))  # fmt: skip
+
+
+@pytest.mark.parametrize("batch", [1, 3, 8])
+def test_every_slice_once_in_order(batch):
+    scan, method = Scan(7), Compiled(zero_filled, peak=6.0)
+    volume = Volume((6, 40))
+    assert image_size(volume) == (6, 10) and image_size(Volume(None)) == SHAPE
+    images = list(reconstruct_slices(method, volume, scan, ACQUISITION, batch=batch))
+    np.testing.assert_allclose(images, expected(scan)[:, 3:9], rtol=1e-4, atol=1e-9)
+    assert images[0].dtype == np.float32
+
+
+def test_compiled_once_for_files_of_one_shape():
+    method = Compiled(zero_filled, peak=6.0)
+    assert method.compile_s == 0
+    list(reconstruct_slices(method, Volume(None), Scan(3), ACQUISITION, batch=2))
+    taken = method.compile_s
+    assert taken > 0
+    list(reconstruct_slices(method, Volume(None), Scan(5), ACQUISITION, batch=2))
+    assert method.compile_s == taken
+    list(reconstruct_slices(method, Volume((6, 6)), Scan(5), ACQUISITION, batch=2))
+    assert method.compile_s > taken
+
+
+def test_a_long_volume_is_not_read_ahead_of_its_use():
+    """At most the batches that are decoded ahead, under way or handed out are in memory."""
+    scan, method = Scan(40), Compiled(zero_filled, peak=6.0)
+    for taken, _ in enumerate(reconstruct_slices(method, Volume(None), scan, ACQUISITION, batch=2)):
+        assert scan.read_so_far <= taken + 2 * 7
+    assert scan.read_so_far == 40
