@@ -76,9 +76,9 @@ def sense_consistency(
     """
 
     def gram(x):
-        return coils.adjoint(coils.forward(x, mask, sens), mask, sens)
+        return coils.gram(x, mask, sens)
 
-    misfit = coils.adjoint(kspace - coils.forward(image, mask, sens), mask, sens)
+    misfit = coils.residual(image, kspace, mask, sens)
     if is_noiseless(lam):
         return image + cg(gram, misfit, iterations=iterations)
     return image + cg(lambda x: x + lam * gram(x), lam * misfit, iterations=iterations)

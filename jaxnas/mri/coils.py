@@ -8,7 +8,7 @@ projection and ||A|| <= 1. With `sens=None` there is one coil, S = I, and no coi
 import jax
 import jax.numpy as jnp
 
-from jaxnas.mri.fourier import fft2c, ifft2c
+from jaxnas.mri.fourier import fft1c, fft2c, ifft1c, ifft2c
 
 
 def expand(image: jax.Array, sens: jax.Array | None) -> jax.Array:
@@ -50,3 +50,29 @@ def forward(image: jax.Array, mask: jax.Array, sens: jax.Array | None) -> jax.Ar
 def adjoint(kspace: jax.Array, mask: jax.Array, sens: jax.Array | None) -> jax.Array:
     """A^H y = S^H F^H M y: k-space (..., [C,] H, W) to the zero-filled image (..., H, W)."""
     return combine(ifft2c(sample(kspace, mask)), sens)
+
+
+def gram(image: jax.Array, mask: jax.Array, sens: jax.Array | None) -> jax.Array:
+    """A^H A x, (..., H, W) to (..., H, W)."""
+    if not _samples_columns(mask):
+        return adjoint(forward(image, mask, sens), mask, sens)
+    kspace = sample(fft1c(expand(image, sens), axis=-1), mask)
+    return combine(ifft1c(kspace, axis=-1), sens)
+
+
+def residual(
+    image: jax.Array, kspace: jax.Array, mask: jax.Array, sens: jax.Array | None
+) -> jax.Array:
+    """A^H (y - A x): `image` x (..., H, W), `kspace` y (..., [C,] H, W), to (..., H, W)."""
+    if not _samples_columns(mask):
+        return adjoint(kspace - forward(image, mask, sens), mask, sens)
+    # Does not depend on the image: a network that asks for it in every cascade has it once.
+    hybrid = ifft1c(kspace, axis=-2)
+    misfit = sample(hybrid - fft1c(expand(image, sens), axis=-1), mask)
+    return combine(ifft1c(misfit, axis=-1), sens)
+
+
+def _samples_columns(mask: jax.Array) -> bool:
+    """Whether columns are sampled whole. Then M commutes with the transform along the columns,
+    which cancels in F^H M F: one axis is left to transform."""
+    return mask.shape[-2] == 1

@@ -5,7 +5,6 @@ import jax
 from jaxnas.mri import coils
 from jaxnas.mri.acquisition import Measurement
 from jaxnas.mri.cg import is_noiseless, sense_consistency
-from jaxnas.mri.fourier import fft2c, ifft2c
 
 
 def consistency(
@@ -37,4 +36,4 @@ def data_consistency(
     """
     # (k + lam k0) / (1 + lam) = k + g (k0 - k) on sampled k-space, with g = lam / (1 + lam) -> 1
     gain = 1.0 if is_noiseless(lam) else lam / (1 + lam)
-    return image + gain * ifft2c(coils.sample(kspace - fft2c(image), mask))
+    return image + gain * coils.residual(image, kspace, mask, None)
