@@ -14,6 +14,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic, write_json
 from jaxnas.data.labeled import CLASSES
 from jaxnas.engine.rundir import Run, open_run
+from jaxnas.models.folding import fold_norms
 from jaxnas.models.networks import DERIVED
 from jaxnas.mri.acquisition import measure
 
@@ -92,9 +93,10 @@ def _segmenter(run: Run, choice: Choice, fold: int | None) -> Artefact:
     height, width = data.size
     low, high = data.clip
     pixels = "as in the file" if data.spacing is None else f"{data.spacing:g} mm"
+    variables = fold_norms(segmenter.variables)
 
     def apply(image):
-        return segmenter.net.apply(segmenter.variables, image[..., None], train=False)
+        return segmenter.net.apply(variables, image[..., None], train=False)
 
     facts = {
         "model": segmenter.model,

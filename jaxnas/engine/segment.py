@@ -16,6 +16,7 @@ from flax import linen as nn
 
 from jaxnas.data.labeled import LabeledVolume
 from jaxnas.data.prepare import Preparation
+from jaxnas.models.folding import fold_norms
 
 WARM_CALLS = 3
 MS = 1e-6  # milliseconds in a nanosecond
@@ -45,11 +46,11 @@ class Predictor:
     """A network with its weights, ready for stacks of any number of slices.
 
     `net(x, train=False)` maps (Z, h, w, 1) to logits (Z, h, w, K); `variables` holds `params` and
-    `batch_stats` and stays on the device; `preparation` is that of the training.
+    `batch_stats`, which are folded, and stays on the device; `preparation` is that of the training.
     """
 
     def __init__(self, net: nn.Module, variables: Any, preparation: Preparation) -> None:
-        self.variables = jax.device_put(variables)
+        self.variables = jax.device_put(fold_norms(variables))
         self.preparation = preparation
         self._jitted = jax.jit(
             lambda variables, stack: jax.nn.softmax(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.segmentation_training import init_segmentation
 from jaxnas.engine.timing import Timing
+from jaxnas.models.folding import fold_norms
 from jaxnas.search.latency import OperationTimes, derived_cells
 from jaxnas.search.measured import draw_like, measure_network
 from jaxnas.search.path_latency import PATH_LATENCY
@@ -61,7 +62,9 @@ class Deployment:
     def measure(self, genotype: Genotype) -> Timing:
         """The measured latency of the network, whose weights do not matter and are random."""
         net, evaluate, rng = self.network(genotype), self.config.evaluate, np.random.default_rng(0)
-        abstract = jax.eval_shape(lambda key: init_segmentation(key, net), jax.random.key(0))
+        abstract = jax.eval_shape(
+            lambda key: fold_norms(init_segmentation(key, net)), jax.random.key(0)
+        )
         shape = (self.config.latency.stack, *self.config.data.size, 1)
         frame = jax.ShapeDtypeStruct(shape, jnp.float32)
         return measure_network(
