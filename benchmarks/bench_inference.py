@@ -3,6 +3,7 @@
 The networks that were searched on the SIAT slices, with data consistency: three cascades of three
 cells (NAS-CSMRI), five shared iterations with λ (FedAutoMRI). Single coil, random columns, one
 slice at a time on a CPU, sixteen on a GPU. The weights are random.
+Ours is the network as trained and as `jaxnas reconstruct` deploys it, whichever is faster.
 """
 
 import json
@@ -23,6 +24,7 @@ NETWORKS = {  # space: config, genotype
     "fedautomri": ("fedautomri/siat.yaml", "fedautomri/genotype_siat.json"),
 }
 SIZE, SLICES = 320, {"cpu": 1, "gpu": 16}[SUITE]
+TRAINED, DEPLOYED = "jaxnas", "jaxnas_deployed"
 SAMPLED = 0.25  # of the columns
 TOLERANCE = {"cpu": 1e-3, "gpu": 1e-2}[SUITE]  # TF32 there, in both
 
@@ -63,20 +65,26 @@ def make_problem(path: Path, space: str) -> None:
 
 
 def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
-    """Our compiled network."""
+    """Our compiled network, as trained or as deployed."""
     from jaxnas.core.allocator import keep_freed_memory
 
     keep_freed_memory()
+    import jax
     import jax.numpy as jnp
 
     from benchmarks.ours import prepare_function, unflat
     from jaxnas.mri.acquisition import Measurement
+    from jaxnas.spaces.deploy import deploy_params, deployed
+    from jaxnas.spaces.joins import prices_of
 
     _, net = make_network(json.loads(str(problem["setting"]))["space"])
     measurement = Measurement(
         jnp.asarray(problem["kspace"]), jnp.asarray(problem["mask"]), None, jnp.ones(SLICES)
     )
     params = unflat(problem, "params/")
+    if name == DEPLOYED:
+        prices = prices_of(jax.default_backend())
+        params, net = deploy_params(net, params, prices=prices), deployed(net, prices=prices)
 
     def apply(params, measurement):
         return net.apply({"params": params}, measurement)
@@ -89,7 +97,7 @@ def measure(space: str, folder: Path) -> Iterator[Row]:
     make_problem(folder / "problem.npz", space)
     peers = ("torch_channels_last", "torch_nchw", "torch_compile")
     programs = [
-        Program("jaxnas", "benchmarks.bench_inference"),
+        *(Program(name, "benchmarks.bench_inference") for name in (TRAINED, DEPLOYED)),
         *(Program(name, "benchmarks.peers.torch_inference", "torch") for name in peers),
     ]
     outcome = compare(programs, folder / "problem.npz", tolerance=TOLERANCE)

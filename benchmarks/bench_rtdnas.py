@@ -162,13 +162,15 @@ def make_inference_problem(path: Path, *, channels: int = 32, size: int = 160) -
 
 
 def prepare_inference(problem: dict[str, np.ndarray]) -> Prepared:
-    """The compiled network."""
+    """The compiled network, as `Predictor` runs it."""
     import jax.numpy as jnp
 
     from benchmarks.ours import prepare_function, unflat
+    from jaxnas.models.folding import fold_norms
 
     net = make_network(json.loads(str(problem["setting"])))
-    variables = {name: unflat(problem, f"{name}/") for name in ("params", "batch_stats")}
+    names = ("params", "batch_stats")
+    variables = fold_norms({name: unflat(problem, f"{name}/") for name in names})
 
     def apply(variables, stack):
         return net.apply(variables, stack[..., None], train=False)
