@@ -250,11 +250,14 @@ def segment(
     out: Annotated[Path, typer.Option(help="Folder for the labels.")],
     model: Annotated[str | None, typer.Option(help="Which network, where there are more.")] = None,
     fold: Fold = None,
+    strategy: Strategy = None,
+    client: ClientName = None,
 ):
     """Apply a trained run to NIfTI volumes and cines; writes labels with the source affine."""
     from jaxnas.cli import segment as command
+    from jaxnas.cli.trained import Choice
 
-    command.segment(run, inputs, out, model=model, fold=fold)
+    command.segment(run, inputs, out, Choice(model, strategy, client), fold=fold)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import export as jax_export
 
 from jaxnas.cli.deployed import deploy
-from jaxnas.cli.trained import Choice, check_alone, image_of, load_segmenter, load_trained
+from jaxnas.cli.trained import Choice, image_of, load_segmenter, load_trained
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic, write_json
 from jaxnas.data.labeled import CLASSES
@@ -88,8 +88,8 @@ def _reconstructor(run: Run, choice: Choice, fold: int | None) -> Artefact:
 
 def _segmenter(run: Run, choice: Choice, fold: int | None) -> Artefact:
     """image float32 (B, h, w), prepared → logits float32 (B, h, w, classes)."""
-    segmenter, data = load_segmenter(run, model=choice.model, fold=fold), run.config.data
-    check_alone(choice._replace(model=segmenter.model), "was trained at one site")
+    segmenter = load_segmenter(run, choice, fold=fold)
+    data = segmenter.data
     height, width = data.size
     low, high = data.clip
     pixels = "as in the file" if data.spacing is None else f"{data.spacing:g} mm"
@@ -99,7 +99,7 @@ def _segmenter(run: Run, choice: Choice, fold: int | None) -> Artefact:
         return segmenter.net.apply(variables, image[..., None], train=False)
 
     facts = {
-        "model": segmenter.model,
+        **choice._replace(model=segmenter.model).to_json(),
         **({} if segmenter.fold is None else {"fold": segmenter.fold}),
         "inputs": {
             "image": f"float32 (b, {height}, {width}), prepared short-axis slices of one volume"

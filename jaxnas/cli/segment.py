@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from jaxnas.cli.trained import load_segmenter
+from jaxnas.cli.trained import Choice, load_segmenter
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_json
 from jaxnas.data.files import NIFTI, find_files
@@ -21,7 +21,7 @@ LATENCY = "latency.json"
 
 
 def segment(
-    run_dir: Path, inputs: Sequence[Path], out: Path, *, model: str | None, fold: int | None
+    run_dir: Path, inputs: Sequence[Path], out: Path, choice: Choice, *, fold: int | None
 ) -> None:
     """Writes `out`/NAME with the labels of every input file, frame after frame of a cine.
 
@@ -29,7 +29,7 @@ def segment(
     at the config's frame rate. Every header is read before the first file is segmented.
     """
     run = open_run(run_dir, quiet=True)
-    predictor = load_predictor(run, model=model, fold=fold)
+    predictor = load_predictor(run, choice, fold=fold)
     files = find_files(inputs, suffixes=NIFTI)
     grids = {path: read_grid(path) for path in files}
     _check_out(files, out)
@@ -54,12 +54,12 @@ def segment(
     write_json(out / LATENCY, report)
 
 
-def load_predictor(run: Run, *, model: str | None, fold: int | None) -> Predictor:
+def load_predictor(run: Run, choice: Choice, *, fold: int | None) -> Predictor:
     """A trained network of a run; UserError where the run has no such, or more than one."""
     if run.config.task != "segmentation":
         raise UserError(f"{run.path}: is a run of task {run.config.task}; use jaxnas reconstruct")
-    segmenter = load_segmenter(run, model=model, fold=fold)
-    return Predictor(segmenter.net, segmenter.variables, open_preparation(run.config.data))
+    segmenter = load_segmenter(run, choice, fold=fold)
+    return Predictor(segmenter.net, segmenter.variables, open_preparation(segmenter.data))
 
 
 def _frames(path: Path) -> Iterator[LabeledVolume]:

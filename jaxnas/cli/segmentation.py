@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxnas.cli.latency import given_table, load_calibration, obtain_table, table_name
 from jaxnas.cli.stages import speaker
 from jaxnas.core.errors import UserError
+from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.labeled import LabeledDataset, open_labeled_dataset
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
@@ -34,10 +35,7 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Datasets:
     """The data of a run, once its networks are known to be trainable; writes nothing."""
     config = run.config
     check_models(config)
-    if config.latency.table is not None:
-        operation_times(given_table(config.latency), config, where=config.latency.table)
-    if "derive" in stages:
-        check_paths_exist(config.decode, two_level_space(config).grid)
+    check_decoding(config, stages)
     if "train" in stages:
         networks(run, searched="search" in stages, fresh=fresh)
     folds = config.train.folds or (None,)
@@ -57,8 +55,8 @@ def search(run: Run, data: Datasets, log: RunLog) -> None:
 
     space, deployment = two_level_space(run.config), load_deployment(run)
     fitted = load_calibration(run, deployment)
-    latency = two_level.make_latency(run.config, space, deployment.times, fitted)
-    two_level.search(run, space, data.search, log, latency=latency)
+    aim = two_level.make_aim(run.config, space, deployment.times, fitted)
+    two_level.search(run, space, data.search, log, aim)
 
 
 def derive(run: Run, data: Datasets, log: RunLog) -> None:
@@ -79,6 +77,15 @@ def train(run: Run, data: Datasets, log: RunLog) -> None:
 def evaluate(run: Run, data: Datasets, log: RunLog) -> None:
     """Compares them on the test volumes."""
     evaluate_networks(run, networks(run), data.by_fold)
+
+
+def check_decoding(config: SegmentationConfig, stages: Sequence[str]) -> None:
+    """Raises UserError for a latency table of another device or without an operation, and for more
+    paths than there are."""
+    if config.latency.table is not None:
+        operation_times(given_table(config.latency), config, where=config.latency.table)
+    if "derive" in stages:
+        check_paths_exist(config.decode, two_level_space(config).grid)
 
 
 def load_deployment(run: Run) -> Deployment:

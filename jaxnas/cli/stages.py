@@ -67,9 +67,12 @@ def show_genotype(run: Run) -> None:
 def _setting(run: Run) -> ModuleType:
     """What a run is about and where its data is: a module with a function for every stage, and
     `prepare`."""
-    if run.config.task == "segmentation":
+    segments, central = run.config.task == "segmentation", run.config.federated is None
+    if segments and central:
         from jaxnas.cli import segmentation as setting
-    elif run.config.federated is None:
+    elif segments:
+        from jaxnas.cli import federated_segmentation as setting
+    elif central:
         from jaxnas.cli import central as setting
     else:
         from jaxnas.cli import federated as setting

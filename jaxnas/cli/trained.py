@@ -5,14 +5,19 @@ from typing import Any, NamedTuple
 
 from flax import linen as nn
 
+from jaxnas.cli.federated_segmentation import networks as federated_networks
 from jaxnas.core.errors import UserError
+from jaxnas.core.federated_schema import Method
 from jaxnas.core.schema import AcquisitionConfig
+from jaxnas.core.segmentation_schema import LabeledDataConfig
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.segmentation_training import Training, trained_variables
 from jaxnas.engine.sources import open_dataset
 from jaxnas.engine.training import model_names, trainable, trained_params
+from jaxnas.fed.labeled_clients import client_data
 from jaxnas.fed.reconstruction import reconstruction_task
-from jaxnas.fed.roster import read_roster
+from jaxnas.fed.roster import read_members, read_roster
+from jaxnas.fed.segmentation import client_variables
 from jaxnas.fed.training import abstract_model, is_personal, load_method
 from jaxnas.search.segmentation_networks import networks
 
@@ -39,12 +44,14 @@ class Trained(NamedTuple):
 
 
 class Segmenter(NamedTuple):
-    """A trained segmentation network by its name and fold, with its parameters and statistics."""
+    """A trained segmentation network by its name and fold, with its parameters and statistics, and
+    the data section that says how its images are prepared."""
 
     model: str
     fold: int | None
     net: nn.Module
     variables: Any
+    data: LabeledDataConfig
 
 
 def check_reconstruction(run: Run) -> None:
@@ -66,9 +73,12 @@ def load_trained(run: Run, choice: Choice) -> Trained:
     return Trained(net, trained_params(run, net, choice.model), run.config.acquisition)
 
 
-def load_segmenter(run: Run, *, model: str | None, fold: int | None) -> Segmenter:
+def load_segmenter(run: Run, choice: Choice, *, fold: int | None) -> Segmenter:
     """A network of a finished segmentation run, the only one if none is named; UserError where the
     run has no such, or more than one."""
+    if run.config.federated is not None:
+        return _client_segmenter(run, choice)
+    model = choice.model
     nets, folds = networks(run), run.config.train.folds or (None,)
     if model is None:
         model = next(iter(nets)) if len(nets) == 1 else None
@@ -79,8 +89,9 @@ def load_segmenter(run: Run, *, model: str | None, fold: int | None) -> Segmente
     fold = folds[0] if fold is None and len(folds) == 1 else fold
     if fold not in folds:
         raise UserError(f"--fold: expected one of {', '.join(map(str, folds))}, found {fold}")
+    check_alone(choice._replace(model=model), "was trained at one site")
     variables = trained_variables(run, Training(model, fold), nets[model])
-    return Segmenter(model, fold, nets[model], variables)
+    return Segmenter(model, fold, nets[model], variables, run.config.data)
 
 
 def image_of(run: Run) -> tuple[tuple[int, int], int]:
@@ -105,7 +116,23 @@ def check_alone(choice: Choice, why: str) -> None:
             raise UserError(f"{option} {value}: {choice.model} {why}; leave {option} out")
 
 
-def _federated(run: Run, choice: Choice) -> Trained:
+def _client_segmenter(run: Run, choice: Choice) -> Segmenter:
+    """A network trained across clients, with the parameters and the statistics of a client."""
+    check_known("--model", choice.model, model_names(run.config))
+    method, net = _method(run, choice), federated_networks(run)[choice.model]
+    names = [entry["name"] for entry in read_members(run.path)]
+    if choice.client is None:
+        raise UserError(
+            f"--client is missing: every client has batch statistics of its own; give one of "
+            f"{', '.join(names)}"
+        )
+    check_known("--client", choice.client, names)
+    variables = client_variables(run, method, net, names)[names.index(choice.client)]
+    return Segmenter(choice.model, None, net, variables, client_data(run.config, choice.client))
+
+
+def _method(run: Run, choice: Choice) -> Method:
+    """The method that a choice names."""
     methods = {m.label: m for m in run.config.federated.methods if m.model == choice.model}
     if choice.strategy is None:
         raise UserError(
@@ -113,7 +140,11 @@ def _federated(run: Run, choice: Choice) -> Trained:
             f"{', '.join(methods)}; give one of them"
         )
     check_known("--strategy", choice.strategy, methods)
-    method, net = methods[choice.strategy], trainable(run)[choice.model]
+    return methods[choice.strategy]
+
+
+def _federated(run: Run, choice: Choice) -> Trained:
+    method, net = _method(run, choice), trainable(run)[choice.model]
     roster, task = read_roster(run.path), reconstruction_task(run.config)
     names = [entry.name for entry in roster]
     if choice.client is not None:

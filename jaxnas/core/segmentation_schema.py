@@ -4,12 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from jaxnas.core.federated_schema import PartitionConfig, RoundsConfig
 from jaxnas.core.latency_schema import LatencyBudget, Objective
 from jaxnas.core.schema import OptimConfig
 from jaxnas.core.sections import (
     STAGES,
     Milliseconds,
     Name,
+    Patterns,
     Positive,
     Section,
     Size,
@@ -239,6 +241,33 @@ class SegmentationEvaluateConfig(Section):
     seconds: Annotated[float, Field(ge=0.0)] = 2.0
 
 
+class LabeledClientConfig(Section):
+    """One client, such as a hospital.
+
+    `data` null: the data of the config; `patients` picks some of its patients by name patterns.
+    `weight` replaces the number of its training slices.
+    """
+
+    name: Name
+    data: LabeledDataConfig | None = None
+    patients: Patterns | None = None
+    weight: Weight | None = None
+
+
+class LabeledPartitionConfig(PartitionConfig):
+    """The patients of one dataset divided: `by` is `group`, the diagnosis, or a pattern over their
+    names."""
+
+    by: str = "group"
+
+
+class LabeledFederatedConfig(RoundsConfig):
+    """Clients with data, or some of the patients of the data of the config."""
+
+    clients: tuple[LabeledClientConfig, ...] = ()
+    partition: LabeledPartitionConfig | None = None
+
+
 class SegmentationConfig(Section):
     """One segmentation experiment; `genotypes` names files with networks found elsewhere."""
 
@@ -255,10 +284,19 @@ class SegmentationConfig(Section):
     decode: DecodeConfig = DecodeConfig()
     train: SegmentationTrainConfig = SegmentationTrainConfig()
     evaluate: SegmentationEvaluateConfig = SegmentationEvaluateConfig()
+    federated: LabeledFederatedConfig | None = None
     log_every: Positive = 10
     checkpoint_every: Positive = 100
 
     _stages_in_order = model_validator(mode="after")(check_order)
+
+    @model_validator(mode="after")
+    def _folds_at_one_site(self):
+        if self.federated is not None and self.train.folds is not None:
+            raise ValueError(
+                f"train.folds {self.train.folds} are of one site; leave them out across clients"
+            )
+        return self
 
     @model_validator(mode="after")
     def _size_fits(self):

@@ -1,8 +1,10 @@
 """One value for every volume, by which data are divided among clients."""
 
 import re
+from collections.abc import Mapping
 
 from jaxnas.core.errors import UserError
+from jaxnas.data.labeled import LabeledSource
 from jaxnas.data.source import Source, labels_of, volume_names
 
 
@@ -13,33 +15,46 @@ def volume_labels(source: Source, by: str) -> dict[str, str]:
     expression with one group, searched for in the volume's name. An unknown label, a volume without
     a value and an expression without exactly one group raise UserError.
     """
-    names, labels = volume_names(source), labels_of(source)
-    known = sorted({label for name in names for label in labels.get(name, ())})
+    labels = labels_of(source)
+    return label_values({name: labels.get(name, {}) for name in volume_names(source)}, by)
+
+
+def patient_labels(source: LabeledSource, by: str) -> dict[str, str]:
+    """The same of every patient of a labelled source, whose label `group` is the diagnosis."""
+    groups = {ref.patient: {"group": ref.group} if ref.group else {} for ref in source.volumes}
+    return label_values(groups, by, kind="patient")
+
+
+def label_values(
+    labels: Mapping[str, Mapping[str, str]], by: str, *, kind: str = "volume"
+) -> dict[str, str]:
+    """The value of every name of `labels` {name: {label: value}}; `kind` is what is named."""
+    known = sorted({label for own in labels.values() for label in own})
     if by in known:
-        values = {name: labels.get(name, {}).get(by) for name in names}
-        missing = f"has no label {by!r}; expected one for every volume, divide by a pattern"
+        values = {name: own.get(by) for name, own in labels.items()}
+        missing = f"has no label {by!r}; expected one for every {kind}, divide by a pattern"
     else:
-        pattern = _pattern(by, known)
-        found = {name: pattern.search(name) for name in names}
+        pattern = _pattern(by, known, kind)
+        found = {name: pattern.search(name) for name in labels}
         values = {name: match and match[1] for name, match in found.items()}
-        missing = f"does not match {by!r}; expected a value for every volume, widen the pattern"
+        missing = f"does not match {by!r}; expected a value for every {kind}, widen the pattern"
     for name, value in values.items():
         if value is None:
-            raise UserError(f"volume {name!r} {missing}")
+            raise UserError(f"{kind} {name!r} {missing}")
     return values
 
 
-def _pattern(by: str, known: list[str]) -> re.Pattern[str]:
+def _pattern(by: str, known: list[str], kind: str) -> re.Pattern[str]:
     try:
         pattern = re.compile(by)
     except re.error as error:
         raise UserError(
-            f"{by!r} is not a regular expression ({error}); expected a pattern over volume names "
+            f"{by!r} is not a regular expression ({error}); expected a pattern over {kind} names "
             "with one group, correct it"
         ) from None
     if pattern.groups != 1:
         raise UserError(
-            f"{by!r} is no label of these volumes (they have: {', '.join(known) or 'none'}) and "
+            f"{by!r} is no label of these {kind}s (they have: {', '.join(known) or 'none'}) and "
             f"a pattern of {pattern.groups} groups; expected a label or a pattern with one group"
         )
     return pattern

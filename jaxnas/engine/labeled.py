@@ -55,17 +55,22 @@ def open_labeled_dataset(
 
     Raises UserError where there is nothing to read, and for a split that comes out empty.
     """
+    source = open_labeled_source(config, seed=seed)
+    split = config.split if fold is None else config.split.model_copy(update={"fold": fold})
+    patients = split_patients(patient_names(source), split, seed=seed)
+    return LabeledDataset(source, open_preparation(config), patients)
+
+
+def open_labeled_source(config: LabeledDataConfig, *, seed: int) -> LabeledSource:
+    """The source of a config; UserError where there is nothing to read."""
     heart = config.heart
-    source = open_labeled(
+    return open_labeled(
         config.source,
         config.path,
         phases=config.phases,
         heart=HeartSettings(heart.patients, heart.slices, heart.size, heart.frames),
         seed=seed,
     )
-    split = config.split if fold is None else config.split.model_copy(update={"fold": fold})
-    patients = split_patients(patient_names(source), split, seed=seed)
-    return LabeledDataset(source, open_preparation(config), patients)
 
 
 def open_preparation(config: LabeledDataConfig) -> Preparation:

@@ -29,12 +29,29 @@ def compare_segmentation(
 ) -> list[dict[str, Any]]:
     """Writes the files into the run directory `path`; returns the rows of metrics.json.
 
-    `data` says in a line what was evaluated (see `describe_volumes`), `facts` what is known of a
-    model beside its scores (see `segmentation_rows`); `budget_ms` and `min_fps` are the limits that
-    a real-time network keeps. Every file but metrics.json comes first, so that a run that was
-    stopped in between shows no half evaluation.
+    `facts` are what is known of a model beside its scores (see `segmentation_rows`), the rest as in
+    `write_comparison`.
     """
     rows = segmentation_rows(evaluation.scores, facts=facts)
+    write_comparison(path, evaluation, rows, data=data, budget_ms=budget_ms, min_fps=min_fps)
+    return rows
+
+
+def write_comparison(
+    path: Path,
+    evaluation: SegmentationEvaluation,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    data: str,
+    budget_ms: float,
+    min_fps: float,
+) -> None:
+    """Writes metrics.json with `rows`, and the files of an evaluation.
+
+    `data` says in a line what was evaluated (see `describe_volumes`); `budget_ms` and `min_fps` are
+    the limits that a real-time network keeps. Every file but metrics.json comes first, so that a
+    run that was stopped in between shows no half evaluation.
+    """
     write_atomic(path / "volumes.csv", volumes_csv(evaluation.scores))
     write_atomic(path / "overlays.npz", overlays_npz(evaluation.examples))
     write_json(path / "overlays.json", evaluation.pictured)
@@ -49,7 +66,6 @@ def compare_segmentation(
             "rows": rows,
         },
     )
-    return rows
 
 
 def describe_volumes(name: str, source: LabeledSource, indices: Sequence[int]) -> str:

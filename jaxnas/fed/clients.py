@@ -1,25 +1,16 @@
 """The clients of a federated run: from the config to each one's data, acquisition and weight."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import functools
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path
+from typing import Any
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import PartitionConfig
-from jaxnas.core.schema import AcquisitionConfig, ClientConfig, Config, DataConfig
+from jaxnas.core.schema import AcquisitionConfig, Config, DataConfig
 from jaxnas.data.labels import volume_labels
 from jaxnas.data.source import Source, volume_names
 from jaxnas.engine.sources import CACHE_BYTES, Dataset, ready_source, split_dataset
-from jaxnas.fed.partition import (
-    Partition,
-    dirichlet_partition,
-    even_partition,
-    natural_partition,
-)
-
-POOLED = "all"  # the row of all clients together; no client may be called that
+from jaxnas.fed.shares import Share, check_shares, divide, matching, named, stored_at
 
 
 @dataclass(frozen=True)
@@ -30,6 +21,20 @@ class Client:
     dataset: Dataset
     acquisition: AcquisitionConfig
     weight: float
+
+    def to_json(self) -> dict[str, Any]:
+        """What the roster of a run says of it; `shape` (H, W) is that of its k-space."""
+        dataset = self.dataset
+        ref = dataset.source.slices[dataset.slices("train")[0]]
+        return {
+            "name": self.name,
+            "weight": self.weight,
+            "shape": list(ref.shape),
+            "coils": ref.coils,
+            "acquisition": self.acquisition.model_dump(mode="json"),
+            "volumes": {split: list(names) for split, names in dataset.volumes.items()},
+            "slices": {split: len(dataset.slices(split)) for split in dataset.volumes},
+        }
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,8 @@ def open_clients(config: Config) -> tuple[Client, ...]:
         shares = _listed(config)
     else:
         shares = _parted(config, config.federated.partition)
-    _check_names(shares)
-    _check_disjoint(shares)
+    owned = [Share(share.name, _origin(share.data), share.volumes) for share in shares]
+    check_shares(owned, kind="volume")
     return tuple(_client(config, share) for share in shares)
 
 
@@ -84,10 +89,12 @@ def _listed(config: Config) -> list[_Share]:
     for client, data, acquisition in asked:
         kind = (data, min(acquisition.center_fractions))
         if kind not in sources:
-            with _named(f"client {client.name!r}"):
+            with named(f"client {client.name!r}"):
                 sources[kind] = _open(config, *kind, CACHE_BYTES // len(kinds))
         names = volume_names(sources[kind])
-        volumes = names if client.volumes is None else _matching(client, names)
+        volumes = names
+        if client.volumes is not None:
+            volumes = matching(client.name, client.volumes, names, kind="volume")
         shares.append(_Share(client.name, data, sources[kind], volumes, acquisition, client.weight))
     return shares
 
@@ -96,30 +103,17 @@ def _parted(config: Config, partition: PartitionConfig) -> list[_Share]:
     """The clients that a partition makes of the config's data."""
     fraction = min(config.acquisition.center_fractions)
     source = _open(config, config.data, fraction, CACHE_BYTES)
-    parts = _partition(config, partition, source)
+    parts = divide(
+        partition,
+        volume_names(source),
+        functools.partial(volume_labels, source),
+        seed=config.seed,
+        least=_least(config),
+    )
     return [
         _Share(name, config.data, source, volumes, config.acquisition)
         for name, volumes in parts.items()
     ]
-
-
-def _partition(config: Config, partition: PartitionConfig, source: Source) -> Partition:
-    names = volume_names(source)
-    if partition.method == "even":
-        return even_partition(
-            names, clients=partition.clients, seed=config.seed, least=_least(config)
-        )
-    with _named("federated.partition.by"):
-        labels = volume_labels(source, partition.by)
-    if partition.method == "natural":
-        return natural_partition(labels)
-    return dirichlet_partition(
-        labels,
-        clients=partition.clients,
-        concentration=partition.concentration,
-        seed=config.seed,
-        least=_least(config),
-    )
 
 
 def _least(config: Config) -> int:
@@ -144,7 +138,7 @@ def _open(config: Config, data: DataConfig, center_fraction: float, cache_bytes:
 
 
 def _client(config: Config, share: _Share) -> Client:
-    with _named(f"client {share.name!r}"):
+    with named(f"client {share.name!r}"):
         dataset = _split(share, config.seed)
     if not dataset.volumes["train"] or not dataset.volumes["test"]:
         lacking = "test" if dataset.volumes["train"] else "training"
@@ -172,55 +166,6 @@ def _split(share: _Share, seed: int) -> Dataset:
     return Dataset(share.source, parts)
 
 
-def _matching(client: ClientConfig, names: Sequence[str]) -> tuple[str, ...]:
-    """The volumes that a client's patterns pick."""
-    for pattern in client.volumes:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UserError(
-                f"client {client.name!r}: pattern {pattern!r} matches none of the {len(names)} "
-                f"volumes ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}); expected "
-                f"at least one, correct its volumes"
-            )
-    return tuple(n for n in names if any(fnmatchcase(n, pattern) for pattern in client.volumes))
-
-
-def _check_names(shares: Sequence[_Share]) -> None:
-    for share in shares:
-        if share.name == POOLED:
-            raise UserError(
-                f"client {POOLED!r}: that name stands for all clients together; choose another"
-            )
-        if not share.volumes:
-            raise UserError(
-                f"client {share.name!r}: has no volume; expected at least one, list some in its "
-                f"volumes or leave that key out"
-            )
-
-
-def _check_disjoint(shares: Sequence[_Share]) -> None:
-    """UserError for a volume of one dataset at two clients."""
-    owners: dict[tuple, str] = {}
-    for share in shares:
-        for volume in share.volumes:
-            key = (_origin(share.data), volume)
-            if key in owners:
-                raise UserError(
-                    f"client {share.name!r}: volume {volume!r} is at client {owners[key]!r} "
-                    f"already; expected every volume at one client, make their volumes exclusive"
-                )
-            owners[key] = share.name
-
-
 def _origin(data: DataConfig) -> tuple:
     """What makes two volumes of one name the same: where they are stored, not how they are cut."""
-    paths = (data.path,) if isinstance(data.path, str) else data.path or ()
-    return (data.source, tuple(sorted(str(Path(path).resolve()) for path in paths)), data.dataset)
-
-
-@contextmanager
-def _named(place: str) -> Iterator[None]:
-    """A block whose errors say what they belong to."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{place}: {error}") from None
+    return (data.source, stored_at(data.path), data.dataset)

@@ -19,8 +19,9 @@ from jaxnas.engine.evaluate import (
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.scores import slices_csv, summaries
 from jaxnas.engine.training import trainable
-from jaxnas.fed.clients import POOLED, Client
+from jaxnas.fed.clients import Client
 from jaxnas.fed.reconstruction import reconstruction_task
+from jaxnas.fed.shares import POOLED
 from jaxnas.fed.training import load_method, method_name
 
 EXAMPLES = "examples"

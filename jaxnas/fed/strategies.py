@@ -91,8 +91,12 @@ def fedprox(method: schema.FedProx) -> Strategy:
 # What FedMRI shares by default. U-nets: the path down and the bottom. All others: all but the
 # last layers, and λ.
 _U_NET = ("params/denoiser/down*", "params/denoiser/bottom/*")
-_UNROLLED = ("params/*", "!params/*tail/*", "!params/log_lam")
-ENCODERS = {"fastmri_unet": _U_NET, "unet": _U_NET}
+_BODY = ("params/*", "!params/*tail/*", "!params/log_lam", "!params/head*")
+ENCODERS = {
+    "fastmri_unet": _U_NET,
+    "unet": _U_NET,
+    "unet2d": ("params/down*", "params/bottom/*"),
+}
 
 
 def fedmri(method: schema.FedMRI) -> Strategy:
@@ -103,7 +107,7 @@ def fedmri(method: schema.FedMRI) -> Strategy:
 
     where θ_S is what the server sent and θ_k what each client, c itself included, last sent.
     """
-    shared = Paths(method.shared or ENCODERS.get(method.model, _UNROLLED))
+    shared = Paths(method.shared or ENCODERS.get(method.model, _BODY))
 
     def init_memory(encoder: Model, clients: int) -> Model:
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (clients, *x.shape)), encoder)

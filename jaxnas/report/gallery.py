@@ -1,5 +1,6 @@
 """Every figure that a run directory can give, with its caption."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from jaxnas.report import (
     tradeoff,
     traffic,
 )
+from jaxnas.report.federated_segmentation import pooled
 from jaxnas.report.inputs import Example, RunFiles, slice_scores
 from jaxnas.report.names import method_name
 from jaxnas.report.plan import Plan
@@ -55,7 +57,12 @@ def pictured(run: RunFiles) -> list[Example]:
 def _plans(run: RunFiles) -> Iterator[Plan]:
     segmentation = run.task == "segmentation"
     chosen = run.genotype["cells"] if run.genotype else {}
-    yield from segmentation_plans(run) if segmentation else _cell_plans(run.genotype or {})
+    if segmentation:
+        # Across clients a figure shows a method once, over all their volumes.
+        metrics = run.metrics and pooled(run.metrics)
+        yield from segmentation_plans(dataclasses.replace(run, metrics=metrics))
+    else:
+        yield from _cell_plans(run.genotype or {})
     if run.alphas and run.alphas["history"]:
         yield from _search_plans(run, run.alphas, chosen)
     if curves.trained_models(run.log):
@@ -97,8 +104,10 @@ def _search_plans(run: RunFiles, alphas: dict[str, Any], chosen: dict[str, Any])
         return
     draw = functools.partial(curves.draw_search, alphas, run.log, unit=unit)
     yield Plan("search", "search", SEARCH_CAPTION, draw)
-    caption = MAPS_CAPTION if run.federated else ALPHAS_CAPTION
-    draw_weights = heat.draw_weight_maps if run.federated else curves.draw_alphas
+    # Undecided weights of a joint softmax are no single colour.
+    maps = run.federated and run.task == "reconstruction"
+    caption = MAPS_CAPTION if maps else ALPHAS_CAPTION
+    draw_weights = heat.draw_weight_maps if maps else curves.draw_alphas
     for cell in alphas["cells"]:
         draw = functools.partial(draw_weights, alphas, cell, chosen=chosen.get(cell))
         yield Plan("search", f"alphas_{cell}", caption.format(cell=cell), draw)
@@ -116,7 +125,7 @@ def _client_plans(run: RunFiles) -> Iterator[Plan]:
     if panels := rounds.method_curves(log, "psnr", clients, of="valid"):
         draw = functools.partial(rounds.draw_scores, panels, clients)
         yield Plan("training", "validation_clients", VALIDATION_CAPTION, draw)
-    if run.metrics and spread.scored_methods(run.metrics):
+    if run.task == "reconstruction" and run.metrics and spread.scored_methods(run.metrics):
         draw = functools.partial(spread.draw_spread, run.metrics, clients)
         yield Plan("results", "clients", SPREAD_CAPTION, draw)
     if run.communication:

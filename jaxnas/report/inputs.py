@@ -219,7 +219,8 @@ def _only_segmented(path: Path) -> bool:
 def _expected(task: str, federated: bool, *, latency: bool) -> dict[str, str]:
     """The files of such a run, and what they hold; `latency`: whether one was asked for."""
     if task == "segmentation":
-        return SEGMENTATION_FILES
+        shared = ("clients.json", "communication.json") if federated else ()
+        return SEGMENTATION_FILES | {name: FEDERATED_FILES[name] for name in shared}
     return (FEDERATED_FILES if federated else FILES) | (LATENCY_FILES if latency else {})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from jaxnas.report import overlays, pareto
 from jaxnas.report.cells import draw_cell
 from jaxnas.report.inputs import RunFiles
+from jaxnas.report.names import method_key
 from jaxnas.report.paths import CELL_FRAMES, draw_paths, path_edges
 from jaxnas.report.plan import Plan
 from jaxnas.report.segmentation import Row, dice_of, is_random, is_searched, is_valid, limits_of
@@ -49,10 +50,10 @@ def _overlay_plan(run: RunFiles) -> Plan:
     ranked = _ranked(rows, limits_of(run.metrics or {}))
     available = list(dict.fromkeys(name for o in run.overlays for name in o.labels))
     if ranked:
-        known = {row["model"]: row for row in rows}
+        known = {method_key(row): row for row in rows}
         available.sort(key=lambda name: name in known and is_searched(known[name]))
-    models = overlays.choose_models(available, [row["model"] for row in ranked])
-    names = {row["model"]: name_of(row).replace(" (", "\n(") for row in rows}
+    models = overlays.choose_models(available, [method_key(row) for row in ranked])
+    names = {method_key(row): name_of(row).replace(" (", "\n(") for row in rows}
     omitted = len(available) - len(models)
     rest = f" Not shown: {omitted} further networks." if omitted else ""
     volumes = dict.fromkeys(o.volume for o in run.overlays if o.volume)

@@ -1,5 +1,6 @@
 """What the sections of a report hold beside their figures, as HTML."""
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from html import escape
@@ -7,6 +8,11 @@ from typing import Any
 
 from jaxnas.report import federated, gallery, segmentation, summary, tables, traffic
 from jaxnas.report.derived_latency import latency_table
+from jaxnas.report.federated_segmentation import (
+    client_dice_table,
+    labeled_roster_table,
+    pooled,
+)
 from jaxnas.report.inputs import RunFiles
 from jaxnas.report.names import entry_name
 from jaxnas.report.rounds import dropped_updates
@@ -43,7 +49,7 @@ LIMITS_NOTE = (
 def section_texts(run: RunFiles) -> dict[str, str]:
     """The HTML of every section of the page that the run has something to say about."""
     if run.task == "segmentation":
-        texts = _segmentation_texts(run)
+        texts = _labeled_client_texts(run) if run.federated else _segmentation_texts(run)
     else:
         texts = _client_texts(run) if run.federated else _site_texts(run)
         if run.latency:
@@ -128,6 +134,26 @@ def _segmentation_texts(run: RunFiles) -> dict[str, str]:
     return texts
 
 
+def _labeled_client_texts(run: RunFiles) -> dict[str, str]:
+    """What is particular to a segmentation across clients."""
+    metrics = run.metrics and pooled(run.metrics)
+    texts = _segmentation_texts(dataclasses.replace(run, metrics=metrics))
+    if run.roster:
+        texts["clients"] = tables.to_html(labeled_roster_table(run.roster))
+    if run.metrics:
+        texts["results"] = tables.to_html(client_dice_table(run.metrics)) + texts["results"]
+    if run.communication:
+        texts["communication"] = tables.to_html(traffic.communication_table(run.communication))
+    if run.timings:
+        texts["time"] = _round_times(run.timings)
+    return texts
+
+
+def _round_times(timings: dict[str, Any]) -> str:
+    named = {entry_name(key.removeprefix("train ")): v for key, v in timings.items()}
+    return tables.to_html(tables.timing_table(named, unit="round"))
+
+
 def _limits_note(metrics: dict[str, Any]) -> str:
     timed = [row["latency_ms"] for row in metrics["rows"] if row.get("latency_ms")]
     words = {segmentation.SCOPES.get(x["scope"], x["scope"]) for x in timed}
@@ -157,8 +183,7 @@ def _client_texts(run: RunFiles) -> dict[str, str]:
     if seen and seen < len(run.clients):
         texts["images"] = f'<p class="note">{seen} of {len(run.clients)} clients.</p>'
     if run.timings:
-        named = {entry_name(key.removeprefix("train ")): v for key, v in run.timings.items()}
-        texts["time"] = tables.to_html(tables.timing_table(named, unit="round"))
+        texts["time"] = _round_times(run.timings)
     return texts
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from flax import linen as nn
 
+from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.data.labeled import LabeledVolume
 from jaxnas.engine.evaluate_segmentation import SegmentationEvaluation, evaluate_segmentation
 from jaxnas.engine.labeled import LabeledDataset
 from jaxnas.engine.rundir import Run
@@ -40,22 +42,8 @@ def evaluate_networks(
     first = dataset.source.read(dataset.volumes("test")[0])
     facts = {}
     for name, net in nets.items():
-        timings = time_predictor(
-            predictors[name],
-            first,
-            slices=config.latency.stack,
-            calls=config.evaluate.calls,
-            seconds=config.evaluate.seconds,
-        )
-        cost = segmentation_cost(net, config.data.size)
-        facts[name] = {
-            **_paths(net),
-            **derived.get(name, {}),
-            "params": cost.params,
-            "macs": cost.cost.macs,
-            "timings": timings,
-            **budgeted(timings),
-        }
+        known = network_facts(config, net, predictors[name], first)
+        facts[name] = _paths(net) | derived.get(name, {}) | known
     whole = SegmentationEvaluation(
         tuple(score for part in parts for score in part.scores),
         parts[0].examples,
@@ -75,3 +63,20 @@ def evaluate_networks(
 def _paths(net: nn.Module) -> dict[str, int]:
     """How many paths a network of the two-level space has."""
     return {"paths": len(net.genotype.paths)} if isinstance(net, RtdnasNet) else {}
+
+
+def network_facts(
+    config: SegmentationConfig, net: nn.Module, predictor: Predictor, volume: LabeledVolume
+) -> dict[str, Any]:
+    """What a row of metrics.json says of a network beside its scores: its size, and how long it
+    takes for frames like `volume`."""
+    timings = time_predictor(
+        predictor,
+        volume,
+        slices=config.latency.stack,
+        calls=config.evaluate.calls,
+        seconds=config.evaluate.seconds,
+    )
+    cost = segmentation_cost(net, config.data.size)
+    sizes = {"params": cost.params, "macs": cost.cost.macs}
+    return {**sizes, "timings": timings, **budgeted(timings)}

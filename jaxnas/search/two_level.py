@@ -4,7 +4,9 @@ The cells of every type and the betas of the grid move together; latency shapes 
 the objective of RT-DNAS (Eq. 2) and never the weights.
 """
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -28,6 +30,7 @@ from jaxnas.engine.segmentation_losses import cross_entropy
 from jaxnas.engine.segmentation_training import augmentation, init_segmentation
 from jaxnas.engine.training import note_timing
 from jaxnas.ops.norm import STATISTICS
+from jaxnas.search.aim import Aim
 from jaxnas.search.calibration import Calibration
 from jaxnas.search.darts import make_first_order_step
 from jaxnas.search.latency import LatencyModel, OperationTimes, expected_latency
@@ -35,44 +38,60 @@ from jaxnas.search.milenas import make_milenas_step
 from jaxnas.search.moves import Loss, Objective, Optimizer, Step
 from jaxnas.search.penalty import make_objective
 from jaxnas.search.stage import ALPHAS, HalfBatches
-from jaxnas.search.state import SearchState, init_search_state
+from jaxnas.search.state import init_search_state
 from jaxnas.spaces.rtdnas import RelaxedSupernet, TwoLevelSpace
 from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
 
-Latency = Callable[[Mapping[str, Any]], jax.Array]  # softmaxed weights → ms of one frame
 
+@dataclass(frozen=True)
+class TwoLevelSearch:
+    """The parts of a search of cells and betas; a latency is reported even in one for accuracy."""
 
-def search(
-    run: Run,
-    space: TwoLevelSpace,
-    dataset: LabeledDataset,
-    log: RunLog,
-    *,
-    latency: Latency,
-) -> None:
-    """Searches and writes alphas.json; `latency` is reported even in a search for accuracy."""
-    config, clock = run.config.search, Clock()
-    net = RelaxedSupernet(space, supernet(run.config, space))
-    w_tx = make_optimizer(config.weights, config.steps)
-    a_tx = make_optimizer(config.alphas, config.steps)
-    objective = make_objective(
-        config.objective, run.config.latency, lambda alphas: latency(space.soften(alphas))
-    )
-    step = METHODS[config.method](run.config, supernet_loss(net, run.config), w_tx, a_tx, objective)
-    history = TwoLevelHistory(space)
-    weights_of = jax.jit(space.soften)
+    config: SegmentationConfig
+    net: RelaxedSupernet
+    aim: Aim
+    history: "TwoLevelHistory"
 
-    def on_log(number: int, state: SearchState, row: dict[str, float]) -> bool:
-        weights = weights_of(state.alphas)
-        facts = {name: row[name] for name in ("train_loss", "valid_loss") if name in row}
-        facts["latency_ms"] = float(latency(weights))
-        history.record(number, jax.device_get(weights), facts)
+    def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
+        """The bilevel step of the config's method."""
+        loss = supernet_loss(self.net, self.config)
+        return METHODS[self.config.search.method](self.config, loss, w_tx, a_tx, self.aim.objective)
+
+    def init(self, key: jax.Array) -> dict[str, Any]:
+        """The variables `params` and `alphas` of the supernet."""
+        return init_segmentation(key, self.net)
+
+    def on_log(self, number: int, alphas: Any, row: Mapping[str, float]) -> bool:
+        """Records the alphas after `number` steps; a search goes on to its end."""
+        weights = jax.device_get(_soften(self.net.space, alphas))
+        losses = {name: row[name] for name in ("train_loss", "valid_loss") if name in row}
+        self.history.record(number, weights, losses | self.aim.facts(weights))
         return False
 
+    def conclude(self, run: Run) -> None:
+        """Writes alphas.json."""
+        write_json(run.path / ALPHAS, self.history.summary())
+
+
+def make_search(config: SegmentationConfig, space: TwoLevelSpace, aim: Aim) -> TwoLevelSearch:
+    """The search of a config."""
+    net = RelaxedSupernet(space, supernet(config, space))
+    return TwoLevelSearch(config, net, aim, TwoLevelHistory(space))
+
+
+def search(run: Run, space: TwoLevelSpace, dataset: LabeledDataset, log: RunLog, aim: Aim) -> None:
+    """Searches and writes alphas.json."""
+    config, clock = run.config.search, Clock()
+    parts = make_search(run.config, space, aim)
+    w_tx = make_optimizer(config.weights, config.steps)
+    a_tx = make_optimizer(config.alphas, config.steps)
+    key = rng.root_key(run.config.seed)
+    variables = parts.init(rng.stream(key, "init", 0))
+    key = rng.stream(key, "search", 0)
     with CheckpointStore(run.checkpoints("search"), keep=2) as store:
         run_loop(
-            Advance(step, clock),
-            _initial_state(run, net, w_tx, a_tx),
+            Advance(parts.make_step(w_tx, a_tx), clock),
+            init_search_state(key, variables["params"], variables["alphas"], w_tx, a_tx),
             HalfBatches(*dataset.halves(size=config.batch, seed=run.config.seed)),
             steps=config.steps,
             store=store,
@@ -80,12 +99,12 @@ def search(
             stage="search",
             model=space.name,
             every=Cadence(log=config.check_every, checkpoint=run.config.checkpoint_every),
-            on_log=on_log,
-            host=history,
+            on_log=lambda number, state, row: parts.on_log(number, state.alphas, row),
+            host=parts.history,
             clock=clock,
             quiet=run.quiet,
         )
-    write_json(run.path / ALPHAS, history.summary())
+    parts.conclude(run)
     note_timing(run.path, "search", clock.summary())
 
 
@@ -126,20 +145,23 @@ def supernet_loss(net: RelaxedSupernet, config: SegmentationConfig) -> Loss:
     return loss
 
 
-def make_latency(
+def make_aim(
     config: SegmentationConfig,
     space: TwoLevelSpace,
     times: OperationTimes,
     calibration: Calibration,
-) -> Latency:
-    """Returns latency(weights), the calibrated expected latency of Eq. 5 in ms."""
+) -> Aim:
+    """The objective of a config on the calibrated expected latency of Eq. 5, and that latency."""
     asked = config.latency
     model = LatencyModel(cell=asked.path, layer=asked.probabilities)
 
     def latency(weights):
         return calibration.predict(expected_latency(weights, times, grid=space.grid, model=model))
 
-    return latency
+    objective = make_objective(
+        config.search.objective, asked, lambda alphas: latency(space.soften(alphas))
+    )
+    return Aim(objective, latency)
 
 
 class TwoLevelHistory:
@@ -204,8 +226,6 @@ def _milenas(config, loss, w_tx: Optimizer, a_tx: Optimizer, objective: Objectiv
 METHODS = {"darts": _darts, "milenas": _milenas}
 
 
-def _initial_state(run: Run, net: RelaxedSupernet, w_tx, a_tx) -> SearchState:
-    key = rng.root_key(run.config.seed)
-    variables = init_segmentation(rng.stream(key, "init", 0), net)
-    key = rng.stream(key, "search", 0)
-    return init_search_state(key, variables["params"], variables["alphas"], w_tx, a_tx)
+@functools.partial(jax.jit, static_argnums=0)
+def _soften(space: TwoLevelSpace, alphas: Any) -> dict[str, Any]:
+    return space.soften(alphas)

@@ -1,0 +1,99 @@
+"""The stages of a segmentation run across clients."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flax import linen as nn
+
+from jaxnas.cli import segmentation as central
+from jaxnas.cli.latency import load_calibration
+from jaxnas.cli.stages import say
+from jaxnas.core.errors import UserError
+from jaxnas.engine.logs import RunLog
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.training import model_names, models_key
+from jaxnas.fed import segmentation_comparison as comparison
+from jaxnas.fed import segmentation_search as searching
+from jaxnas.fed.labeled_clients import (
+    LabeledClient,
+    check_labeled_clients,
+    describe_labeled_client,
+    open_labeled_clients,
+)
+from jaxnas.fed.roster import check_roster, write_roster
+from jaxnas.fed.segmentation import segmentation_task, take_statistics, training_cohort
+from jaxnas.fed.training import check_methods, train_methods
+from jaxnas.models.segmentation import DERIVED
+from jaxnas.search import two_level
+from jaxnas.search.segmentation_networks import DECODED, check_models, keep_genotypes
+from jaxnas.search.segmentation_networks import networks as central_networks
+
+Clients = Sequence[LabeledClient]
+
+
+def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
+    """The clients of a run, each seen to have what the stages need; writes nothing."""
+    config = run.config
+    check_models(_as_central(run).config)
+    central.check_decoding(config, stages)
+    clients = open_labeled_clients(config)
+    check_labeled_clients(config, clients)
+    if not fresh:
+        check_roster(run.path, clients)
+    if "search" in stages:
+        searching.check_search(config, clients)
+    if "train" in stages:
+        nets = networks(run, searched="search" in stages, fresh=fresh)
+        check_methods(config, segmentation_task(config), nets, training_cohort(config, clients))
+    if {"search", "train"} & {*stages}:
+        for client in clients:
+            say(run, describe_labeled_client(client))
+    return clients
+
+
+def search(run: Run, clients: Clients, log: RunLog) -> None:
+    """Measures the device, then searches cells and betas."""
+    write_roster(run.path, clients)
+    deployment = central.load_deployment(run)
+    fitted = load_calibration(run, deployment)
+    aim = two_level.make_aim(run.config, deployment.space, deployment.times, fitted)
+    searching.search(run, clients, log, aim)
+
+
+def derive(run: Run, clients: Clients, log: RunLog) -> None:
+    """Decodes networks out of what was searched, and measures them."""
+    central.derive(run, clients, log)
+
+
+def train(run: Run, clients: Clients, log: RunLog) -> None:
+    """Trains the methods of the config, then takes the statistics of every client."""
+    write_roster(run.path, clients)
+    keep_genotypes(_as_central(run))
+    nets, task = networks(run), segmentation_task(run.config)
+    train_methods(run, task, nets, training_cohort(run.config, clients), log)
+    for method in run.config.federated.methods:
+        take_statistics(run, method, nets[method.model], clients)
+
+
+def evaluate(run: Run, clients: Clients, log: RunLog) -> None:
+    """Compares them on every client's test volumes."""
+    comparison.compare(run, networks(run), clients)
+
+
+def networks(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[str, nn.Module]:
+    """The networks of the methods by name; computes and writes nothing. With `searched` a search of
+    the same command is still to find `derived`, and it is left out."""
+    found = _as_central(run, leave_out=(DERIVED,) if searched else ())
+    return central_networks(found, fresh=fresh) if found.config.train.models else {}
+
+
+def _as_central(run: Run, *, leave_out: Sequence[str] = ()) -> Run:
+    """The run as one at one site that trains the networks of the methods."""
+    names = tuple(name for name in model_names(run.config) if name not in leave_out)
+    if DECODED in names:
+        raise UserError(
+            f"{models_key(run.config)}: {DECODED!r} stands for several networks; expected "
+            f"derived, which is the last of them, or another network"
+        )
+    train = run.config.train.model_copy(update={"models": names})
+    return replace(run, config=run.config.model_copy(update={"train": train}))

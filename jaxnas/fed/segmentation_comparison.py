@@ -1,0 +1,86 @@
+"""The evaluation stage of a segmentation across clients: every method at every client, with the
+client's own weights and statistics, on its test volumes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flax import linen as nn
+
+from jaxnas.engine.evaluate_segmentation import (
+    SegmentationEvaluation,
+    VolumeScore,
+    evaluate_segmentation,
+)
+from jaxnas.engine.rundir import Run
+from jaxnas.engine.segment import Predictor
+from jaxnas.engine.segmentation_comparison import describe_volumes, write_comparison
+from jaxnas.engine.segmentation_scores import segmentation_rows
+from jaxnas.fed.labeled_clients import LabeledClient
+from jaxnas.fed.segmentation import client_variables
+from jaxnas.fed.shares import POOLED
+from jaxnas.fed.training import method_name
+from jaxnas.search.segmentation_evaluation import network_facts
+
+
+def compare(
+    run: Run, nets: Mapping[str, nn.Module], clients: Sequence[LabeledClient]
+) -> list[dict[str, Any]]:
+    """Writes metrics.json, volumes.csv and the overlays of the first client; returns the rows."""
+    config, methods = run.config, run.config.federated.methods
+    names = [client.name for client in clients]
+    variables = {
+        method: client_variables(run, method, nets[method.model], names) for method in methods
+    }
+    found: dict[str, SegmentationEvaluation] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    for number, client in enumerate(clients):
+        source, tested = client.dataset.source, client.dataset.volumes("test")
+        predictors = {}
+        for method in methods:
+            own, net = variables[method][number], nets[method.model]
+            predictor = Predictor(net, own, client.dataset.preparation)
+            predictors[method_name(method)] = predictor
+            if method.model not in facts:  # a network takes the same time whatever its weights
+                volume = source.read(tested[0])
+                facts[method.model] = network_facts(config, net, predictor, volume)
+        found[client.name] = evaluate_segmentation(predictors, source, tested)
+    scores = {name: evaluation.scores for name, evaluation in found.items()}
+    rows = [
+        {**row, "model": method.model, "strategy": method.label, **facts[method.model]}
+        for method in methods
+        for row in client_rows(method_name(method), scores)
+    ]
+    first = found[clients[0].name]
+    everything = tuple(score for own in scores.values() for score in own)
+    write_comparison(
+        run.path,
+        SegmentationEvaluation(everything, first.examples, first.pictured),
+        rows,
+        data=_describe(config.data.source, clients),
+        budget_ms=config.latency.budget_ms,
+        min_fps=config.latency.min_fps,
+    )
+    return rows
+
+
+def client_rows(
+    method: str, scores: Mapping[str, Sequence[VolumeScore]]
+) -> Iterator[dict[str, Any]]:
+    """The rows of one method: of every client, then of all their volumes pooled.
+
+    `scores` are by client; `method` is what their `model` says.
+    """
+    own = {name: [s for s in found if s.model == method] for name, found in scores.items()}
+    pooled = [score for found in own.values() for score in found]
+    for client, found in {**own, POOLED: pooled}.items():
+        (row,) = segmentation_rows(found, facts={})
+        yield {"client": client, **row}
+
+
+def _describe(kind: str, clients: Sequence[LabeledClient]) -> str:
+    """One line: the test volumes of every client."""
+    return "; ".join(
+        f"{client.name}: "
+        f"{describe_volumes(kind, client.dataset.source, client.dataset.volumes('test'))}"
+        for client in clients
+    )
