@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxnas.cli.latency import load_calibration
-from jaxnas.cli.segmentation import load_deployment
+from jaxnas.cli.stages import speaker
 from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import DecodeConfig
 from jaxnas.engine.rundir import open_run
+from jaxnas.search.deployed import load_deployment
 from jaxnas.search.derive_networks import decode as decode_networks
+from jaxnas.search.device import load_calibration
 from jaxnas.search.two_level import searched_weights
 from jaxnas.spaces.genotype import save_genotype
 
@@ -40,8 +41,9 @@ def decode(
         generations=asked.generations,
         draws=draws or asked.draws,
     )
-    deployment = load_deployment(run)
-    fitted = load_calibration(run, deployment)
+    say = speaker(run)
+    deployment = load_deployment(run, say=say)
+    fitted = load_calibration(run, deployment, say=say)
     # Not the folder of the derive stage: its genotypes belong to networks that are trained.
     weights, folder = searched_weights(run), out or run.path / "decoded"
     for network in decode_networks(chosen, deployment, weights, fitted, run.config.seed):

@@ -6,8 +6,7 @@ from dataclasses import replace
 from flax import linen as nn
 
 from jaxnas.cli import segmentation as central
-from jaxnas.cli.latency import load_calibration
-from jaxnas.cli.stages import say
+from jaxnas.cli.stages import say, speaker
 from jaxnas.core.errors import UserError
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
@@ -25,6 +24,8 @@ from jaxnas.fed.segmentation import segmentation_task, take_statistics, training
 from jaxnas.fed.training import check_methods, train_methods
 from jaxnas.models.segmentation import DERIVED
 from jaxnas.search import two_level
+from jaxnas.search.deployed import load_deployment
+from jaxnas.search.device import load_calibration
 from jaxnas.search.segmentation_networks import DECODED, check_models, keep_genotypes
 from jaxnas.search.segmentation_networks import networks as central_networks
 
@@ -54,8 +55,8 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
 def search(run: Run, clients: Clients, log: RunLog) -> None:
     """Measures the device, then searches cells and betas."""
     write_roster(run.path, clients)
-    deployment = central.load_deployment(run)
-    fitted = load_calibration(run, deployment)
+    deployment = load_deployment(run, say=speaker(run))
+    fitted = load_calibration(run, deployment, say=speaker(run))
     aim = two_level.make_aim(run.config, deployment.space, deployment.times, fitted)
     searching.search(run, clients, log, aim)
 

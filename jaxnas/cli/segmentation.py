@@ -1,10 +1,8 @@
 """The stages of a segmentation run."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jaxnas.cli.latency import given_table, load_calibration, obtain_table, table_name
 from jaxnas.cli.stages import speaker
 from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import SegmentationConfig
@@ -12,9 +10,11 @@ from jaxnas.engine.labeled import LabeledDataset, open_labeled_dataset
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.segmentation_training import train_all
-from jaxnas.search.deployed import Deployment
+from jaxnas.search import two_level
+from jaxnas.search.deployed import load_deployment
 from jaxnas.search.derive_networks import check_paths_exist, derive_networks
-from jaxnas.search.profile import operation_times, profile, two_level_space
+from jaxnas.search.device import given_table, load_calibration
+from jaxnas.search.profile import operation_times, two_level_space
 from jaxnas.search.segmentation_evaluation import evaluate_networks
 from jaxnas.search.segmentation_networks import check_models, keep_genotypes, networks
 
@@ -51,21 +51,19 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Datasets:
 
 def search(run: Run, data: Datasets, log: RunLog) -> None:
     """Measures the device, then searches cells and betas."""
-    from jaxnas.search import two_level
-
-    space, deployment = two_level_space(run.config), load_deployment(run)
-    fitted = load_calibration(run, deployment)
+    space, say = two_level_space(run.config), speaker(run)
+    deployment = load_deployment(run, say=say)
+    fitted = load_calibration(run, deployment, say=say)
     aim = two_level.make_aim(run.config, space, deployment.times, fitted)
     two_level.search(run, space, data.search, log, aim)
 
 
 def derive(run: Run, data: Datasets, log: RunLog) -> None:
     """Decodes networks out of what was searched, and measures them."""
-    from jaxnas.search.two_level import searched_weights
-
-    deployment = load_deployment(run)
-    fitted = load_calibration(run, deployment)
-    derive_networks(run, deployment, searched_weights(run), fitted, say=speaker(run))
+    say = speaker(run)
+    deployment = load_deployment(run, say=say)
+    fitted = load_calibration(run, deployment, say=say)
+    derive_networks(run, deployment, two_level.searched_weights(run), fitted, say=say)
 
 
 def train(run: Run, data: Datasets, log: RunLog) -> None:
@@ -86,11 +84,3 @@ def check_decoding(config: SegmentationConfig, stages: Sequence[str]) -> None:
         operation_times(given_table(config.latency), config, where=config.latency.table)
     if "derive" in stages:
         check_paths_exist(config.decode, two_level_space(config).grid)
-
-
-def load_deployment(run: Run) -> Deployment:
-    """What predicts and measures the networks of a run; measures the device if need be."""
-    config = run.config
-    table = obtain_table(run, functools.partial(profile, config))
-    times = operation_times(table, config, where=table_name(run))
-    return Deployment(config, two_level_space(config), times)

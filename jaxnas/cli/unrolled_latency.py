@@ -2,13 +2,13 @@
 
 import functools
 
-from jaxnas.cli.latency import given_table, load_calibration, obtain_table, table_name
-from jaxnas.cli.stages import say
+from jaxnas.cli.stages import say, speaker
 from jaxnas.core.files import write_json
 from jaxnas.core.schema import Config, UnrolledLatencyConfig
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.search.aim import ACCURACY, Aim
+from jaxnas.search.device import given_table, load_calibration, obtain_table, table_name
 from jaxnas.search.latency_table import device_kind
 from jaxnas.search.unrolled_deployment import UnrolledDeployment
 from jaxnas.search.unrolled_profile import Scan, profile_unrolled, unrolled_times
@@ -41,7 +41,7 @@ def load_aim(run: Run, dataset: Dataset) -> Aim:
     if run.config.latency is None:
         return ACCURACY
     deployment = _deployment(run, dataset)
-    return deployment.aim(load_calibration(run, deployment))
+    return deployment.aim(load_calibration(run, deployment, say=speaker(run)))
 
 
 def note_latency(run: Run, dataset: Dataset) -> None:
@@ -50,7 +50,8 @@ def note_latency(run: Run, dataset: Dataset) -> None:
     if asked is None:
         return
     deployment, genotype = _deployment(run, dataset), load_genotype(run.genotype_path)
-    predicted = float(load_calibration(run, deployment).predict(deployment.predict(genotype)))
+    calibration = load_calibration(run, deployment, say=speaker(run))
+    predicted = float(calibration.predict(deployment.predict(genotype)))
     measured, scan = deployment.measure(genotype), deployment.scan
     write_json(
         run.path / LATENCY,
@@ -76,6 +77,7 @@ def note_latency(run: Run, dataset: Dataset) -> None:
 
 def _deployment(run: Run, dataset: Dataset) -> UnrolledDeployment:
     config, scan = run.config, scan_of(dataset)
-    table = obtain_table(run, functools.partial(profile_unrolled, config, scan))
+    measure = functools.partial(profile_unrolled, config, scan)
+    table = obtain_table(run, measure, say=speaker(run))
     times = unrolled_times(table, config, scan, where=table_name(run))
     return UnrolledDeployment(config, scan, times)

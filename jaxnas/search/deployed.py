@@ -1,6 +1,7 @@
 """Networks of the space as they would be deployed: how fast the model says they are, and how fast
 they are."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,12 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.engine.rundir import Run
 from jaxnas.engine.segmentation_training import init_segmentation
 from jaxnas.engine.timing import Timing
 from jaxnas.models.folding import fold_norms
+from jaxnas.search.device import Say, obtain_table, table_name
 from jaxnas.search.latency import OperationTimes, derived_cells
 from jaxnas.search.measured import draw_like, measure_network
 from jaxnas.search.path_latency import PATH_LATENCY
+from jaxnas.search.profile import operation_times, profile, two_level_space
 from jaxnas.spaces.derive import kept_of
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.paths import Path
@@ -85,3 +89,11 @@ def derived_network(config: SegmentationConfig, genotype: Genotype) -> RtdnasNet
         stem_stride=network.stem_stride,
         dtype=jnp.dtype(network.dtype),
     )
+
+
+def load_deployment(run: Run, *, say: Say) -> Deployment:
+    """What predicts and measures the networks of a run; measures the device if need be."""
+    config = run.config
+    table = obtain_table(run, functools.partial(profile, config), say=say)
+    times = operation_times(table, config, where=table_name(run))
+    return Deployment(config, two_level_space(config), times)

@@ -3,7 +3,6 @@ given or measured once and kept in the run directory."""
 
 from collections.abc import Callable
 
-from jaxnas.cli.stages import speaker
 from jaxnas.core.files import read_json, write_json
 from jaxnas.core.latency_schema import LatencyBudget
 from jaxnas.engine.rundir import Run
@@ -17,6 +16,7 @@ from jaxnas.search.latency_table import (
 )
 from jaxnas.search.measured import Deployable, calibrate
 
+Say = Callable[[str], None]  # a line for a person
 TABLE, CALIBRATION = "latency_table.json", "calibration.json"
 
 
@@ -30,10 +30,10 @@ def given_table(asked: LatencyBudget) -> LatencyTable:
     return check_device(load_table(asked.table), device=device_kind(), where=asked.table)
 
 
-def obtain_table(run: Run, measure: Callable[..., LatencyTable]) -> LatencyTable:
+def obtain_table(run: Run, measure: Callable[..., LatencyTable], *, say: Say) -> LatencyTable:
     """The table of a run: the config's, the run's own, or else that of `measure(on_part=...)`,
     which is kept."""
-    own, say = run.path / TABLE, speaker(run)
+    own = run.path / TABLE
     if run.config.latency.table is not None:
         return given_table(run.config.latency)
     if own.exists():
@@ -44,9 +44,9 @@ def obtain_table(run: Run, measure: Callable[..., LatencyTable]) -> LatencyTable
     return table
 
 
-def load_calibration(run: Run, deployment: Deployable) -> calibration.Calibration:
+def load_calibration(run: Run, deployment: Deployable, *, say: Say) -> calibration.Calibration:
     """The calibration of a run: its own, or else measured now and kept."""
-    file, config, say = run.path / CALIBRATION, run.config, speaker(run)
+    file, config = run.path / CALIBRATION, run.config
     if file.exists():
         pairs = ("predicted_ms", "measured_ms")
         return calibration.from_json({k: v for k, v in read_json(file).items() if k not in pairs})
