@@ -7,8 +7,9 @@ A convolution is bilinear in image and kernel, and its two gradients are convolu
     dk = Σ over pixels x ⊗ dy    a correlation: the second primitive, closed under the same rules
 
 So two primitives are differentiable to any order, in either mode, and XLA sees only convolutions
-that we wrote. That matters on CPU, where the gradients that `lax.conv_general_dilated` makes for
-itself keep a memory layout that takes a path 40 times slower inside `scan`, `map` and `while`.
+that we wrote (`ops.lowerings`). That matters on CPU, where the gradients that
+`lax.conv_general_dilated` makes for itself keep a memory layout that takes a path 40 times slower
+inside `scan`, `map` and `while`.
 
 Each primitive carries a leading axis of N independent kernels, which is what `vmap` over models
 adds: CPU runs them in turn, an accelerator as one grouped convolution.
@@ -24,20 +25,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-
-# On CPU a kernel gradient of fewer output channels is a matrix product per row of taps, because
-# XLA:CPU vectorises a convolution over them: 8 to 8 channels take a fifth of its time.
-WIDE = 24
-
-# On CPU so many independent kernels are written out, more are a loop. Written out they run and
-# compile faster, but the program grows with them.
-UNROLLED = 8
+from jaxnas.ops.lowerings import CHOICE, LOWERINGS, direct
 
 _reference: contextvars.ContextVar[bool] = contextvars.ContextVar("reference", default=False)
 
@@ -94,7 +86,7 @@ def conv2d(x: jax.Array, kernel: jax.Array, *, dilation: int = 1) -> jax.Array:
     """
     check_operands(x, kernel, rank=4, dilation=dilation)
     if is_reference():
-        return _lax_conv(x, kernel, dilation=dilation, precision=None)
+        return direct(x, kernel, dilation=dilation, precision=None)
     precision = jax.config.jax_default_matmul_precision
     return conv_p.bind(x[None], kernel[None], dilation=dilation, precision=precision)[0]
 
@@ -221,81 +213,6 @@ batching.primitive_batchers[conv_p] = partial(_batch_rule, conv_p, (1, 4), (1, 4
 batching.primitive_batchers[conv_kernel_p] = partial(_batch_rule, conv_kernel_p, (4, 4), (3, 4))
 
 
-def _lax_conv(x, k, *, dilation, precision):
-    return lax.conv_general_dilated(
-        x,
-        k,
-        window_strides=(1, 1),
-        padding="SAME",
-        rhs_dilation=(dilation, dilation),
-        dimension_numbers=DIMENSIONS,
-        precision=precision,
-    )
-
-
-def _lax_conv_kernel(x, dy, *, size, dilation, precision):
-    """The kernel gradient as a convolution: channels become the batch, the batch the channels."""
-    # Without the barrier XLA folds the transposes into dimension numbers; see `_cpu_conv`.
-    images, kernel = lax.optimization_barrier((x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)))
-    pads = [(dilation * (s // 2), dilation * (s // 2)) for s in size]
-    dk = lax.conv_general_dilated(
-        images,
-        kernel,
-        window_strides=(dilation, dilation),
-        padding=pads,
-        dimension_numbers=DIMENSIONS,
-        precision=precision,
-    )
-    return dk.transpose(1, 2, 0, 3)
-
-
-def _cpu_conv(x, k, *, dilation, precision):
-    if k.shape[:2] == (1, 1):
-        return lax.dot_general(x, k[0, 0], (((3,), (0,)), ((), ())), precision=precision)
-    # The barrier keeps a transposed kernel from being folded into the dimension numbers: inside a
-    # loop XLA:CPU has a fast path for NHWC and HWIO alone.
-    return _lax_conv(x, lax.optimization_barrier(k), dilation=dilation, precision=precision)
-
-
-def _cpu_conv_kernel(x, dy, *, size, dilation, precision):
-    inputs, outputs, taps = x.shape[3], dy.shape[3], size[0] * size[1]
-    if taps > 1 and outputs >= WIDE:
-        return _lax_conv_kernel(x, dy, size=size, dilation=dilation, precision=precision)
-    if taps == 1:
-        # One contracted axis: for several XLA:CPU would transpose both operands first.
-        dk = lax.dot_general(
-            x.reshape(-1, inputs),
-            dy.reshape(-1, outputs),
-            (((0,), (0,)), ((), ())),
-            precision=precision,
-        )
-        return dk.reshape(*size, inputs, outputs)
-    # dk = Σ_p x[p + t] dy[p] = Σ_q x[q] dy[q - t]: shift the side that has fewer channels.
-    if inputs <= outputs:
-        return _shifted_products(x, dy, size, dilation, precision)
-    dk = _shifted_products(dy, x, size, dilation, precision)
-    return dk[::-1, ::-1].swapaxes(2, 3)
-
-
-def _shifted_products(x, y, size, dilation, precision):
-    """Σ_p x[p + t] y[p] for every tap t: (B, H, W, I) and (B, H, W, O) → (kh, kw, I, O).
-
-    All taps at once would need the memory of kh kw images.
-    """
-    (kh, kw), (_, height, width, inputs) = size, x.shape
-    top, left = dilation * (kh // 2), dilation * (kw // 2)
-    planes = jnp.pad(x.transpose(3, 0, 1, 2), ((0, 0), (0, 0), (top, top), (left, left)))
-    y = y.reshape(-1, y.shape[3])
-
-    def row(i):
-        rows = planes[:, :, i : i + height]
-        views = [rows[..., j : j + width] for j in range(0, dilation * kw, dilation)]
-        flat = jnp.concatenate(views).reshape(kw * inputs, -1)
-        return jnp.matmul(flat, y, precision=precision).reshape(kw, inputs, -1)
-
-    return jnp.stack([row(i) for i in range(0, dilation * kh, dilation)])
-
-
 @lru_cache(maxsize=1024)
 def _jitted(primitive: Primitive, **params: Any) -> Any:
     return jax.jit(partial(primitive.bind, **params))
@@ -322,21 +239,6 @@ def fenced(fn: Any) -> Any:
     return call
 
 
-def _in_turn(one: Any) -> Any:
-    """One kernel after the other: written out for a few, which spares the copies of a loop."""
-
-    def run(a, b, **params):
-        if a.shape[0] <= UNROLLED:
-            return jnp.stack([one(*ab, **params) for ab in zip(a, b)])
-        return lax.map(lambda ab: one(*ab, **params), (a, b))
-
-    return run
-
-
-def _at_once(one: Any) -> Any:
-    """All N kernels as one grouped convolution."""
-    return lambda a, b, **params: jax.vmap(partial(one, **params))(a, b)
-
-
-register_lowering(conv_p, _at_once(_lax_conv), _in_turn(_cpu_conv))
-register_lowering(conv_kernel_p, _at_once(_lax_conv_kernel), _in_turn(_cpu_conv_kernel))
+_chosen = {backend: LOWERINGS[name] for backend, name in CHOICE.items()}
+register_lowering(conv_p, **{backend: pair[0] for backend, pair in _chosen.items()})
+register_lowering(conv_kernel_p, **{backend: pair[1] for backend, pair in _chosen.items()})

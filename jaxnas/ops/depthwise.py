@@ -15,6 +15,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 
 from jaxnas.ops import conv
+from jaxnas.ops.lowerings import DIMENSIONS
 
 # Rows are summed in this many parts before the rest of the sum (see `_kernel_gradient_cpu`).
 ROW_PARTS = 8
@@ -44,7 +45,7 @@ def depthwise_conv2d(x: jax.Array, kernel: jax.Array, *, dilation: int = 1) -> j
             window_strides=(1, 1),
             padding="SAME",
             rhs_dilation=(dilation, dilation),
-            dimension_numbers=conv.DIMENSIONS,
+            dimension_numbers=DIMENSIONS,
             feature_group_count=x.shape[-1],
         )
     return depthwise_p.bind(x[None], kernel[None], dilation=dilation)[0]

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from jaxnas.ops import conv
+from jaxnas.ops.lowerings import DIMENSIONS
 
 
 def grouped_conv2d(x: jax.Array, kernel: jax.Array, *, groups: int, dilation: int = 1) -> jax.Array:
@@ -43,7 +44,7 @@ def grouped_conv2d(x: jax.Array, kernel: jax.Array, *, groups: int, dilation: in
             window_strides=(1, 1),
             padding="SAME",
             rhs_dilation=(dilation, dilation),
-            dimension_numbers=conv.DIMENSIONS,
+            dimension_numbers=DIMENSIONS,
             feature_group_count=groups,
         )
     return conv.conv2d(x, _on_the_diagonal(kernel, groups), dilation=dilation)

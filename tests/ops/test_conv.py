@@ -10,6 +10,7 @@ from jax.test_util import check_grads
 
 from jaxnas.ops.conv import Conv, conv2d, reference_lowering, uniform_fan_in
 from jaxnas.ops.depthwise import depthwise_conv2d
+from jaxnas.ops.lowerings import LOWERINGS
 
 # name: function, kernel shape, dilation
 CASES = {
@@ -184,3 +185,53 @@ def test_conv_layer_computes_in_its_dtype(key):
     y, variables = layer.init_with_output(key, jnp.ones((1, 4, 4, 2)))
     assert y.dtype == jnp.bfloat16
     assert variables["params"]["kernel"].dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("size", "dilation", "inputs"), [((3, 5), 1, 2), ((3, 3), 2, 26), ((1, 1), 1, 2)], ids=str
+)
+@pytest.mark.parametrize("name", LOWERINGS)
+def test_every_lowering_is_lax_for_every_kernel(name, size, dilation, inputs):
+    """On any backend: N kernels at once, and their gradients, against `lax` and its gradient."""
+    outputs = 28 - inputs
+    keys = jax.random.split(jax.random.key(3), 3)
+    x = jax.random.normal(keys[0], (3, 2, 7, 6, inputs))
+    kernel = jax.random.normal(keys[1], (3, *size, inputs, outputs))
+    dy = jax.random.normal(keys[2], (3, 2, 7, 6, outputs))
+
+    def one(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (1, 1),
+            "SAME",
+            rhs_dilation=(dilation, dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+    forward, gradient = LOWERINGS[name]
+    options = {"dilation": dilation, "precision": None}
+
+    @jax.jit
+    def both(x, kernel, dy):
+        ours = forward(x, kernel, **options), gradient(x, dy, size=size, **options)
+        pulled = [jax.vjp(one, *operands) for operands in zip(x, kernel)]
+        dk = [pull(d)[1] for (_, pull), d in zip(pulled, dy)]
+        return ours, (jnp.stack([y for y, _ in pulled]), jnp.stack(dk))
+
+    assert_close(*both(x, kernel, dy))
+
+
+@pytest.mark.parametrize("name", LOWERINGS)
+def test_every_lowering_by_finite_differences(name):
+    """In float64: ⟨dy, f(k + εd) − f(k − εd)⟩ / 2ε = ⟨dk, d⟩; f is linear, so ε may be one."""
+    with jax.enable_x64(True):
+        keys = jax.random.split(jax.random.key(3), 4)
+        x = jax.random.normal(keys[0], (2, 1, 5, 6, 3))
+        kernel, d = (jax.random.normal(k, (2, 3, 3, 3, 4)) for k in keys[1:3])
+        dy = jax.random.normal(keys[3], (2, 1, 5, 6, 4))
+        forward, gradient = LOWERINGS[name]
+        options = {"dilation": 2, "precision": None}
+        slope = jnp.vdot(dy, forward(x, kernel + d, **options) - forward(x, kernel - d, **options))
+        dk = gradient(x, dy, size=(3, 3), **options)
+        np.testing.assert_allclose(slope / 2, jnp.vdot(dk, d), rtol=1e-12)
