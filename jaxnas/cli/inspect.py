@@ -56,6 +56,8 @@ def inspect(
         highlight=False,
     )
     console.print(_table(result["networks"]))
+    for name, cost in _deployed(result["networks"]).items():
+        console.print(f"deployed {name}: {cost}", highlight=False)
 
 
 def describe_config(
@@ -145,22 +147,24 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
         "FLOPs (paper's convention)": lambda row: (
             f"{row['flops'] / 1e9:.2f} G to {row['flops_with_activations'] / 1e9:.2f} G"
         ),
-        "deployed": lambda row: _deployed(row.get("deployed")),
         "sent per round": lambda row: _bytes(row["up"]),
         "received per round": lambda row: _bytes(row["down"]),
     }
     if "up" not in rows[0]:
         columns = {name: columns[name] for name in columns if name not in CLIENT_COLUMNS}
-    if not any("deployed" in row for row in rows):
-        del columns["deployed"]
     table = Table(*columns)
     for row in rows:
         table.add_row(*(show(row) for show in columns.values()))
     return table
 
 
-def _deployed(found: Mapping[str, int] | None) -> str:
-    return "" if found is None else f"{found['params']:,}, {found['macs'] / 1e9:.3f} G"
+def _deployed(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What networks cost in their deployed form, by name, where that is another."""
+    found = {row["model"]: row["deployed"] for row in rows if "deployed" in row}
+    return {
+        name: f"{cost['params']:,} parameters, {cost['macs'] / 1e9:.3f} G MACs"
+        for name, cost in found.items()
+    }
 
 
 def _bytes(count: int | None) -> str:

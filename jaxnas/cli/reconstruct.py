@@ -48,12 +48,12 @@ def reconstruct(
     def say(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
+    method, acquisition = _method(run, choice, precision, say)
     volumes = [open_volume(path) for path in find_files(inputs)]
     for volume in volumes:
         check_coils(run.config.network, volume.coils, where=str(volume.path))
     if any(volume.path.parent.resolve() == out.resolve() for volume in volumes):
         raise UserError(f"--out {out}: holds input files; choose another folder")
-    method, acquisition = _method(run, choice, precision, say)
     compiled = Compiled(method, peak=acquisition.peak)
     for volume in volumes:
         source = Calibrated(FastMRISource(volume.path), fraction=min(acquisition.center_fractions))

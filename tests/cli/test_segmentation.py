@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxnas.cli.segment import load_predictor
+from jaxnas.cli.trained import Choice
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled_layouts import make_acdc
 from jaxnas.engine.rundir import open_run
@@ -126,7 +127,7 @@ def test_export_answers_as_the_predictor(finished, call, tmp_path, model):
     assert side["model"] == model and "(b, 32, 32)" in side["inputs"]["image"]
     assert "logits of background, rv, myo, lv" in side["output"] and len(side["preparation"]) == 4
     function = jax.export.deserialize(bytearray(path.read_bytes()))
-    predictor = load_predictor(open_run(finished), model=model, fold=None)
+    predictor = load_predictor(open_run(finished), Choice(model), fold=None)
     for slices in (1, 3):
         stack = np.random.default_rng(slices).normal(size=(slices, 32, 32)).astype(np.float32)
         logits = function.call(stack)

@@ -24,7 +24,15 @@ def test_the_first_signal_is_a_request(number):
     assert handlers() == before
 
 
-def test_the_second_interrupt_ends_at_once():
+@pytest.fixture
+def interruptible():
+    """SIGINT with its usual effect, which a process in the background of a shell lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_interrupt_ends_at_once(interruptible):
     with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.requested
