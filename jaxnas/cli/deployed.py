@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 from flax import linen as nn
 
-from jaxnas.cli.trained import Choice, Trained, load_trained
+from jaxnas.cli.trained import Choice, Trained
 from jaxnas.engine.evaluate import network_reconstructor
 from jaxnas.engine.precision import BUDGET_DB, psnr_change
 from jaxnas.engine.rundir import Run
@@ -18,16 +18,20 @@ from jaxnas.spaces.joins import prices_of
 NARROW = "bfloat16"
 
 
-def load_deployed(
-    run: Run, choice: Choice, *, precision: str | None, say: Callable[[str], None]
+def deploy_in(
+    run: Run,
+    choice: Choice,
+    trained: Trained,
+    *,
+    precision: str | None,
+    say: Callable[[str], None],
 ) -> Trained:
-    """`load_trained` with the network in its deployed form, the same function up to rounding.
+    """The network `choice` of a run in its deployed form, the same function up to rounding.
 
     `precision` is what it computes in, None that of the training; data consistency stays in single
     precision. bfloat16 has to prove itself on the run's own test slices: where the mean PSNR moves
     by more than `BUDGET_DB` the network stays in float32, and `say` tells so.
     """
-    trained = load_trained(run, choice)
     own = run.config.network.dtype
     if precision in (None, own):
         return deploy(trained)

@@ -1,24 +1,29 @@
 """`jaxnas reconstruct`: a trained run applied to the user's own HDF5 files."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
 from rich.console import Console
 
-from jaxnas.cli.deployed import load_deployed
-from jaxnas.cli.trained import Choice, check_alone, check_known, check_reconstruction
+from jaxnas.cli.deployed import deploy_in
+from jaxnas.cli.trained import (
+    Choice,
+    Trained,
+    check_alone,
+    check_known,
+    check_reconstruction,
+    load_trained,
+)
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import replacing
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files
 from jaxnas.data.views import Calibrated
 from jaxnas.data.volumes import open_volume
 from jaxnas.engine.apply import Compiled, image_size, reconstruct_slices
 from jaxnas.engine.evaluate import (
-    Reconstructor,
     classical_reconstructors,
     network_reconstructor,
 )
@@ -48,12 +53,18 @@ def reconstruct(
     def say(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
-    method, acquisition = _method(run, choice, precision, say)
+    trained = _trained(run, choice, precision)
     volumes = [open_volume(path) for path in find_files(inputs)]
     for volume in volumes:
         check_coils(run.config.network, volume.coils, where=str(volume.path))
     if any(volume.path.parent.resolve() == out.resolve() for volume in volumes):
         raise UserError(f"--out {out}: holds input files; choose another folder")
+    if trained is None:
+        method = classical_reconstructors(run.config.evaluate)[choice.model]
+        acquisition = run.config.acquisition
+    else:
+        net, params, acquisition = deploy_in(run, choice, trained, precision=precision, say=say)
+        method = network_reconstructor(net, params)
     compiled = Compiled(method, peak=acquisition.peak)
     for volume in volumes:
         source = Calibrated(FastMRISource(volume.path), fraction=min(acquisition.center_fractions))
@@ -80,16 +91,13 @@ def reconstruct(
         )
 
 
-def _method(
-    run: Run, choice: Choice, precision: str | None, say: Callable[[str], None]
-) -> tuple[Reconstructor, AcquisitionConfig]:
-    """What reconstructs, a trained network or a classical method, and the acquisition it is for."""
+def _trained(run: Run, choice: Choice, precision: str | None) -> Trained | None:
+    """The trained network that is asked for; None where it is a classical method."""
     classical = classical_reconstructors(run.config.evaluate)
     if choice.model in classical:
         check_alone(choice, "is not trained")
         if precision is not None:
             raise UserError(f"--precision {precision}: {choice.model} is no network; leave it out")
-        return classical[choice.model], run.config.acquisition
+        return None
     check_known("--model", choice.model, [*model_names(run.config), *classical])
-    net, params, acquisition = load_deployed(run, choice, precision=precision, say=say)
-    return network_reconstructor(net, params), acquisition
+    return load_trained(run, choice)
