@@ -110,15 +110,21 @@ batching.primitive_batchers[depthwise_p] = partial(_batch_rule, depthwise_p)
 batching.primitive_batchers[depthwise_kernel_p] = partial(_batch_rule, depthwise_kernel_p)
 
 
-def _views(x, size, dilation, rows):
-    """The kh kw shifted views of the zero-padded images, each with `rows` rows, in kernel order."""
-    (kh, kw), (height, width) = size, x.shape[2:4]
+def _padded(x, size, dilation, rows):
+    """Images with zeros around them, as far as taps reach, and below them up to `rows` rows."""
+    (kh, kw), height = size, x.shape[2]
     top, left = dilation * (kh // 2), dilation * (kw // 2)
     padded = jnp.pad(x, ((0, 0), (0, 0), (top, top + rows - height), (left, left), (0, 0)))
     # Written out once: otherwise XLA may recompute the padding for every tap.
-    padded = lax.optimization_barrier(padded)
+    return lax.optimization_barrier(padded)
+
+
+def _views(x, size, dilation):
+    """The kh kw shifted views of the zero-padded images, in kernel order."""
+    (kh, kw), (height, width) = size, x.shape[2:4]
+    padded = _padded(x, size, dilation, height)
     return [
-        padded[:, :, i : i + rows, j : j + width]
+        padded[:, :, i : i + height, j : j + width]
         for i in range(0, dilation * kh, dilation)
         for j in range(0, dilation * kw, dilation)
     ]
@@ -131,14 +137,14 @@ def _sum_dtype(x):
 def _forward(x, k, *, dilation):
     dtype, size = _sum_dtype(x), k.shape[1:3]
     taps = k.astype(dtype).reshape(k.shape[0], -1, 1, 1, 1, k.shape[3])
-    views = _views(x, size, dilation, x.shape[2])
+    views = _views(x, size, dilation)
     return sum(v.astype(dtype) * taps[:, t] for t, v in enumerate(views)).astype(x.dtype)
 
 
 def _kernel_gradient(x, dy, *, size, dilation):
     dtype = _sum_dtype(x)
     dy = dy.astype(dtype)
-    sums = [(v.astype(dtype) * dy).sum((1, 2, 3)) for v in _views(x, size, dilation, x.shape[2])]
+    sums = [(v.astype(dtype) * dy).sum((1, 2, 3)) for v in _views(x, size, dilation)]
     return jnp.stack(sums, axis=1).reshape(x.shape[0], *size, -1).astype(x.dtype)
 
 
@@ -147,21 +153,29 @@ def _kernel_gradient_cpu(x, dy, *, size, dilation):
 
     XLA:CPU sums a fused product one scalar after the other. So rows are first added explicitly,
     as an elementwise loop over ROW_PARTS distant parts, and the remainder by a product with ones.
+    The taps are a loop: written out they run no faster, and XLA compiles each of them anew.
     """
     dtype, (n, b, height, width, c) = _sum_dtype(x), x.shape
     part = -(-height // ROW_PARTS)
     rows = part * ROW_PARTS
+    padded = _padded(x, size, dilation, rows)
     dy = jnp.pad(dy, ((0, 0), (0, 0), (0, rows - height), (0, 0), (0, 0))).astype(dtype)
     ones = jnp.ones((n, b * part * width), dtype)
 
-    def total(view):
-        parts = [slice(first, first + part) for first in range(0, rows, part)]
-        partial_sum = sum(view[:, :, p].astype(dtype) * dy[:, :, p] for p in parts)
+    def total(tap):
+        top, left = lax.div(tap, size[1]) * dilation, lax.rem(tap, size[1]) * dilation
+
+        def product(first):
+            start, shape = (0, 0, top + first, left, 0), (n, b, part, width, c)
+            view = lax.dynamic_slice(padded, start, shape).astype(dtype)
+            return view * dy[:, :, first : first + part]
+
+        partial_sum = sum(product(first) for first in range(0, rows, part))
         flat = partial_sum.reshape(n, -1, c)
         return lax.dot_general(ones, flat, (((1,), (1,)), ((0,), (0,))))
 
-    sums = [total(view) for view in _views(x, size, dilation, rows)]
-    return jnp.stack(sums, axis=1).reshape(n, *size, c).astype(x.dtype)
+    sums = lax.map(total, jnp.arange(size[0] * size[1]))
+    return sums.swapaxes(0, 1).reshape(n, *size, c).astype(x.dtype)
 
 
 conv.register_lowering(depthwise_p, _forward, conv.fenced(_forward))
