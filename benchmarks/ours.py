@@ -73,14 +73,19 @@ def compile_program(jitted: Any, *arguments: Any) -> tuple[Any, dict[str, Any]]:
 
 def count_flop(jitted: Any, *arguments: Any) -> int | None:
     """Twice the multiply-accumulates of a run; None if a loop has no length."""
+    import jax
+
     from jaxnas.metrics.cost import count_macs
     from jaxnas.ops.conv import reference_lowering
 
+    jax.clear_caches()  # what was traced for running would be counted as it is, and the reverse
     with reference_lowering():
         try:
             return 2 * count_macs(jitted.__wrapped__, *arguments)
         except ValueError:
             return None
+        finally:
+            jax.clear_caches()
 
 
 def peak_device_memory() -> float:

@@ -14,8 +14,9 @@ NOTES = (
     "Cold: start of the process to the end of its first run, imports and compiling included. "
     "Peak: the most memory the process held, its library included; before: of that, before the "
     "first run. Gap: ‖difference‖ / ‖result of the first program‖ of the array where it is "
-    "largest. Of matmul, of copy: XLA's count of operations and of bytes of one run, "
-    "over the run's time, as a share of the measured ceilings; without a loop in the program only."
+    "largest. Of matmul, of copy: the operations of the convolutions and products of one run, and "
+    "the bytes as XLA counts them, without a loop in the program only, over the run's time, as a "
+    "share of the measured ceilings."
 )
 NONE = "–"
 
