@@ -61,14 +61,15 @@ def evaluate_segmentation(
     source: LabeledSource,
     indices: Sequence[int],
     *,
+    slices: int,
     fold: int | None = None,
 ) -> SegmentationEvaluation:
     """Scores every predictor, of `fold` if there are folds, on the volumes `indices` of `source`.
 
+    A network takes `slices` slices of a volume at a time; one volume is in memory at a time.
     Classes that the source does not annotate are part of the background on both sides and have no
-    score. One volume is in memory at a time. Pictured is the first patient of whom both ED and ES
-    are there, else the first volume. Raises UserError if there is nothing to evaluate, or a volume
-    has no labels.
+    score. Pictured is the first patient of whom both ED and ES are there, else the first volume.
+    Raises UserError if there is nothing to evaluate, or a volume has no labels.
     """
     if not indices:
         raise UserError("nothing to evaluate: the test split is empty; change data.split")
@@ -84,7 +85,10 @@ def evaluate_segmentation(
                 f"{volume.name}: has no labels to compare with; evaluate labelled volumes, and "
                 f"apply the network to this one with `jaxnas segment`"
             )
-        labels = {name: predictor.segment(volume) for name, predictor in predictors.items()}
+        labels = {
+            name: predictor.segment_by(volume, slices=slices)
+            for name, predictor in predictors.items()
+        }
         found = (_score(name, volume, each, known) for name, each in labels.items())
         scores += [score._replace(fold=fold) for score in found]
         if i in shown:

@@ -43,7 +43,9 @@ def compare(
             if method.model not in facts:  # a network takes the same time whatever its weights
                 volume = source.read(tested[0])
                 facts[method.model] = network_facts(config, net, predictor, volume)
-        found[client.name] = evaluate_segmentation(predictors, source, tested)
+        found[client.name] = evaluate_segmentation(
+            predictors, source, tested, slices=config.latency.stack
+        )
     scores = {name: evaluation.scores for name, evaluation in found.items()}
     rows = [
         {**row, "model": method.model, "strategy": method.label, **facts[method.model]}

@@ -37,7 +37,10 @@ def evaluate_networks(
             for name, net in nets.items()
         }
         tested = dataset.volumes("test")
-        parts.append(evaluate_segmentation(predictors, dataset.source, tested, fold=fold))
+        # A stack of so many slices is compiled in any case, because its latency is measured.
+        slices = config.latency.stack
+        found = evaluate_segmentation(predictors, dataset.source, tested, slices=slices, fold=fold)
+        parts.append(found)
     derived = derived_facts(run) if (run.path / NETWORKS).exists() else {}
     first = dataset.source.read(dataset.volumes("test")[0])
     facts = {}

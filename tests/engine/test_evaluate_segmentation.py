@@ -43,7 +43,7 @@ class Fixed:
     def __init__(self, source, change):
         self.answers = {v.name: change(v) for v in source.kept}
 
-    def segment(self, volume):
+    def segment_by(self, volume, *, slices):
         """The changed truth."""
         return self.answers[volume.name]
 
@@ -72,7 +72,7 @@ def evaluated():
     source = hearts()
     predictors = {"truth": Fixed(source, lambda v: v.labels), "shifted": Fixed(source, shifted)}
     predictors["no_lv"] = Fixed(source, no_lv)
-    return source, evaluate_segmentation(predictors, source, range(4))
+    return source, evaluate_segmentation(predictors, source, range(4), slices=2)
 
 
 def by_model(rows):
@@ -112,7 +112,7 @@ def test_folds_are_compared_by_their_means(evaluated):
     assert segmentation_rows(whole.scores, facts={})[0]["folds"] is None
     predictors = {"no_lv": Fixed(source, no_lv), "shifted": Fixed(source, shifted)}
     parts = [
-        evaluate_segmentation(predictors, source, indices, fold=fold)
+        evaluate_segmentation(predictors, source, indices, slices=2, fold=fold)
         for fold, indices in ((2, (2, 3)), (0, (0, 1)))
     ]
     rows = by_model(segmentation_rows([x for part in parts for x in part.scores], facts={}))
@@ -150,7 +150,9 @@ def test_ejection_fractions_are_compared_patient_by_patient():
 def test_classes_that_the_source_does_not_know_have_no_score():
     source = hearts()
     source.annotated = ("lv",)
-    evaluation = evaluate_segmentation({"all": Fixed(source, lambda v: v.labels)}, source, [0])
+    evaluation = evaluate_segmentation(
+        {"all": Fixed(source, lambda v: v.labels)}, source, [0], slices=2
+    )
     assert set(evaluation.scores[0].classes) == {"lv"}
     assert "without labels of rv, myo" in describe_volumes("set", source, [0])
 
@@ -200,10 +202,10 @@ def test_levels_follow_the_size_of_the_heart(areas, levels):
 def test_what_cannot_be_evaluated_is_the_users_error(evaluated):
     source, _ = evaluated
     with pytest.raises(UserError, match="test split is empty"):
-        evaluate_segmentation({}, source, [])
+        evaluate_segmentation({}, source, [], slices=2)
     bare = Source([source.kept[0]._replace(labels=None)])
     with pytest.raises(UserError, match="p1_ED: has no labels"):
-        evaluate_segmentation({}, bare, [0])
+        evaluate_segmentation({}, bare, [0], slices=2)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +239,7 @@ def test_a_lone_slice_smaller_than_the_patch_is_scored_and_timed(predictor):
     small = small._replace(image=(100 + 40.0 * small.labels).astype(np.float32))
     small.image[0, 0, 0], small.image[0, 0, 1] = 100, 220  # the whole range, to normalise by
     small.labels[0, 0, :2] = 0, 3
-    evaluation = evaluate_segmentation({"net": predictor}, Source([small]), [0])
+    evaluation = evaluate_segmentation({"net": predictor}, Source([small]), [0], slices=2)
     (row,) = segmentation_rows(evaluation.scores, facts={})
     assert row["n"] == 1 and row["empty"]["rv"]["one"] + row["empty"]["rv"]["both"] == 1
     assert row["dice"]["lv"]["n"] == row["dice"]["myo"]["n"] == 1
@@ -249,7 +251,7 @@ def test_a_lone_slice_smaller_than_the_patch_is_scored_and_timed(predictor):
 
 def test_the_files_of_a_comparison(predictor, tmp_path):
     source = hearts()
-    evaluation = evaluate_segmentation({"derived": predictor}, source, range(4))
+    evaluation = evaluate_segmentation({"derived": predictor}, source, range(4), slices=2)
     facts = {"derived": {"decoder": "ga", "paths": 3, "params": 4, "macs": 10}}
     rows = compare_segmentation(
         tmp_path,

@@ -66,6 +66,16 @@ def test_every_shape_is_compiled_once(predictor):
     assert shapes == [(3, 24, 20), (2, 24, 20)]
 
 
+def test_volumes_segmented_by_slices_share_one_program(predictor):
+    shapes = counting(predictor)
+    for z in (1, 2, 3, 4):
+        source = volume(shape=(z, 24, 20))
+        labels = predictor.segment_by(source, slices=2)
+        assert shapes == [(2, 24, 20)]
+        whole = Predictor(ByThreshold(), predictor.variables, PREPARATION).segment(source)
+        np.testing.assert_array_equal(labels, whole)
+
+
 def test_a_stream_gives_what_segment_gives_and_when(predictor):
     frames = [volume(f"frame{t:02d}") for t in range(4)]
     results = list(predictor.stream(iter(frames)))
