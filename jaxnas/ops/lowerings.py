@@ -22,6 +22,10 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # XLA:CPU vectorises a convolution over them: 8 to 8 channels take a fifth of its time.
 WIDE = 24
 
+# On CPU a convolution of few channels takes neighbouring pixels of a row together, until it has so
+# many inputs and outputs, as long as neither side becomes wider than the last number.
+LEAST_INPUTS, LEAST_OUTPUTS, MOST_CHANNELS = 8, 12, 40
+
 # On CPU so many independent kernels are written out, more are a loop. Written out they run and
 # compile faster, but the program grows with them.
 UNROLLED = 8
@@ -61,9 +65,53 @@ def direct_kernel(
 def _cpu_conv(x, k, *, dilation, precision):
     if k.shape[:2] == (1, 1):
         return lax.dot_general(x, k[0, 0], (((3,), (0,)), ((), ())), precision=precision)
+    pixels = _pixels_together(x.shape[2], *k.shape[2:])
     # The barrier keeps a transposed kernel from being folded into the dimension numbers: inside a
     # loop XLA:CPU has a fast path for NHWC and HWIO alone.
-    return direct(x, lax.optimization_barrier(k), dilation=dilation, precision=precision)
+    if pixels == 1:
+        return direct(x, lax.optimization_barrier(k), dilation=dilation, precision=precision)
+    kernel = lax.optimization_barrier(_row_kernel(k, pixels, dilation))
+    y = lax.conv_general_dilated(
+        x.reshape(*x.shape[:2], -1, pixels * x.shape[3]),
+        kernel,
+        window_strides=(1, 1),
+        padding=[(dilation * (k.shape[0] // 2),) * 2, (kernel.shape[1] // 2,) * 2],
+        rhs_dilation=(dilation, 1),
+        dimension_numbers=DIMENSIONS,
+        precision=precision,
+    )
+    return y.reshape(*x.shape[:3], -1)
+
+
+def _pixels_together(width: int, inputs: int, outputs: int) -> int:
+    """How many pixels of a row a convolution takes as the channels of one, a power of two."""
+    n = 1
+    while (
+        (n * inputs < LEAST_INPUTS or n * outputs < LEAST_OUTPUTS)
+        and 2 * n * max(inputs, outputs) <= MOST_CHANNELS
+        and width % (2 * n) == 0
+    ):
+        n *= 2
+    return n
+
+
+def _row_kernel(k, n, dilation):
+    """The kernel (kh, kw, I, O) for n pixels at a time, undilated along a row: (kh, K, n I, n O).
+
+    Pixel p of y reads x[p + d (j - kw//2)]. With p = n q + r, that is pixel s of the block q + t
+    where n t + s = r + d (j - kw//2): the taps, moved by r, at inputs (t, s) and outputs r.
+    """
+    kh, _, inputs, outputs = k.shape
+    reach = dilation * (k.shape[1] // 2)
+    blocks = -(-reach // n)  # on either side
+    none = (0, 0, 0)
+    moved = []
+    for r in range(n):
+        before = n * blocks - reach + r
+        after = n * blocks - reach + n - 1 - r
+        taps = (before, after, dilation - 1)
+        moved.append(lax.pad(k, jnp.zeros((), k.dtype), (none, taps, none, none)))
+    return jnp.stack(moved, axis=3).reshape(kh, 2 * blocks + 1, n * inputs, n * outputs)
 
 
 def _cpu_conv_kernel(x, dy, *, size, dilation, precision):

@@ -32,10 +32,11 @@ class Prices(NamedTuple):
     outputs: int = 1
 
 
-# On CPU as measured at 192 x 192 pixels: dense convolutions of 24 outputs and more run at 50 G
-# multiply-accumulates a second, of 8 outputs at 13 G, depthwise ones at 22 G. On accelerators
-# memory is what counts: their peak rates are some 30 multiply-accumulates for a float32.
-CPU = Prices(tap=2.0, value=5.0, outputs=24)
+# On CPU as measured at 320 x 320 pixels: dense convolutions of 16 outputs and more run at 50 G
+# multiply-accumulates a second, of 6 and 8 outputs at 11 to 24 G, depthwise ones at 5 to 20 G. On
+# accelerators memory is what counts: their peak rates are some 30 multiply-accumulates for a
+# float32.
+CPU = Prices(tap=2.0, value=5.0, outputs=12)
 ACCELERATOR = Prices(tap=1.0, value=30.0)
 
 

@@ -10,7 +10,7 @@ from jax.test_util import check_grads
 
 from jaxnas.ops.conv import Conv, conv2d, reference_lowering, uniform_fan_in
 from jaxnas.ops.depthwise import depthwise_conv2d
-from jaxnas.ops.lowerings import LOWERINGS
+from jaxnas.ops.lowerings import LOWERINGS, _pixels_together, direct
 
 # name: function, kernel shape, dilation
 CASES = {
@@ -220,6 +220,22 @@ def test_every_lowering_is_lax_for_every_kernel(name, size, dilation, inputs):
         return ours, (jnp.stack([y for y, _ in pulled]), jnp.stack(dk))
 
     assert_close(*both(x, kernel, dy))
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+@pytest.mark.parametrize("size", [(3, 3), (1, 5), (7, 7), (5, 1)], ids=str)
+@pytest.mark.parametrize(
+    ("width", "inputs", "outputs", "pixels"),
+    [(8, 6, 6, 2), (12, 2, 6, 4), (12, 6, 2, 4), (16, 1, 5, 8), (8, 8, 16, 1), (9, 2, 2, 1)],
+)
+def test_pixels_taken_together_on_cpu(size, dilation, width, inputs, outputs, pixels):
+    """Convolutions of few channels are `lax`'s, whatever is beyond the image's edge."""
+    assert _pixels_together(width, inputs, outputs) == pixels
+    keys = jax.random.split(jax.random.key(4))
+    x = jax.random.normal(keys[0], (2, 5, width, inputs))
+    kernel = jax.random.normal(keys[1], (*size, inputs, outputs))
+    ours = LOWERINGS["cpu"][0](x[None], kernel[None], dilation=dilation, precision=None)[0]
+    assert_close(ours, direct(x, kernel, dilation=dilation, precision=None))
 
 
 @pytest.mark.parametrize("name", LOWERINGS)
