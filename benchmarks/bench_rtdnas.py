@@ -19,13 +19,15 @@ from benchmarks.rows import Row, memory_row, time_row
 from benchmarks.suite import SUITE
 from benchmarks.timing import Prepared, Program, compare, serve
 
-W_RATE, A_RATE, MOMENTUM = 1e-2, 1e-3, 0.9
+# The gradient of the logits follows the step of the weights: a large one makes it chaotic.
+W_RATE, A_RATE, MOMENTUM = 1e-4, 1e-3, 0.9
 GENOTYPE = Path(__file__).parent.parent / "configs" / "rtdnas" / "genotype.json"
 SUPERNET, INFERENCE = "jaxnas_supernet", "jaxnas"
 SLICES = 10
-# The gradient of a weight in front of a normalisation is a small difference of large numbers.
+# The gradient of a weight in front of a normalisation is a small difference of large numbers: two
+# memory layouts of PyTorch differ by 2e-2.
 TOLERANCES = {
-    "cpu": {"supernet": 1e-2, "inference": 1e-3},
+    "cpu": {"supernet": 5e-2, "inference": 1e-3},
     "gpu": {"supernet": 1e-1, "inference": 1e-2},  # TF32, in both
 }[SUITE]
 
