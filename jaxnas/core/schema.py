@@ -116,7 +116,9 @@ class NetworkConfig(Section):
     `shared` all cascades of a searched network have one denoiser, as in MoDL. `edges` says how
     a derived edge adds several operations: as they are, or by their renormalised weights.
     `baseline_channels` is the width of the hand-made networks (null: `channels`). `plan` says how
-    a mixed edge is computed, with equal results; `auto` picks the fastest on the device.
+    a mixed edge is computed, with equal results; `auto` picks the fastest on the device. `remat`
+    says what the backward pass computes again to save memory, every cell of a searched network or
+    every cascade of any; on a CPU it takes several cascades to save something.
     """
 
     space: Literal["csmri_a", "csmri_b", "fedautomri"] = "csmri_a"
@@ -131,6 +133,7 @@ class NetworkConfig(Section):
     learn_lam: bool = False
     cg_iterations: Positive = 8
     plan: Literal["auto", "branch", "stack", "dense"] = "auto"
+    remat: Literal["none", "cells", "cascades"] = "none"
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="after")

@@ -25,7 +25,8 @@ class Denoiser(nn.Module):
 
     Without a genotype every edge is a mixture and `weights` {cell: (edges, operations)} is
     needed; with one, the same module holds only the picked operations, under the same names,
-    each times the genotype's weight of it.
+    each times the genotype's weight of it. With `remat` "cells" the backward pass computes every
+    cell again instead of keeping what is inside it.
     The stems, a ReLU between them, give the first cell's inputs C_{-1} and C_0.
     """
 
@@ -36,6 +37,7 @@ class Denoiser(nn.Module):
     plan: str | Rates = "stack"
     genotype: Genotype | None = None
     dtype: Any = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(
@@ -51,11 +53,17 @@ class Denoiser(nn.Module):
         name = f"cell{index}"
         if self.genotype is not None:
             nodes, shares = self.genotype.cell(CELL), self.genotype.cell_weights(CELL)
-            return DerivedCell(nodes, shares, self.channels, self.dtype, name=name)(before, last)
-        cell = MixedCell(
+            cell = self._kept(DerivedCell)(nodes, shares, self.channels, self.dtype, name=name)
+            return cell(before, last)
+        cell = self._kept(MixedCell)(
             self.space.operations, self.nodes, self.channels, self.plan, self.dtype, name=name
         )
         return cell(before, last, weights[CELL])
+
+    def _kept(self, cell: type[nn.Module]) -> type[nn.Module]:
+        """The kind of cell, as what it computes is kept for the backward pass."""
+        recomputed = self.remat == "cells" and not self.is_initializing()
+        return nn.remat(cell) if recomputed else cell
 
 
 def stems(x: jax.Array, channels: int) -> tuple[jax.Array, jax.Array]:

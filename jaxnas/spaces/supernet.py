@@ -107,6 +107,7 @@ def _unrolled(
         plan=plan,
         genotype=genotype,
         dtype=compute_dtype(config),
+        remat=config.remat,
     )
     return unroll(config, denoiser, shared=config.shared)
 

@@ -7,6 +7,7 @@ Fourier transforms and data consistency never see a narrow dtype.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -27,6 +28,10 @@ class Unrolled(nn.Module):
     `denoiser(name=...)` makes one denoiser; its parameters are `cascade0`, `cascade1`, ..., or one
     `denoiser` for all cascades when `shared`. `lam` is λ, None the noiseless limit in which
     measured samples are kept; with `learn_lam` it is where the parameter `log_lam` = log λ starts.
+
+    Two choices change the program and not its results. With `remat` the backward pass computes
+    every cascade again instead of keeping what is inside it. `scanned` cascades are one loop,
+    compiled once, over their stacked parameters; otherwise they are written out.
     """
 
     denoiser: Callable[..., nn.Module]
@@ -35,6 +40,8 @@ class Unrolled(nn.Module):
     lam: float | None = None
     learn_lam: bool = False
     cg_iterations: int = 8
+    remat: bool = False
+    scanned: bool = False
 
     def __post_init__(self):
         if self.cascades < 1:
@@ -52,17 +59,41 @@ class Unrolled(nn.Module):
         `context` goes to every denoiser: a supernet's softmaxed weights.
         """
         lam = self._lam()
-        image = zero_filled(measurement)
-        for denoiser in self._denoisers():
+
+        def cascade(denoiser: Callable, image: jax.Array) -> jax.Array:
             image = denoise(denoiser, image, *context)
-            image = consistency(image, measurement, lam=lam, iterations=self.cg_iterations)
+            return consistency(image, measurement, lam=lam, iterations=self.cg_iterations)
+
+        image = zero_filled(measurement)
+        # Written out when the parameters are drawn: kernels of one shape share a compiled draw.
+        if self.scanned and not self.is_initializing():
+            return self._scan(cascade, image)
+        if self.remat and not self.is_initializing():
+            cascade = nn.remat(cascade)
+        denoisers = {name: self.denoiser(name=name) for name in dict.fromkeys(self._names())}
+        for name in self._names():
+            image = cascade(denoisers[name], image)
         return image
 
-    def _denoisers(self) -> list[nn.Module]:
-        """The denoiser of each cascade."""
+    def _names(self) -> list[str]:
+        """Where the parameters of the denoiser of each cascade are."""
         if self.shared:
-            return [self.denoiser(name="denoiser")] * self.cascades
-        return [self.denoiser(name=f"cascade{n}") for n in range(self.cascades)]
+            return ["denoiser"] * self.cascades
+        return [f"cascade{n}" for n in range(self.cascades)]
+
+    def _scan(self, cascade: Callable, image: jax.Array) -> jax.Array:
+        """The cascades as one loop, from the first one's image to the last one's."""
+        apply = self.denoiser(parent=None).apply
+
+        def step(image: jax.Array, params: Any) -> tuple[jax.Array, None]:
+            return cascade(partial(apply, {"params": params}), image), None
+
+        if self.remat:
+            # Inside a loop nothing can be merged with what the forward pass computed.
+            step = jax.checkpoint(step, prevent_cse=False)
+        params = [self.variables["params"][name] for name in self._names()]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
+        return jax.lax.scan(step, image, stacked)[0]
 
     def _lam(self) -> jax.Array | float | None:
         """λ as given, or exp of the learned parameter: positive whatever the optimiser does."""
@@ -75,7 +106,12 @@ class Unrolled(nn.Module):
 def unroll(
     config: NetworkConfig, denoiser: Callable[..., nn.Module], *, shared: bool = False
 ) -> Unrolled:
-    """`Unrolled` with the cascades and the data consistency of a config."""
+    """`Unrolled` with the cascades and the data consistency of a config.
+
+    Several cascades are scanned on an accelerator. On a CPU the program that is written out is
+    faster, but there only a loop keeps XLA from merging what is computed again with the first time.
+    """
+    on_accelerator = jax.default_backend() != "cpu"
     return Unrolled(
         denoiser,
         cascades=config.cascades,
@@ -83,6 +119,8 @@ def unroll(
         lam=config.lam,
         learn_lam=config.learn_lam,
         cg_iterations=config.cg_iterations,
+        remat=config.remat == "cascades",
+        scanned=config.cascades > 1 and (on_accelerator or config.remat != "none"),
     )
 
 

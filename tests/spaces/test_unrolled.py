@@ -134,7 +134,14 @@ def test_post_processing_has_no_physics(key):
 
 def test_unroll_reads_the_config():
     config = NetworkConfig(cascades=5, lam=0.1, learn_lam=True, cg_iterations=4)
-    assert unroll(config, Gain, shared=True) == Unrolled(Gain, 5, True, 0.1, True, 4)
+    plain = Unrolled(Gain, 5, True, 0.1, True, 4)
+    looped = jax.default_backend() != "cpu"
+    assert unroll(config, Gain, shared=True) == plain.clone(scanned=looped)
+    for remat, whole in (("cells", False), ("cascades", True)):
+        net = unroll(config.model_copy(update={"remat": remat}), Gain, shared=True)
+        assert net == plain.clone(remat=whole, scanned=True)
+    one = config.model_copy(update={"remat": "cascades", "cascades": 1})
+    assert not unroll(one, Gain).scanned
 
 
 @pytest.mark.parametrize(
@@ -150,3 +157,44 @@ def test_unroll_reads_the_config():
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Unrolled(Gain, **options)
+
+
+@pytest.mark.parametrize("coils_", [None, 2])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("remat", "scanned"), [(True, False), (False, True), (True, True)])
+def test_how_cascades_are_computed_changes_no_result(key, remat, scanned, shared, coils_):
+    """Values, and the gradients of weights, λ and context; the parameters are the same ones."""
+    m = make_measurement(key, coils=coils_)
+    options = {"cascades": 3, "shared": shared, "lam": 0.3, "learn_lam": True}
+    plain = Unrolled(Gain, **options)
+    other = Unrolled(Gain, **options, remat=remat, scanned=scanned)
+    _, params = run(plain, m, jnp.float32(1.2))
+    assert jax.tree.map(jnp.shape, run(other, m, jnp.float32(1.2))[1]) == jax.tree.map(
+        jnp.shape, params
+    )
+    if not shared:
+        params = params | {f"cascade{n}": {"gain": jnp.float32(0.4 + 0.1 * n)} for n in range(3)}
+
+    def evaluate(net):
+        def loss(params, context):
+            return jnp.abs(net.apply({"params": params}, m, context) - 1).mean()
+
+        return jax.jit(jax.value_and_grad(loss, (0, 1)))(params, jnp.float32(1.2))
+
+    found, wanted = evaluate(other), evaluate(plain)
+    assert jax.tree.structure(found) == jax.tree.structure(wanted)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
+def test_scanned_cascades_are_compiled_once(key):
+    """The program does not grow with their number."""
+    m = make_measurement(key)
+
+    def lines(cascades):
+        net = Unrolled(Gain, cascades=cascades, scanned=True)
+        variables = net.init(key, m)
+        return len(jax.jit(net.apply).lower(variables, m).as_text().splitlines())
+
+    # Two more scalars come in, and are stacked, per cascade.
+    assert lines(12) - lines(2) <= 3 * 10
