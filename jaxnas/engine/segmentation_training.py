@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from flax import linen as nn
 from flax import serialization
 
 from jaxnas.core import rng
+from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.core.segmentation_schema import SegmentationConfig
@@ -139,8 +141,8 @@ def augmentation(config: SegmentationConfig) -> Augmentation:
 
 def init_segmentation(key: jax.Array, net: nn.Module) -> dict[str, Any]:
     """The variables of `net` before training; they depend on the key alone, not on the image."""
-    # Not jitted: a program of nothing but draws takes XLA far longer to compile than to run.
-    return net.init(key, jnp.zeros((1, INIT_SIZE, INIT_SIZE, 1)), train=True)
+    image = jax.ShapeDtypeStruct((1, INIT_SIZE, INIT_SIZE, 1), jnp.float32)
+    return draw_variables(key, partial(net.init, train=True), image)
 
 
 def _initial_state(run: Run, net: nn.Module, tx: Any) -> TrainState:

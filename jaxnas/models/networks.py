@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import NetworkConfig
 from jaxnas.models.costing import abstract_measurement
@@ -60,9 +60,4 @@ def build_network(
 
 def init_variables(key: jax.Array, net: nn.Module, *, coils: int = 1) -> Any:
     """The variables of `net` before training; they depend on the key alone, not on the data."""
-    empty = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), abstract_measurement(INIT_SIZE, coils=coils)
-    )
-    # Not jitted: kernels of equal shape then share one compiled draw, where a whole program of
-    # draws takes XLA five times as long to compile as they take to run one by one.
-    return net.init(key, empty)
+    return draw_variables(key, net.init, abstract_measurement(INIT_SIZE, coils=coils))

@@ -29,6 +29,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jaxnas.core import rng
 from jaxnas.ops.lowerings import CHOICE, LOWERINGS, direct
 
 _reference: contextvars.ContextVar[bool] = contextvars.ContextVar("reference", default=False)
@@ -103,7 +104,7 @@ def uniform_fan_in(gain: float) -> Callable[..., jax.Array]:
 
     def init(key: jax.Array, shape: Sequence[int]) -> jax.Array:
         bound = (3 * gain / math.prod(shape[:-1])) ** 0.5
-        return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+        return rng.uniform(key, shape, bound)
 
     return init
 
