@@ -12,6 +12,7 @@ from jaxnas.core.config import load_config
 from jaxnas.data.volumes import open_volume
 from jaxnas.engine.logs import read_log
 from jaxnas.fed.participation import draw_participants
+from tests.cli.alone import run_alone
 
 CLIENTS = ["client0", "client1", "client2"]
 STRATEGIES = ["non_fed", "fedavg", "fedprox", "fedmri", "fedautomri"]
@@ -136,11 +137,10 @@ def test_communication(federated):
     assert found["search"]["rounds"] == 3
 
 
-def test_a_finished_run_does_nothing_twice(federated, tiny_federated, call):
+def test_a_finished_run_does_nothing_twice(federated, tiny_federated):
     names = ("metrics.json", "slices.csv", "log.jsonl", "communication.json", "alphas.json")
     before = {name: (federated / name).read_bytes() for name in names}
-    result = call("run", tiny_federated, "--workdir", federated, "--quiet")
-    assert result.code == 0, result.err
+    run_alone(tiny_federated, federated)
     assert before == {name: (federated / name).read_bytes() for name in names}
 
 

@@ -222,8 +222,9 @@ def test_every_lowering_is_lax_for_every_kernel(name, size, dilation, inputs):
     assert_close(*both(x, kernel, dy))
 
 
-@pytest.mark.parametrize("dilation", [1, 2, 3])
-@pytest.mark.parametrize("size", [(3, 3), (1, 5), (7, 7), (5, 1)], ids=str)
+@pytest.mark.parametrize(
+    ("size", "dilation"), [((3, 3), 2), ((7, 7), 1), ((1, 5), 3), ((5, 1), 1)], ids=str
+)
 @pytest.mark.parametrize(
     ("width", "inputs", "outputs", "pixels"),
     [(8, 6, 6, 2), (12, 2, 6, 4), (12, 6, 2, 4), (16, 1, 5, 8), (8, 8, 16, 1), (9, 2, 2, 1)],
