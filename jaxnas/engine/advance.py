@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxnas.core.allocator import return_freed_memory
 from jaxnas.engine.clock import Clock
 
 
@@ -65,6 +66,7 @@ class Advance:
         if shapes not in self._compiled:
             with self._clock.phase("compile"):
                 self._compiled[shapes] = self._jitted.lower(state, batch).compile()
+                return_freed_memory()
         with self._clock.phase("step"):
             self._clock.steps += 1
             return self._compiled[shapes](state, jax.device_put(batch))

@@ -31,3 +31,31 @@ def test_freed_memory_is_not_faulted_in_again():
     if "True" not in faults:
         pytest.skip("this C library has no mallopt")
     assert faults["True"] < 0.1 * faults["False"]
+
+
+RETURNED = """
+from pathlib import Path
+import numpy as np
+from jaxnas.core.allocator import keep_freed_memory, return_freed_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+agreed = keep_freed_memory()
+blocks = [np.ones(1 << 20) for _ in range(32)]
+end = np.ones(1 << 20)  # so that the freed ones are not at the end of the heap
+del blocks
+kept = resident()
+print(agreed and return_freed_memory(), kept - resident())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+def test_freed_memory_is_returned_when_asked():
+    """32 blocks of 8 MiB."""
+    done = subprocess.run([sys.executable, "-c", RETURNED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    answer, returned = done.stdout.split()
+    if answer != "True":
+        pytest.skip("this C library keeps what it likes")
+    assert float(returned) > 200
