@@ -25,8 +25,8 @@ class Denoiser(nn.Module):
 
     Without a genotype every edge is a mixture and `weights` {cell: (edges, operations)} is
     needed; with one, the same module holds only the picked operations, under the same names,
-    each times the genotype's weight of it. With `remat` "cells" the backward pass computes every
-    cell again instead of keeping what is inside it.
+    each times the genotype's weight of it. With `remat` the backward pass computes every cell again
+    instead of keeping what is inside it.
     The stems, a ReLU between them, give the first cell's inputs C_{-1} and C_0.
     """
 
@@ -37,7 +37,7 @@ class Denoiser(nn.Module):
     plan: str | Rates = "stack"
     genotype: Genotype | None = None
     dtype: Any = jnp.float32
-    remat: str = "none"
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -53,17 +53,18 @@ class Denoiser(nn.Module):
         name = f"cell{index}"
         if self.genotype is not None:
             nodes, shares = self.genotype.cell(CELL), self.genotype.cell_weights(CELL)
-            cell = self._kept(DerivedCell)(nodes, shares, self.channels, self.dtype, name=name)
+            cell = self._recomputed(DerivedCell)(
+                nodes, shares, self.channels, self.dtype, name=name
+            )
             return cell(before, last)
-        cell = self._kept(MixedCell)(
+        cell = self._recomputed(MixedCell)(
             self.space.operations, self.nodes, self.channels, self.plan, self.dtype, name=name
         )
         return cell(before, last, weights[CELL])
 
-    def _kept(self, cell: type[nn.Module]) -> type[nn.Module]:
-        """The kind of cell, as what it computes is kept for the backward pass."""
-        recomputed = self.remat == "cells" and not self.is_initializing()
-        return nn.remat(cell) if recomputed else cell
+    def _recomputed(self, cell: type[nn.Module]) -> type[nn.Module]:
+        """The kind of cell whose inside the backward pass computes again, if it is to."""
+        return nn.remat(cell) if self.remat and not self.is_initializing() else cell
 
 
 def stems(x: jax.Array, channels: int) -> tuple[jax.Array, jax.Array]:

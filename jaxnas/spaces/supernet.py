@@ -107,7 +107,7 @@ def _unrolled(
         plan=plan,
         genotype=genotype,
         dtype=compute_dtype(config),
-        remat=config.remat,
+        remat=config.remat == "cells",
     )
     return unroll(config, denoiser, shared=config.shared)
 
