@@ -198,6 +198,18 @@ def _patches(x, size, dilation):
     return patches.reshape(n, -1, patches.shape[-1])
 
 
+def _triton(x, k, **options):
+    from jaxnas.ops.triton_conv import triton_conv  # Pallas takes a while to import
+
+    return triton_conv(x, k, **options)
+
+
+def _triton_kernel(x, dy, **options):
+    from jaxnas.ops.triton_conv import triton_conv_kernel
+
+    return triton_conv_kernel(x, dy, **options)
+
+
 LOWERINGS: dict[str, tuple[Callable[..., jax.Array], Callable[..., jax.Array]]] = {
     # Written for XLA:CPU, one kernel after the other.
     "cpu": (_in_turn(_cpu_conv), _in_turn(_cpu_conv_kernel)),
@@ -207,6 +219,8 @@ LOWERINGS: dict[str, tuple[Callable[..., jax.Array], Callable[..., jax.Array]]] 
     "grouped": (_at_once(direct), _at_once(direct_kernel)),
     # A batched product; needs the memory of kh kw images.
     "im2col": (_im2col, _im2col_kernel),
+    # Programs of our own for GPUs; interpreted elsewhere.
+    "triton": (_triton, _triton_kernel),
 }
 
 # The lowering of every backend. On CPU a grouped convolution takes four times as long as the loop,

@@ -252,3 +252,16 @@ def test_every_lowering_by_finite_differences(name):
         slope = jnp.vdot(dy, forward(x, kernel + d, **options) - forward(x, kernel - d, **options))
         dk = gradient(x, dy, size=(3, 3), **options)
         np.testing.assert_allclose(slope / 2, jnp.vdot(dk, d), rtol=1e-12)
+
+
+def test_triton_programs_can_be_made_without_a_gpu():
+    """Up to Triton's own language; whether they run, and how fast, is for a GPU to say."""
+    x, k = jnp.ones((2, 1, 9, 70, 20)), jnp.ones((2, 3, 3, 20, 5))
+    forward, gradient = LOWERINGS["triton"]
+
+    def both(x, k):
+        y = forward(x, k, dilation=2, precision=None)
+        return gradient(x, y, size=(3, 3), dilation=2, precision=None)
+
+    lowered = jax.jit(both).trace(x, k).lower(lowering_platforms=("cuda",))
+    assert lowered.as_text().count("@__gpu$xla.gpu.triton") == 2
