@@ -74,7 +74,7 @@ def train(run: Run, data: Datasets, log: RunLog) -> None:
 
 def evaluate(run: Run, data: Datasets, log: RunLog) -> None:
     """Compares them on the test volumes."""
-    evaluate_networks(run, networks(run), data.by_fold)
+    evaluate_networks(run, networks(run), data.by_fold, say=speaker(run))
 
 
 def check_decoding(config: SegmentationConfig, stages: Sequence[str]) -> None:

@@ -76,7 +76,7 @@ def draw_pareto(metrics: dict[str, Any]) -> "Figure":
         named = [(x, row) for x, row in zip(values, rows) if not is_random(row)]
         points = [(x, dice_of(row)) for x, row in named]
         place_labels(axes, points, [_label(row) for _, row in named])
-    _legend(figure, rows)
+    _legend(figure, rows, front=any(is_valid(row, limits) for row in rows))
     return figure
 
 
@@ -149,7 +149,7 @@ def _pen(row: Row) -> tuple[str, str, int]:
     return DECODER_PENS[row["decoder"]] if is_searched(row) else BASELINE
 
 
-def _legend(figure: "Figure", rows: Sequence[Row]) -> None:
+def _legend(figure: "Figure", rows: Sequence[Row], *, front: bool) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -164,7 +164,9 @@ def _legend(figure: "Figure", rows: Sequence[Row]) -> None:
         handles.append(dot(*BASELINE, "baseline"))
     if any(is_random(row) for row in rows):
         handles.append(dot("o", style.CROWD, 4, "random architecture"))
-    handles.append(Line2D([], [], color=FRONT, linewidth=1.6, label="Pareto front of the valid"))
+    if front:
+        label = "Pareto front of the valid"
+        handles.append(Line2D([], [], color=FRONT, linewidth=1.6, label=label))
     handles.append(Patch(color=REGION, label="within the limit"))
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
 
