@@ -20,10 +20,13 @@ LEAST, STRIP = 16, 64  # sides of a product: at least, and of pixels at most
 
 
 def triton_conv(x: jax.Array, k: jax.Array, *, dilation: int, precision: Any) -> jax.Array:
-    """x (N, B, H, W, I), k (N, kh, kw, I, O) → (N, B, H, W, O)."""
+    """x (N, B, H, W, I), k (N, kh, kw, I, O) → (N, B, H, W, O) in the dtype of x.
+
+    Sums are float32 at least; `precision` is that of a product, as `jnp.dot` takes it.
+    """
     (n, batch, height, width, _), (kh, kw), outputs = x.shape, k.shape[1:3], k.shape[4]
     strip, x = _strips(x, (kh, kw), dilation)
-    k = _pad_last(_pad_last(k.swapaxes(3, 4)).swapaxes(3, 4))
+    k = _padded(k, 3, 4)
     strips, wide = -(-width // strip), k.shape[4]
 
     def program(x_ref, k_ref, y_ref):
@@ -54,12 +57,12 @@ def triton_conv(x: jax.Array, k: jax.Array, *, dilation: int, precision: Any) ->
 def triton_conv_kernel(
     x: jax.Array, dy: jax.Array, *, size: tuple[int, int], dilation: int, precision: Any
 ) -> jax.Array:
-    """x (N, B, H, W, I), dy (N, B, H, W, O) → dk (N, kh, kw, I, O)."""
+    """x (N, B, H, W, I), dy (N, B, H, W, O) → dk (N, kh, kw, I, O) in the dtype of x."""
     (n, batch, height, width, inputs), outputs = x.shape, dy.shape[4]
     strip, x = _strips(x, size, dilation)
     strips = -(-width // strip)
     right = ((0, 0),) * 3 + ((0, strips * strip - width), (0, 0))
-    dy = _pad_last(jnp.pad(dy, right))
+    dy = _padded(jnp.pad(dy, right), 4)
     tall, wide = x.shape[4], dy.shape[4]
 
     def program(x_ref, dy_ref, dk_ref):
@@ -95,13 +98,16 @@ def _strips(x, size, dilation):
     strip = min(STRIP, max(LEAST, pl.next_power_of_2(width)))
     right = -width % strip + left
     padded = jnp.pad(x, ((0, 0), (0, 0), (top, top), (left, right), (0, 0)))
-    return strip, _pad_last(padded)
+    return strip, _padded(padded, 4)
 
 
-def _pad_last(x):
-    """Zeros up to the next power of two along the last axis."""
-    wide = max(LEAST, pl.next_power_of_2(x.shape[-1]))
-    return jnp.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, wide - x.shape[-1]),))
+def _padded(x, *axes):
+    """Zeros up to the next power of two, and to `LEAST`, along `axes` of channels."""
+    pads = [(0, 0)] * x.ndim
+    for axis in axes:
+        size = x.shape[axis]
+        pads[axis] = (0, max(LEAST, pl.next_power_of_2(size)) - size)
+    return jnp.pad(x, pads)
 
 
 def _sum_dtype(x):
