@@ -16,7 +16,7 @@ from jaxnas.search.derive_networks import check_paths_exist, derive_networks
 from jaxnas.search.device import given_table, load_calibration
 from jaxnas.search.profile import operation_times, two_level_space
 from jaxnas.search.segmentation_evaluation import evaluate_networks
-from jaxnas.search.segmentation_networks import check_models, keep_genotypes, networks
+from jaxnas.search.segmentation_networks import check_models, keep_genotypes, networks, trained_as
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,14 @@ def derive(run: Run, data: Datasets, log: RunLog) -> None:
 
 
 def train(run: Run, data: Datasets, log: RunLog) -> None:
-    """Trains the networks of the config, on every fold."""
+    """Trains the networks of the config, on every fold; those of the same cells once."""
     keep_genotypes(run)
-    train_all(run, networks(run), data.by_fold, log)
+    nets, say = networks(run), speaker(run)
+    for name, first in trained_as(nets).items():
+        if name != first:
+            say(f"{name}: the network of {first}, trained once for both")
+            del nets[name]
+    train_all(run, nets, data.by_fold, log)
 
 
 def evaluate(run: Run, data: Datasets, log: RunLog) -> None:

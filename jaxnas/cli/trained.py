@@ -19,7 +19,7 @@ from jaxnas.fed.reconstruction import reconstruction_task
 from jaxnas.fed.roster import read_members, read_roster
 from jaxnas.fed.segmentation import client_variables
 from jaxnas.fed.training import abstract_model, is_personal, load_method
-from jaxnas.search.segmentation_networks import networks
+from jaxnas.search.segmentation_networks import networks, trained_as
 
 
 class Choice(NamedTuple):
@@ -90,7 +90,7 @@ def load_segmenter(run: Run, choice: Choice, *, fold: int | None) -> Segmenter:
     if fold not in folds:
         raise UserError(f"--fold: expected one of {', '.join(map(str, folds))}, found {fold}")
     check_alone(choice._replace(model=model), "was trained at one site")
-    variables = trained_variables(run, Training(model, fold), nets[model])
+    variables = trained_variables(run, Training(trained_as(nets)[model], fold), nets[model])
     return Segmenter(model, fold, nets[model], variables, run.config.data)
 
 

@@ -16,6 +16,7 @@ from jaxnas.engine.segmentation_timing import budgeted, time_predictor
 from jaxnas.engine.segmentation_training import Training, trained_variables
 from jaxnas.models.segmentation import segmentation_cost
 from jaxnas.search.derive_networks import NETWORKS, derived_facts
+from jaxnas.search.segmentation_networks import trained_as
 from jaxnas.spaces.rtdnas_network import RtdnasNet
 
 
@@ -31,13 +32,13 @@ def evaluate_networks(
     With folds every test volume is scored by the network that did not see its patient. `say` hears
     of every set of volumes before it is segmented, and of every latency once it is measured.
     """
-    config, parts = run.config, []
+    config, parts, trained = run.config, [], trained_as(nets)
     # A stack of so many slices is compiled in any case, because its latency is measured.
     slices = config.latency.stack
     for fold, dataset in datasets.items():
         predictors = {
             name: Predictor(
-                net, trained_variables(run, Training(name, fold), net), dataset.preparation
+                net, trained_variables(run, Training(trained[name], fold), net), dataset.preparation
             )
             for name, net in nets.items()
         }

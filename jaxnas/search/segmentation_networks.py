@@ -1,5 +1,7 @@
 """The networks that a segmentation config trains: hand-made, given as genotypes, or decoded."""
 
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from flax import linen as nn
@@ -13,6 +15,8 @@ from jaxnas.search.deployed import derived_network
 from jaxnas.search.derive_networks import GENOTYPES, PREFIXES, derived_genotypes
 from jaxnas.search.profile import two_level_space
 from jaxnas.spaces.genotype import Genotype, save_genotype
+from jaxnas.spaces.paths import union_cells
+from jaxnas.spaces.rtdnas_network import RtdnasNet
 
 DECODED = "decoded"  # every network that the decoders of the config make
 KNOWN = (DECODED, DERIVED, *SEGMENTATION_MODELS)
@@ -35,6 +39,16 @@ def networks(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[s
         for own, genotype in _genotypes(run, name, fresh=fresh).items():
             found[own] = derived_network(run.config, genotype)
     return found
+
+
+def trained_as(nets: Mapping[str, nn.Module]) -> dict[str, str]:
+    """The name under which each network is trained: the first of all that are the same network.
+
+    Different sets of paths can have the same cells. What is trained depends on the cells, the data
+    and the seed alone, so one training serves them all.
+    """
+    first: dict[Hashable, str] = {}
+    return {name: first.setdefault(_identity(net), name) for name, net in nets.items()}
 
 
 def keep_genotypes(run: Run) -> None:
@@ -73,6 +87,14 @@ def check_models(config: SegmentationConfig) -> None:
             raise UserError(
                 f"train.models: unknown network {name!r}; expected one of {', '.join(known)}"
             )
+
+
+def _identity(net: nn.Module) -> Hashable:
+    """Equal for networks that compute the same with the same parameters."""
+    if not isinstance(net, RtdnasNet):
+        return net
+    cells = union_cells(net.genotype.paths)
+    return cells, net.clone(genotype=replace(net.genotype, paths=None))
 
 
 def _genotypes(run: Run, name: str, *, fresh: bool) -> dict[str, Genotype]:

@@ -72,6 +72,14 @@ def test_a_run_leaves_everything(finished):
 
 
 @pytest.mark.slow
+def test_the_same_network_is_trained_once(finished):
+    rows = {row["model"]: row for row in read(finished / "metrics.json")["rows"]}
+    trained = {path.name for path in (finished / "checkpoints").iterdir()}
+    assert "train-derived_dijkstra_2" in trained and "train-derived_ga_2" not in trained
+    assert rows["derived_ga_2"]["dice"] == rows["derived_dijkstra_2"]["dice"]
+
+
+@pytest.mark.slow
 def test_constrained_holds_its_budget(finished):
     found = read(finished / "networks.json")["derived_constrained_1000ms"]
     assert found["measured_ms"] <= found["budget_ms"] == 1000
