@@ -66,8 +66,10 @@ def draw_pareto(metrics: dict[str, Any]) -> "Figure":
     figure = style.new_figure(10.2, 4.3)
     left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.07})
     latencies, rates = [latency_of(r) for r in rows], [throughput_of(r) for r in rows]
-    _draw_panel(left, rows, latencies, limits, fast=-1)
-    _draw_panel(right, rows, rates, limits, fast=+1)
+    lines = [
+        _draw_panel(left, rows, latencies, limits, fast=-1),
+        _draw_panel(right, rows, rates, limits, fast=+1),
+    ]
     left.set(xlabel="latency of a frame, median (ms)", ylabel="Dice, mean of RV, MYO and LV")
     right.set(xlabel="throughput (frames per second)")
     _limit(left, limits["latency_ms"], latencies, "{:g} ms", fast=-1)
@@ -76,14 +78,17 @@ def draw_pareto(metrics: dict[str, Any]) -> "Figure":
         named = [(x, row) for x, row in zip(values, rows) if not is_random(row)]
         points = [(x, dice_of(row)) for x, row in named]
         place_labels(axes, points, [_label(row) for _, row in named])
-    _legend(figure, rows, front=any(is_valid(row, limits) for row in rows))
+    _legend(figure, rows, front=any(lines))
     return figure
 
 
 def _draw_panel(
     axes: "Axes", rows: Sequence[Row], values: Sequence[float], limits: dict[str, float], fast: int
-) -> None:
-    """The points and the front; `fast` is the sign of the direction in which networks are fast."""
+) -> bool:
+    """The points and the front, if it is more than a point; returns whether it is.
+
+    `fast` is the sign of the direction in which networks are fast.
+    """
     for x, row in zip(values, rows):
         if is_random(row):
             axes.plot(x, dice_of(row), "o", color=style.CROWD, markersize=4, zorder=2)
@@ -93,17 +98,13 @@ def _draw_panel(
             axes.plot(x, dice_of(row), marker, color=colour, markersize=size, **look)
     valid = [(-fast * x, dice_of(row)) for x, row in zip(values, rows) if is_valid(row, limits)]
     front = [valid[i] for i in pareto_front(valid)]
-    axes.plot(
-        [-fast * x for x, _ in front],
-        [y for _, y in front],
-        drawstyle="steps-post",
-        color=FRONT,
-        linewidth=1.6,
-        zorder=3,
-    )
+    if len(front) > 1:
+        x, y = [-fast * cost for cost, _ in front], [gain for _, gain in front]
+        axes.plot(x, y, drawstyle="steps-post", color=FRONT, linewidth=1.6, zorder=3)
     if max(values) > WIDE * min(values):
         axes.set_xscale("log")
     axes.margins(x=0.14, y=0.14)
+    return len(front) > 1
 
 
 def _limit(axes: "Axes", limit: float, values: Sequence[float], text: str, *, fast: int) -> None:

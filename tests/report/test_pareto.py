@@ -44,14 +44,17 @@ def test_the_front_joins_networks_that_keep_both_limits():
     assert left.x1 == pytest.approx(50) and right.x0 == pytest.approx(22)
 
 
-@pytest.mark.parametrize(("factor", "named"), [(1.0, True), (50.0, False)])
+@pytest.mark.parametrize(("factor", "named"), [(1.0, True), (1.9, False), (50.0, False)])
 def test_the_legend_names_the_front_only_where_one_is_drawn(factor, named):
     metrics = fake_segmentation.metrics(np.random.default_rng(0), random=0)
     for row in metrics["rows"]:
-        row["latency_ms"]["p50"] *= factor
-    (legend,) = pareto.draw_pareto(metrics).legends
-    words = {text.get_text() for text in legend.get_texts()}
+        row["latency_ms"]["p50"] *= factor  # at 1.9 a single network keeps the limit
+    figure = pareto.draw_pareto(metrics)
+    words = {text.get_text() for text in figure.legends[0].get_texts()}
     assert ("Pareto front of the valid" in words) == named
+    for axes in figure.axes:
+        joined = [line for line in lines(axes, pareto.FRONT) if len(line.get_xdata()) > 2]
+        assert bool(joined) == named
 
 
 @pytest.mark.parametrize(("factor", "shaded"), [(0.02, (True, True)), (50.0, (False, False))])
