@@ -28,7 +28,8 @@ DECODER_PENS = {
     "exhaustive": ("P", style.PURPLE, 9),
     "constrained": ("D", style.GREEN, 8),
 }
-BASELINE, REGION, FRONT = ("o", style.BLACK, 8), "#DFF1E9", "#5FA88A"
+FOUND, BASELINE = ("p", style.ORANGE, 9), ("o", style.BLACK, 8)
+REGION, FRONT = "#DFF1E9", "#5FA88A"
 FAR = 3.0  # a limit beyond so many times the last point is only mentioned
 WIDE = 8.0  # points further apart than this factor need a logarithmic axis
 
@@ -116,7 +117,7 @@ def _limit(axes: "Axes", limit: float, values: Sequence[float], text: str, *, fa
         span = [*values, limit]
         pad = 0.08 * (max(span) - min(span)) if axes.get_xscale() == "linear" else 0.0
         low, high = axes.get_xlim()
-        axes.set_xlim(min(low, limit - pad or low), max(high, limit + pad))
+        axes.set_xlim(min(low, min(span) - pad), max(high, max(span) + pad))
     low, high = axes.get_xlim()
     edge = min(max(limit, low), high)
     axes.axvspan(*((low, edge) if fast < 0 else (edge, high)), color=REGION, zorder=0, lw=0)
@@ -147,7 +148,14 @@ def _limit(axes: "Axes", limit: float, values: Sequence[float], text: str, *, fa
 
 
 def _pen(row: Row) -> tuple[str, str, int]:
-    return DECODER_PENS[row["decoder"]] if is_searched(row) else BASELINE
+    if is_searched(row):
+        return DECODER_PENS[row["decoder"]]
+    return FOUND if _is_found(row) else BASELINE
+
+
+def _is_found(row: Row) -> bool:
+    """Whether a row is a searched network whose decoder its run does not tell."""
+    return row["model"] == "derived" and not is_searched(row)
 
 
 def _legend(figure: "Figure", rows: Sequence[Row], *, front: bool) -> None:
@@ -161,7 +169,9 @@ def _legend(figure: "Figure", rows: Sequence[Row], *, front: bool) -> None:
 
     known = dict.fromkeys(row["decoder"] for row in rows if is_searched(row))
     handles = [dot(*DECODER_PENS[d], f"searched, {DECODERS[d]}") for d in known]
-    if any(not is_searched(row) and not is_random(row) for row in rows):
+    if any(_is_found(row) for row in rows):
+        handles.append(dot(*FOUND, "searched"))
+    if any(not is_random(row) and _pen(row) == BASELINE for row in rows):
         handles.append(dot(*BASELINE, "baseline"))
     if any(is_random(row) for row in rows):
         handles.append(dot("o", style.CROWD, 4, "random architecture"))

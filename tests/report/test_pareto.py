@@ -74,6 +74,26 @@ def test_limits_far_away_do_not_stretch_the_axes(factor, shaded):
         assert any("limit" in text.get_text() for text in axes.texts)
 
 
+def test_a_limit_beside_the_points_leaves_them_room():
+    metrics = fake_segmentation.metrics(np.random.default_rng(0), random=0)
+    for number, row in enumerate(metrics["rows"]):
+        row["latency_ms"]["p50"], row["throughput_fps"] = 27 + 0.01 * number, 37 - 0.01 * number
+    for axes in pareto.draw_pareto(metrics).axes:
+        low, high = axes.get_xlim()
+        values = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
+        assert min(min(values) - low, high - max(values)) > 0.05 * (high - low)
+
+
+def test_a_searched_network_of_unknown_decoder_is_no_baseline():
+    metrics = fake_segmentation.metrics(np.random.default_rng(0), random=0)
+    baselines = [row for row in metrics["rows"] if row.get("decoder") is None]
+    baselines[0]["model"] = "derived"
+    metrics["rows"] = baselines[:1]
+    figure = pareto.draw_pareto(metrics)
+    words = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert "searched" in words and "baseline" not in words
+
+
 def test_labels_cover_no_other_label():
     figure = pareto.draw_pareto(fake_segmentation.metrics(np.random.default_rng(0), random=0))
     renderer = figure.canvas.get_renderer()
