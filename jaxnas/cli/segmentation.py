@@ -72,7 +72,7 @@ def train(run: Run, data: Datasets, log: RunLog) -> None:
     nets, say = networks(run), speaker(run)
     for name, first in trained_as(nets).items():
         if name != first:
-            say(f"{name}: the network of {first}, trained once for both")
+            say(f"{name}: the network of {first}, trained once")
             del nets[name]
     train_all(run, nets, data.by_fold, log)
 

@@ -8,6 +8,7 @@ from jaxnas.report.names import DECODERS
 from jaxnas.report.segmentation import (
     Row,
     dice_of,
+    is_found,
     is_random,
     is_searched,
     is_valid,
@@ -150,12 +151,7 @@ def _limit(axes: "Axes", limit: float, values: Sequence[float], text: str, *, fa
 def _pen(row: Row) -> tuple[str, str, int]:
     if is_searched(row):
         return DECODER_PENS[row["decoder"]]
-    return FOUND if _is_found(row) else BASELINE
-
-
-def _is_found(row: Row) -> bool:
-    """Whether a row is a searched network whose decoder its run does not tell."""
-    return row["model"] == "derived" and not is_searched(row)
+    return FOUND if is_found(row) else BASELINE
 
 
 def _legend(figure: "Figure", rows: Sequence[Row], *, front: bool) -> None:
@@ -169,9 +165,10 @@ def _legend(figure: "Figure", rows: Sequence[Row], *, front: bool) -> None:
 
     known = dict.fromkeys(row["decoder"] for row in rows if is_searched(row))
     handles = [dot(*DECODER_PENS[d], f"searched, {DECODERS[d]}") for d in known]
-    if any(_is_found(row) for row in rows):
+    pens = [_pen(row) for row in rows if not is_random(row)]
+    if FOUND in pens:
         handles.append(dot(*FOUND, "searched"))
-    if any(not is_random(row) and _pen(row) == BASELINE for row in rows):
+    if BASELINE in pens:
         handles.append(dot(*BASELINE, "baseline"))
     if any(is_random(row) for row in rows):
         handles.append(dot("o", style.CROWD, 4, "random architecture"))

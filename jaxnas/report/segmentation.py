@@ -73,6 +73,12 @@ def is_searched(row: Row) -> bool:
     return row.get("decoder") in DECODERS and row["model"].startswith("derived")
 
 
+def is_found(row: Row) -> bool:
+    """Whether a row is a searched network: decoded by this run, or `derived`, whose decoder the row
+    does not tell."""
+    return is_searched(row) or row["model"] == "derived"
+
+
 def network_name(row: Row) -> str:
     """For readers: `Genetic (Nₗ = 5)`, `Constrained (≤ 30 ms)`, `Random 2 (Nₗ = 3)`, `MS-NAS`."""
     paths = f" (Nₗ = {row['paths']})" if row.get("paths") else ""
@@ -195,7 +201,7 @@ def summarise_segmentation(metrics: dict[str, Any]) -> list[str]:
     """What the evaluation says in sentences: the best networks within and regardless of limits."""
     limits = limits_of(metrics)
     rows = [r for r in metrics["rows"] if not is_random(r) and dice_of(r) is not None]
-    searched = [r for r in rows if is_searched(r) or r["model"] == "derived"]
+    searched = [r for r in rows if is_found(r)]
     baselines = [r for r in rows if r not in searched]
     bounds = f"{limits['latency_ms']:g} ms and {limits['throughput_fps']:g} FPS"
     lines = []

@@ -36,12 +36,15 @@ def evaluate_networks(
     # A stack of so many slices is compiled in any case, because its latency is measured.
     slices = config.latency.stack
     for fold, dataset in datasets.items():
-        predictors = {
+        loaded = {
             name: Predictor(
-                net, trained_variables(run, Training(trained[name], fold), net), dataset.preparation
+                nets[name],
+                trained_variables(run, Training(name, fold), nets[name]),
+                dataset.preparation,
             )
-            for name, net in nets.items()
+            for name in dict.fromkeys(trained.values())
         }
+        predictors = {name: loaded[first] for name, first in trained.items()}
         tested = dataset.volumes("test")
         where = "" if fold is None else f" of fold {fold}"
         say(f"segmenting {len(tested)} volumes{where} with {len(nets)} networks")

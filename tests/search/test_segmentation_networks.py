@@ -1,10 +1,16 @@
-"""Which networks of a config are one and the same."""
+"""The networks of a config: which are one and the same; those found on ACDC are legal."""
 
+from pathlib import Path
+
+import pytest
+
+from jaxnas.core.config import load_config
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.models.segmentation import build_segmentation_network
 from jaxnas.search.deployed import derived_network
+from jaxnas.search.profile import two_level_space
 from jaxnas.search.segmentation_networks import trained_as
-from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.genotype import Genotype, load_genotype
 
 CONFIG = SegmentationConfig(
     task="segmentation", data={"size": (32, 32)}, network={"layers": 4, "scales": 2}
@@ -13,6 +19,8 @@ CELLS = (("expand", ((("conv_3x3", 0),),)), ("keep", ((("skip_connect", 0),),)))
 BOTH = ((0, 1, 0, 1, 0), (0, 0, 0, 0, 0))
 # Where the two meet at the finest scale, a network can change from one to the other.
 CROSSED = ((0, 1, 0, 0, 0), (0, 0, 0, 1, 0))
+
+ACDC = Path(__file__).parents[2] / "configs" / "rtdnas" / "acdc.yaml"
 
 
 def net(paths, cells=CELLS):
@@ -31,3 +39,8 @@ def test_networks_of_the_same_cells_are_trained_once():
     }
     expected = {name: name for name in nets} | {"reversed": "both", "crossed": "both"}
     assert trained_as(nets) == expected
+
+
+@pytest.mark.parametrize("file", sorted(ACDC.with_suffix("").glob("*.json")), ids=lambda f: f.stem)
+def test_the_genotypes_found_on_acdc_fit_their_config(file):
+    two_level_space(load_config(ACDC)).check(load_genotype(file), where=str(file))
