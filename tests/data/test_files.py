@@ -81,7 +81,7 @@ def test_check_has_a_problem_for_each(folder, make, name):
 
 def test_a_link_to_nothing_says_so(tmp_path):
     dangling(tmp_path, "v.h5")
-    with pytest.raises(UserError, match="is a link to .*, which does not exist"):
+    with pytest.raises(UserError, match=r"is a link to .*, which does not exist"):
         find_files(tmp_path / "v.h5")
     with pytest.raises(UserError, match=r"among the 1 entries .*\(1 cannot be used: v.h5\)"):
         find_files(tmp_path)
