@@ -11,9 +11,17 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from jaxnas.core.notices import forget_warnings  # noqa: E402
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if jax.config.jax_platforms == "cpu":
     jax.config.update("jax_num_cpu_devices", 4)
+
+
+@pytest.fixture(autouse=True)
+def nothing_said():
+    """Every test hears every warning."""
+    forget_warnings()
 
 
 @pytest.fixture

@@ -60,3 +60,9 @@ def test_convolution_has_one_home(path):
     if path.parent.name != "ops":
         text = path.read_text()
         assert "lax.conv" not in text and "nn.Conv(" not in text
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_warnings_have_one_home(path):
+    """`notices.warn`: Python's `warnings` has filters, and prints two lines of source code."""
+    assert "warnings" not in {module.split(".")[0] for module, _ in imports(path)}

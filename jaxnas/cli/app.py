@@ -11,6 +11,7 @@ import typer
 from jaxnas.core.allocator import keep_freed_memory
 from jaxnas.core.compilation import keep_compiled_programs
 from jaxnas.core.errors import Diverged, Interrupted, UserError
+from jaxnas.core.notices import forget_warnings, tell
 
 app = typer.Typer(
     add_completion=False,
@@ -36,7 +37,7 @@ Fresh = Annotated[
     bool, typer.Option("--fresh/--resume", help="Start over, or go on where it stopped (default).")
 ]
 Seed = Annotated[int | None, typer.Option(help="Override the config's seed.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, errors only.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar; only warnings and errors.")]
 GenotypeFile = Annotated[Path | None, typer.Option("--genotype", help="A genotype JSON file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[str, typer.Option(help="Which of the run's networks.")]
@@ -371,13 +372,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def exit_code(call: Callable[[], object]) -> int:
     """The exit code of `call`; a known error becomes one message on stderr, no traceback."""
+    forget_warnings()
     try:
         call()
     except (UserError, Diverged, Interrupted) as error:
-        print(f"jaxnas: {error}", file=sys.stderr)
+        tell(f"jaxnas: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("jaxnas: interrupted", file=sys.stderr)
+        tell("jaxnas: interrupted")
         return Interrupted.exit_code
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)

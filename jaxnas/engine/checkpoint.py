@@ -4,7 +4,6 @@ A checkpoint is a pytree of arrays and a small JSON record, committed together b
 """
 
 import json
-import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +12,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.notices import warn
 
 
 class CheckpointStore:
@@ -69,10 +69,9 @@ class CheckpointStore:
                 raise
             except Exception as error:  # a damaged file surfaces as many different types
                 reason = str(error).strip().split("\n")[0][:200]
-                warnings.warn(
+                warn(
                     f"{self.directory / str(step)}: damaged checkpoint, going back to the one "
-                    f"before ({type(error).__name__}: {reason})",
-                    stacklevel=2,
+                    f"before ({type(error).__name__}: {reason})"
                 )
                 self._manager.delete(step)
         if steps:

@@ -16,12 +16,12 @@ None needs a state beside the model itself, and all are the average alone at γ 
 """
 
 import math
-import warnings
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from jaxnas.core.notices import warn
 from jaxnas.fed.state import Model
 
 Settle = Callable[[Model, Model, jax.Array], Model]
@@ -50,10 +50,9 @@ def plain(gamma: float) -> Settle:
 def printed(gamma: float) -> Settle:
     """Returns settle(server, average, number) of the printed equation; warns above γ = 0.5."""
     if gamma > STABLE_GAMMA:
-        warnings.warn(
+        warn(
             f"ema: printed with gamma {gamma} amplifies the weights from round to round; use "
-            f"debiased, or a gamma of at most {STABLE_GAMMA}",
-            stacklevel=2,
+            f"debiased, or a gamma of at most {STABLE_GAMMA}"
         )
 
     def settle(server, average, number):

@@ -1,12 +1,12 @@
 """What a round has to say for itself: its readings, and which clients failed."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxnas.core.errors import Diverged
+from jaxnas.core.notices import warn
 from jaxnas.engine.advance import Readings
 from jaxnas.fed.exchange import Report
 from jaxnas.fed.feed import Chunk
@@ -56,7 +56,7 @@ def check_outcome(
         )
     if not any(weights[client] > 0 for client in outcome.means):
         raise Diverged(f"{what}, and no other is left to average; nothing of the round is kept")
-    warnings.warn(f"{what}; it is left out of the average", stacklevel=2)
+    warn(f"{what}; it is left out of the average")
 
 
 def make_row(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from jaxnas.core.files import read_json, write_json
 from jaxnas.core.latency_schema import LatencyBudget
+from jaxnas.core.notices import warn
 from jaxnas.engine.rundir import Run
 from jaxnas.search import calibration
 from jaxnas.search.latency_table import (
@@ -56,5 +57,5 @@ def load_calibration(run: Run, deployment: Deployable, *, say: Say) -> calibrati
     write_json(file, record)
     say(f"latency: Spearman {fitted.spearman:.2f}, error of the fit {fitted.mape:.1f} %")
     if fitted.warning:
-        say(f"warning: {fitted.warning}")
+        warn(f"latency: {fitted.warning}")
     return fitted

@@ -57,8 +57,6 @@ def run(path, fed, rounds):
         )
 
 
-@pytest.mark.filterwarnings("ignore:round . the update")
-@pytest.mark.filterwarnings("ignore:round .* left out of the average")
 @pytest.mark.parametrize("name", RUNS)
 def test_resume_is_bitwise_equal(tmp_path, name):
     options = RUNS[name]

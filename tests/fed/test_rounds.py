@@ -45,14 +45,14 @@ def test_an_update_that_is_not_finite_stops_the_run(backend):
 
 
 @pytest.mark.parametrize(("backend", "devices"), [("vmap", 1), ("loop", 1), ("vmap", 4)])
-def test_a_bad_update_is_dropped_without_a_trace(backend, devices):
+def test_a_bad_update_is_dropped_without_a_trace(backend, devices, capsys):
     """The others are averaged as if it had not taken part; it keeps what it had."""
     options = {"method": tiny.MRI, "backend": backend, "devices": devices, "optimizer": "keep"}
     fed = tiny.federation(bad_update="drop", **options)
     before, _ = tiny.run(fed, STEPS, rounds=1)
     before = jax.device_get((before.held, before.optim, before.memory))
-    with pytest.warns(UserWarning, match="round 2: the update of client 'c1' is not finite"):
-        state, rows = tiny.run(fed, STEPS, poison={(1, 1)})
+    state, rows = tiny.run(fed, STEPS, poison={(1, 1)})
+    assert "round 2: the update of client 'c1' is not finite" in capsys.readouterr().err
     after = jax.device_get((state.held, state.optim, state.memory))
     tiny.assert_same(*[jax.tree.map(lambda x: x[1], tree) for tree in (before, after)])
     moved = jax.tree.map(lambda a, b: (a[0] != b[0]).any(), before[0], after[0])
