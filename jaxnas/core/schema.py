@@ -207,6 +207,8 @@ class TrainConfig(Section):
     along columns only, so a strip poses the same problem and costs less.
     """
 
+    alternatives = (("steps", "epochs"),)
+
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("derived",)
     steps: Positive | None = None
     epochs: Positive | None = None
@@ -243,7 +245,8 @@ class ClientConfig(Section):
     """One client, such as a hospital.
 
     `data` null: the data of the config; `volumes` picks some of its volumes by name patterns.
-    `acquisition` null: that of the config. `weight` replaces the number of its training slices.
+    `acquisition` null: that of the config. Either stands alone where it is given: it takes nothing
+    over from that of the config. `weight` replaces the number of its training slices.
     """
 
     name: Name

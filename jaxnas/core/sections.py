@@ -1,8 +1,8 @@
 """What every schema of a config is built from: the section, bounded numbers, and the stages."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -17,9 +17,43 @@ STAGES: tuple[Stage, ...] = ("search", "derive", "train", "evaluate", "report")
 
 
 class Section(BaseModel):
-    """A part of a config: immutable, hashable, closed to unknown keys."""
+    """A part of a config: immutable, hashable, closed to unknown keys.
+
+    Defaults belong to the place: a section given in part keeps, key by key and at every depth, the
+    defaults of where it stands. Of the keys in one group of `alternatives` only one is said; one
+    that is given takes the place of the default of another.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_defaults_of_the_place(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        kept = {
+            name: _in_full(values[name], field.default)
+            for name, field in cls.model_fields.items()
+            if name in values and isinstance(field.default, Section)
+        }
+        return values | kept
+
+
+def _in_full(given: Any, default: Section) -> Any:
+    """A mapping given for a section, over what the section is by default; all else as it is."""
+    if not isinstance(given, dict):
+        return given
+    said = {name for name, value in given.items() if value is not None}
+    replaced = {
+        name for group in default.alternatives if said & set(group) for name in set(group) - said
+    }
+    full = {name: value for name, value in default if name not in replaced} | given
+    return full | {
+        name: _in_full(given[name], value)
+        for name, value in default
+        if name in given and isinstance(value, Section)
+    }
 
 
 def check_order(config: Any) -> Any:

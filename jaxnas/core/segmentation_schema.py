@@ -244,8 +244,9 @@ class SegmentationEvaluateConfig(Section):
 class LabeledClientConfig(Section):
     """One client, such as a hospital.
 
-    `data` null: the data of the config; `patients` picks some of its patients by name patterns.
-    `weight` replaces the number of its training slices.
+    `data` null: the data of the config; one of its own stands alone and takes nothing over from
+    it. `patients` picks some of its patients by name patterns. `weight` replaces the number of its
+    training slices.
     """
 
     name: Name
