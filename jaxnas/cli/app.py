@@ -1,17 +1,15 @@
 """The command line. Each command imports what it needs when it is called, so --help is instant."""
 
 import sys
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from jaxnas.cli.exits import exit_code
 from jaxnas.core.allocator import keep_freed_memory
 from jaxnas.core.compilation import keep_compiled_programs
-from jaxnas.core.errors import Diverged, Interrupted, UserError
-from jaxnas.core.notices import forget_warnings, tell
 
 app = typer.Typer(
     add_completion=False,
@@ -365,22 +363,9 @@ def data_info(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and leaves with its exit code: 0, 2, 3 or 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by the caller
+            stream.reconfigure(errors="backslashreplace")
     keep_freed_memory()
     keep_compiled_programs()
     sys.exit(exit_code(lambda: app(arguments, standalone_mode=True)))
-
-
-def exit_code(call: Callable[[], object]) -> int:
-    """The exit code of `call`; a known error becomes one message on stderr, no traceback."""
-    forget_warnings()
-    try:
-        call()
-    except (UserError, Diverged, Interrupted) as error:
-        tell(f"jaxnas: {error}")
-        return error.exit_code
-    except KeyboardInterrupt:
-        tell("jaxnas: interrupted")
-        return Interrupted.exit_code
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    return 0

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.outputs import check_output_folder
 from jaxnas.core.schema import DataConfig
 from jaxnas.data import labeled_layouts
 from jaxnas.data.cardiac import READERS, open_labeled
@@ -42,6 +43,7 @@ def make(
     seed: int,
 ) -> None:
     """Writes synthetic volumes, or beating hearts, in a public layout and names what it wrote."""
+    check_output_folder(out)
     if layout in labeled_layouts.LAYOUTS:
         hearts = HeartSource(patients=volumes, slices=slices, size=size, phases="all", seed=seed)
         for path in labeled_layouts.LAYOUTS[layout](out, hearts):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jaxnas.cli.stages import speaker
 from jaxnas.core.errors import UserError
+from jaxnas.core.outputs import check_output_folder
 from jaxnas.core.segmentation_schema import DecodeConfig
 from jaxnas.engine.rundir import open_run
 from jaxnas.search.deployed import load_deployment
@@ -41,11 +42,13 @@ def decode(
         generations=asked.generations,
         draws=draws or asked.draws,
     )
+    # Not the folder of the derive stage: its genotypes belong to networks that are trained.
+    folder = out or run.path / "decoded"
+    check_output_folder(folder)
     say = speaker(run)
     deployment = load_deployment(run, say=say)
     fitted = load_calibration(run, deployment, say=say)
-    # Not the folder of the derive stage: its genotypes belong to networks that are trained.
-    weights, folder = searched_weights(run), out or run.path / "decoded"
+    weights = searched_weights(run)
     for network in decode_networks(chosen, deployment, weights, fitted, run.config.seed):
         path = save_genotype(folder / f"{network.name}.json", network.genotype)
         print(

@@ -12,6 +12,7 @@ from jaxnas.cli.deployed import deploy
 from jaxnas.cli.trained import Choice, image_of, load_segmenter, load_trained
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic, write_json
+from jaxnas.core.outputs import check_output_file
 from jaxnas.data.labeled import CLASSES
 from jaxnas.engine.rundir import Run, open_run
 from jaxnas.models.folding import fold_norms
@@ -37,6 +38,7 @@ def export(run_dir: Path, out: Path, choice: Choice, *, fold: int | None) -> Non
 
     The first axis of every argument is free, all others are those of the run's data.
     """
+    check_output_file(out)
     run = open_run(run_dir, quiet=True)
     make = _segmenter if run.config.task == "segmentation" else _reconstructor
     artefact = make(run, choice, fold)

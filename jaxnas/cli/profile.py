@@ -8,6 +8,7 @@ from rich.console import Console
 
 from jaxnas.cli.unrolled_latency import scan_of, with_latency
 from jaxnas.core.config import AnyConfig, load_config
+from jaxnas.core.outputs import check_output_file
 from jaxnas.engine.sources import open_dataset
 from jaxnas.fed.clients import open_clients
 from jaxnas.search.latency_table import LatencyTable, save_table
@@ -17,6 +18,7 @@ from jaxnas.search.unrolled_profile import profile_unrolled
 
 def profile(config: Path, *, out: Path, overrides: Sequence[str]) -> None:
     """Times every operation that a network of the config may have, and writes the table."""
+    check_output_file(out)
     console = Console(stderr=True)
     table = _measurement(load_config(config, overrides=overrides))(
         on_part=lambda key, timing: console.print(

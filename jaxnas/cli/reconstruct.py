@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 from rich.console import Console
 
 from jaxnas.cli.deployed import deploy_in
@@ -17,9 +16,10 @@ from jaxnas.cli.trained import (
     load_trained,
 )
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import replacing
+from jaxnas.core.outputs import check_output_folder
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files
+from jaxnas.data.hdf5 import new_file
 from jaxnas.data.views import Calibrated
 from jaxnas.data.volumes import open_volume
 from jaxnas.engine.apply import Compiled, image_size, reconstruct_slices
@@ -43,9 +43,10 @@ def reconstruct(
 ) -> None:
     """Writes `out`/NAME with the dataset `reconstruction` (S, h, w) float32 for every input file.
 
-    Every file is opened and checked before the first one is reconstructed. Slices are written as
-    they come, `evaluate.batch` of them at a time.
+    Every file is opened and checked before the first one is reconstructed. Slices are computed
+    `evaluate.batch` at a time; a file is whole or absent.
     """
+    check_output_folder(out)
     run = open_run(run_dir, quiet=True)
     check_reconstruction(run)
     console = Console(stderr=True)
@@ -77,7 +78,7 @@ def reconstruct(
             acceleration=acceleration,
             batch=run.config.evaluate.batch,
         )
-        with replacing(out / volume.name) as path, h5py.File(path, "w") as file:
+        with new_file(out / volume.name) as file:
             shape = (volume.slices, *image_size(volume))
             dataset = file.create_dataset("reconstruction", shape, "float32")
             dataset.attrs.update(choice.to_json())

@@ -9,6 +9,7 @@ from rich.console import Console
 from jaxnas.cli.trained import Choice, load_segmenter
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_json
+from jaxnas.core.outputs import check_output_folder
 from jaxnas.data.files import NIFTI, find_files
 from jaxnas.data.labeled import LabeledVolume
 from jaxnas.data.nifti import read_grid, read_voxels, write_labels
@@ -28,6 +29,7 @@ def segment(
     latency.json beside them tells how long the frames took, and how many would have been dropped
     at the config's frame rate. Every header is read before the first file is segmented.
     """
+    check_output_folder(out)
     run = open_run(run_dir, quiet=True)
     predictor = load_predictor(run, choice, fold=fold)
     files = find_files(inputs, suffixes=NIFTI)

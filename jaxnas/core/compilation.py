@@ -1,9 +1,12 @@
 """Keeping compiled programs between processes: a second start need not compile again."""
 
+import errno
 import hashlib
 import os
 import platform
 from pathlib import Path
+
+from jaxnas.core.notices import warn
 
 # Below this a program is compiled about as fast as it is read.
 WORTH_KEEPING_S = "0.1"
@@ -20,20 +23,30 @@ def keep_compiled_programs() -> None:
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    folder = cache_folder() / "xla" / _processor()
     try:
+        folder = cache_folder() / "xla" / _processor()
         folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         forget_oldest(folder, keep=KEPT_BYTES)
-    except OSError:  # a home that cannot be written to costs time, not the run
+    except OSError as error:  # costs time, not the run
+        warn(
+            f"no folder to keep compiled programs in ({error}); every start compiles them anew, "
+            f"JAX_COMPILATION_CACHE_DIR may name one"
+        )
         return
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", WORTH_KEEPING_S)
 
 
 def cache_folder() -> Path:
-    """Where this library may keep what it can always make again."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "jaxnas"
+    """Where this library may keep what it can always make again; FileNotFoundError for a user
+    without a home."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(home or Path.home() / ".cache") / "jaxnas"
+    except RuntimeError:  # no HOME, and a user id of no account: a container
+        raise FileNotFoundError(errno.ENOENT, "this user has no home folder") from None
 
 
 def forget_oldest(folder: Path, *, keep: int) -> None:

@@ -1,6 +1,10 @@
-"""Reading HDF5 from many threads, with few open files and errors a user can act on."""
+"""HDF5 read from many threads, with few open files and errors a user can act on, and written
+whole."""
 
+import errno
+import io
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -11,12 +15,15 @@ import h5py
 import numpy as np
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.files import write_atomic
+from jaxnas.core.notices import warn
 
 OPEN_FILES = 16
+LOCK_REFUSED = "unable to lock file"
 
 # What HDF5 says, what it means, and what to do about it.
 _CAUSES = (
-    ("unable to lock file", "is locked by a program that is writing it", "wait until it is done"),
+    (LOCK_REFUSED, "is locked by a program that is writing it", "wait until it is done"),
     ("already open for", "is open for writing in this program", "close it before reading"),
     ("truncated file", "is truncated", "copy or download it again"),
     ("file signature not found", "is not an HDF5 file", "name an HDF5 file or convert this one"),
@@ -59,7 +66,7 @@ class _Pool:
         if name in self.files and self.files[name][0] != version:
             self.files.pop(name)[1].close()
         if name not in self.files:
-            self.files[name] = (version, h5py.File(path, "r"))
+            self.files[name] = (version, _opened(path))
             if len(self.files) > self.limit:
                 self._close_oldest()
         self.files.move_to_end(name)
@@ -70,8 +77,39 @@ class _Pool:
         file.close()
 
 
+def _opened(path: Path) -> h5py.File:
+    """The file for reading; without a lock, and with a warning, where the file system has none.
+
+    A lock would only keep a program from writing what is being read.
+    """
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        refusal = re.search(rf"{LOCK_REFUSED}.*?errno = (\d+)", str(error), re.DOTALL)
+        if refusal is None or int(refusal[1]) in (errno.EAGAIN, errno.EACCES):
+            raise
+    warn(
+        f"{path.parent}: this file system has no locks ({os.strerror(int(refusal[1]))}); its files "
+        f"are read without, as with HDF5_USE_FILE_LOCKING=FALSE"
+    )
+    return h5py.File(path, "r", locking=False)
+
+
 _POOL = _Pool(OPEN_FILES)
 os.register_at_fork(after_in_child=_POOL.forget)
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[h5py.File]:
+    """An HDF5 file for writing, which becomes `path` when the block ends without an error.
+
+    It is put together in memory: on a disk that fills up the HDF5 library leaves a file it can
+    neither write nor close, and the process ends in a segmentation fault.
+    """
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        yield file
+    write_atomic(path, buffer.getbuffer())
 
 
 @contextmanager

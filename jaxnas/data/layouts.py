@@ -14,6 +14,7 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import replacing
 from jaxnas.data.coils import combine
+from jaxnas.data.hdf5 import new_file
 from jaxnas.data.make import make_dataset
 from jaxnas.data.source import Slice, volume_names
 from jaxnas.data.splits import slice_indices
@@ -32,7 +33,7 @@ def make_modl_brain(folder: str | Path, source: SyntheticSource) -> list[Path]:
     """
     *training, test = volume_names(source)
     path = Path(folder) / "dataset.hdf5"
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_file(path) as file:
         for prefix, names in (("trn", training), ("tst", [test])):
             indices = slice_indices(source, names)
             if indices:
@@ -62,7 +63,7 @@ def make_cc359_multi(folder: str | Path, source: SyntheticSource) -> list[Path]:
     paths = []
     for name, slices in _volumes(source):
         path = Path(folder) / f"{name}.h5"
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with new_file(path) as file:
             height, width = source.slices[slices[0]].shape
             shape = (len(slices), height, width, 2 * source.slices[slices[0]].coils)
             kspace = file.create_dataset("kspace", shape, np.float32)

@@ -1,7 +1,6 @@
 """Writing synthetic data, or any k-space, in the fastMRI HDF5 layout."""
 
 import hashlib
-import io
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from jaxnas.core.files import write_atomic
+from jaxnas.data.hdf5 import new_file
 from jaxnas.data.ismrmrd import Header, format_header
 from jaxnas.data.source import Slice
 from jaxnas.data.synthetic import SyntheticSource, acquisition
@@ -71,8 +70,7 @@ def write_volume(
     `image_size` (h, w), with the attributes `max` and `norm` = √Σ target².
     """
     path = Path(path)
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with new_file(path) as file:
         file["ismrmrd_header"] = format_header(_header(kspace.shape[-2:], image_size, padding))
         file.attrs["acquisition"] = acquisition
         file.attrs["patient_id"] = hashlib.sha256(path.name.encode()).hexdigest()
@@ -85,7 +83,7 @@ def write_volume(
             file["mask"] = mask
             file.attrs["acceleration"] = round(len(mask) / np.count_nonzero(mask))
             file.attrs["num_low_frequency"] = center_run(mask)
-    return write_atomic(path, buffer.getvalue())
+    return path
 
 
 def _encoded(item: Slice, *, oversampling: int, padding: int) -> np.ndarray:

@@ -4,6 +4,12 @@ A checkpoint is a pytree of arrays and a small JSON record, committed together b
 """
 
 import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +19,12 @@ import orbax.checkpoint as ocp
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
+from jaxnas.core.outputs import system_says, writing
+
+UNFINISHED = "*.orbax-checkpoint-tmp"
+
+# What goes wrong in orbax's threads is raised here too, once; absl would print every traceback.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 class CheckpointStore:
@@ -28,7 +40,8 @@ class CheckpointStore:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True
         )
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        with _writing(self.directory):
+            self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def latest(self) -> int | None:
         """The step of the newest checkpoint, or None."""
@@ -46,10 +59,8 @@ class CheckpointStore:
         content = ocp.args.Composite(
             state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
         )
-        try:
+        with _writing(self.directory):
             saved = self._manager.save(step, args=content)
-        except OSError as error:
-            raise self._refused(error) from error
         if not saved:
             raise ValueError(f"step {step} is not newer than checkpoint {self.latest()}")
 
@@ -61,6 +72,8 @@ class CheckpointStore:
         checkpoint has other leaves, shapes or dtypes, or if none can be read; a newer one that
         cannot be read is removed with a warning.
         """
+        # Before any file is read: a device that does not start is no damage.
+        target = _abstract(target)
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             try:
@@ -68,12 +81,14 @@ class CheckpointStore:
             except UserError:
                 raise
             except Exception as error:  # a damaged file surfaces as many different types
+                self._check_damaged(step, error)
                 reason = str(error).strip().split("\n")[0][:200]
                 warn(
                     f"{self.directory / str(step)}: damaged checkpoint, going back to the one "
                     f"before ({type(error).__name__}: {reason})"
                 )
-                self._manager.delete(step)
+                with suppress(OSError):  # where nothing can be deleted, it is passed over
+                    self._manager.delete(step)
         if steps:
             raise UserError(
                 f"{self.directory}: every checkpoint is damaged, found steps {steps}; "
@@ -83,15 +98,19 @@ class CheckpointStore:
 
     def wait(self) -> None:
         """Returns when everything saved is on disk; raises UserError if it could not be."""
-        try:
+        with _writing(self.directory):
             self._manager.wait_until_finished()
-        except OSError as error:
-            raise self._refused(error) from error
 
     def close(self) -> None:
-        """Waits for what is being written and releases the directory."""
-        self.wait()
-        self._manager.close()
+        """Waits for what is being written and releases the directory; UserError if it could not
+        be written, and no half of it is left."""
+        try:
+            with _writing(self.directory):
+                self._manager.close()
+        except UserError:
+            for half in self.directory.glob(UNFINISHED):
+                shutil.rmtree(half, ignore_errors=True)
+            raise
 
     def __enter__(self) -> "CheckpointStore":
         return self
@@ -109,7 +128,7 @@ class CheckpointStore:
         content = ocp.args.Composite(record=ocp.args.JsonRestore())
         found = self._manager.restore(step, args=content).record
         self._check_layout(step, found["layout"], _layout(target))
-        content = ocp.args.Composite(state=ocp.args.StandardRestore(_abstract(target)))
+        content = ocp.args.Composite(state=ocp.args.StandardRestore(target))
         return self._manager.restore(step, args=content).state, found["record"]
 
     def _check_layout(self, step: int, found: dict[str, str], expected: dict[str, str]) -> None:
@@ -121,11 +140,35 @@ class CheckpointStore:
                     f"{have} at {name}, expected {want}; use another --workdir, or --fresh"
                 )
 
-    def _refused(self, error: OSError) -> UserError:
-        return UserError(
-            f"{self.directory}: cannot write the checkpoint ({error.strerror or error}); "
-            f"free some space or choose another --workdir"
-        )
+    def _check_damaged(self, step: int, error: Exception) -> None:
+        """Raises UserError where a checkpoint may be whole, and only reading it was refused."""
+        refusal = _from_system(error)
+        if refusal is not None and not isinstance(refusal, FileNotFoundError):
+            raise UserError(
+                f"{self.directory / str(step)}: the checkpoint cannot be read "
+                f"({system_says(refusal)}); give access to it, then the same command goes on"
+            ) from error
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """`writing`, also for what the system says in a ValueError of orbax's array library."""
+    with writing(directory):
+        try:
+            yield
+        except ValueError as error:
+            refusal = _from_system(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+
+
+def _from_system(error: Exception) -> OSError | None:
+    """The error of the system behind an exception of orbax, None if there is none."""
+    if isinstance(error, OSError):
+        return error if error.errno else None
+    code = re.search(r"os_error_code='(\d+)'", str(error))
+    return code and OSError(int(code[1]), os.strerror(int(code[1])))
 
 
 def _layout(tree: Any) -> dict[str, str]:

@@ -6,17 +6,20 @@ whenever a run is opened or rewound, so both always tell the same story.
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tensorboardX import SummaryWriter
 from tensorboardX.crc32c import crc32c
+from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
+from jaxnas.core.outputs import writing
 
 EVENTS = "events.out.tfevents.*"
 LABELS = ("stage", "model", "step")
@@ -30,28 +33,27 @@ class RunLog:
 
     def __init__(self, run_dir: str | Path) -> None:
         self.path = Path(run_dir) / "log.jsonl"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._rewrite(read_log(self.path))
 
     def write(self, stage: str, model: str, step: int, values: Mapping[str, float]) -> None:
         """Appends one line; it is on its way to the disk when this returns."""
         row = {"stage": stage, "model": model, "step": step, **values}
-        with self.path.open("a") as file:
+        with writing(self.path), self.path.open("a") as file:
             file.write(_line(row))
-        self._show(row)
-        self._writer.flush()
+        self._show([row])
 
     def rewind(self, stage: str, model: str, step: int) -> None:
         """Drops the lines of (stage, model) after `step`: they will be written again."""
         rows = read_log(self.path)
         kept = [r for r in rows if (r["stage"], r["model"]) != (stage, model) or r["step"] <= step]
         if len(kept) < len(rows):
-            self._writer.close()
+            self.close()
             self._rewrite(kept)
 
     def close(self) -> None:
-        """Writes what is buffered and closes the event file."""
-        self._writer.close()
+        """Closes the event file."""
+        with writing(self.path.parent / EVENTS):
+            self._events.close()
 
     def __enter__(self) -> "RunLog":
         return self
@@ -67,17 +69,24 @@ class RunLog:
     def _rewrite(self, rows: list[dict[str, Any]]) -> None:
         """Makes both files say exactly `rows`."""
         write_atomic(self.path, "".join(map(_line, rows)))
-        for stale in self.path.parent.glob(EVENTS):
-            stale.unlink()
-        self._writer = SummaryWriter(str(self.path.parent), flush_secs=10)
-        for row in rows:
-            self._show(row)
-        self._writer.flush()
+        with writing(self.path.parent / EVENTS):
+            for stale in self.path.parent.glob(EVENTS):
+                stale.unlink()
+            # Not a SummaryWriter: its thread would meet a full disk where nobody hears of it.
+            self._events = EventsWriter(str(self.path.parent / "events"))
+        self._show(rows)
 
-    def _show(self, row: Mapping[str, Any]) -> None:
-        for name, value in row.items():
-            if name not in LABELS:
-                self._writer.add_scalar(f"{row['stage']}/{row['model']}/{name}", value, row["step"])
+    def _show(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Adds rows to the event file, which is on its way to the disk when this returns."""
+        with writing(self.path.parent / EVENTS):
+            for row in rows:
+                for name, value in row.items():
+                    if name not in LABELS:
+                        tag = f"{row['stage']}/{row['model']}/{name}"
+                        event = Event(step=row["step"], summary=scalar(tag, value))
+                        event.wall_time = time.time()
+                        self._events.write_event(event)
+            self._events.flush()
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:

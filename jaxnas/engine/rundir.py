@@ -1,6 +1,5 @@
 """A run: one resolved config and the directory that holds everything it produces."""
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,9 +9,11 @@ from pathlib import Path
 from jaxnas.core.config import dump_config, fingerprint, load_config
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
+from jaxnas.core.outputs import check_output_folder, writing
 from jaxnas.core.schema import Config
+from jaxnas.engine.locks import LOCK, locked
 
-CONFIG, LOCK = "config.yaml", ".lock"
+CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ def check_directory(run: Run, *, fresh: bool) -> None:
     `fresh` starts it over. What is no run directory is never deleted.
     """
     path, resolved = run.path, run.path / CONFIG
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path}: is a file; --workdir needs a directory")
+    check_output_folder(path)
     if resolved.is_file():
         if not fresh and fingerprint(load_config(resolved)) != fingerprint(run.config):
             raise UserError(
@@ -79,17 +79,10 @@ def check_directory(run: Run, *, fresh: bool) -> None:
 def claim(run: Run, *, fresh: bool) -> Iterator[None]:
     """Holds the run directory for this process, made or started over; UserError if it is taken."""
     check_directory(run, fresh=fresh)
-    run.path.mkdir(parents=True, exist_ok=True)
-    with open(run.path / LOCK, "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"{run.path}: another process is working on this run; wait for it, or use "
-                f"another --workdir"
-            ) from None
+    with locked(run.path):
         if fresh:
-            _empty(run.path)
+            with writing(run.path):
+                _empty(run.path)
         if not (run.path / CONFIG).exists():
             write_atomic(run.path / CONFIG, dump_config(run.config))
         yield

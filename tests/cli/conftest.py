@@ -3,7 +3,8 @@ import io
 
 import pytest
 
-from jaxnas.cli.app import app, exit_code
+from jaxnas.cli.app import app
+from jaxnas.cli.exits import exit_code
 from tests.cli.alone import run_alone
 
 TINY = """

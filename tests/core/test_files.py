@@ -25,7 +25,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
         raise OSError("no space left")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(UserError, match=r"a: cannot be written \(no space left\)"):
         files.write_atomic(path, "new")
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["a"]
 
