@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.warn import warn
+from jaxnas.core.notices import warn
 
 HDF5 = (".h5", ".hdf5")
 NIFTI = (".nii", ".nii.gz")

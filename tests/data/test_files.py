@@ -2,7 +2,6 @@
 
 import pytest
 
-from jaxnas.core import warn
 from jaxnas.core.errors import UserError
 from jaxnas.data.check import check
 from jaxnas.data.fastmri import FastMRISource
@@ -34,11 +33,6 @@ def folder(tmp_path):
     """Two volumes."""
     make_dataset(tmp_path, SyntheticSource(volumes=2, slices=1, size=16))
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def _nothing_said(monkeypatch):
-    monkeypatch.setattr(warn, "_said", set())
 
 
 @pytest.mark.parametrize("suffixes", SUFFIXES.values(), ids=SUFFIXES)
