@@ -15,6 +15,8 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Dataset:
     if "train" in stages:
         trainable(run, searched="search" in stages, fresh=fresh)
     dataset = open_dataset(run.config)
+    if {"search", "train", "evaluate"} & {*stages}:
+        dataset.check_sampled()
     check_latency(run.config, dataset)
     return dataset
 

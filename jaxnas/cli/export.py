@@ -17,7 +17,7 @@ from jaxnas.data.labeled import CLASSES
 from jaxnas.engine.rundir import Run, open_run
 from jaxnas.models.folding import fold_norms
 from jaxnas.models.networks import DERIVED
-from jaxnas.mri.acquisition import measure
+from jaxnas.mri.acquisition import in_scan_units, measure
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -74,7 +74,7 @@ def _reconstructor(run: Run, choice: Choice, fold: int | None) -> Artefact:
 
     def apply(kspace, mask):
         measurement = measure(kspace, mask, None, peak=acquisition.peak)
-        return net.apply({"params": params}, measurement) / measurement.scale[:, None, None]
+        return in_scan_units(net.apply({"params": params}, measurement), measurement)
 
     facts = {
         **choice.to_json(),

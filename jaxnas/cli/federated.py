@@ -20,7 +20,8 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
     """The clients of a run, each seen to have what the stages need; writes nothing."""
     clients = open_clients(run.config)
     check_alike(clients)
-    check_sampled(clients)
+    if {"search", "train", "evaluate"} & {*stages}:
+        check_sampled(clients)
     check_latency(run.config, clients[0].dataset)
     if not fresh:
         check_roster(run.path, clients)

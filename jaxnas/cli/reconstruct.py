@@ -22,7 +22,7 @@ from jaxnas.data.files import find_files
 from jaxnas.data.hdf5 import new_file
 from jaxnas.data.views import Calibrated
 from jaxnas.data.volumes import open_volume
-from jaxnas.engine.apply import Compiled, image_size, reconstruct_slices
+from jaxnas.engine.apply import Compiled, check_applicable, image_size, reconstruct_slices
 from jaxnas.engine.evaluate import (
     classical_reconstructors,
     network_reconstructor,
@@ -66,6 +66,8 @@ def reconstruct(
     else:
         net, params, acquisition = deploy_in(run, choice, trained, precision=precision, say=say)
         method = network_reconstructor(net, params)
+    for volume in volumes:
+        check_applicable(FastMRISource(volume.path), acquisition, acceleration=acceleration)
     compiled = Compiled(method, peak=acquisition.peak)
     for volume in volumes:
         source = Calibrated(FastMRISource(volume.path), fraction=min(acquisition.center_fractions))

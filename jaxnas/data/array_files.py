@@ -95,7 +95,7 @@ def _decode_nifti(path: Path) -> np.ndarray:
         voxels = np.asanyarray(image.dataobj)
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
         voxels = voxels[..., 0]
-    return voxels.astype(np.float32) if voxels.dtype == np.float64 else voxels
+    return voxels
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from jaxnas.core.errors import UserError
 from jaxnas.data.array_files import array_header, array_names, array_place, read_array
 from jaxnas.data.coils import expand, smooth_phase
 from jaxnas.data.files import ARRAYS, NIFTI, SINGLE, Paths, find_files, has_suffix
+from jaxnas.data.numbers import narrowed
+from jaxnas.data.sampling import examined
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.transforms import fft2c
 
@@ -74,20 +76,25 @@ class ArraySource:
         self.labels = {array.volume: {"subject": array.path.name} for array in self._arrays}
 
     def read(self, i: int) -> Slice:
-        """The fully sampled slice `slices[i]`; a single coil's map is part of its image."""
+        """The slice `slices[i]`; a single coil's map is part of its image.
+
+        UserError for NaN, infinity and numbers beyond float32.
+        """
         v, index = self._places[i]
         array, maps = self._arrays[v], self._sens[v]
         values = _read(array, index)
-        sens = None if maps is None else _read(maps, index).astype(np.complex64, copy=False)
+        sens = None if maps is None else _read(maps, index)
         if self.domain == "magnitude":
             seed = zlib.crc32(array.volume.encode())
             values = values * smooth_phase(values.shape[-2:], seed=seed)
-        values = values.astype(np.complex64, copy=False)
         if self.domain != "kspace":
             values = fft2c(values) if sens is None else expand(values, sens)
         if self.slices[i].coils == 1:
             values, sens = values.reshape(values.shape[-2:]), None
-        return Slice(values, sens, None, array.volume, index)
+        item = Slice(values, sens, None, array.volume, index)
+        if self.domain != "kspace":  # the transform of an image is whole, also where it is zero
+            return item
+        return examined(item, where=array_place(array.path, array.dataset))
 
     def _ref(self, v: int, i: int) -> SliceRef:
         array, sens = self._arrays[v], self._sens[v]
@@ -160,9 +167,4 @@ def _read(array: _Array, index: int) -> np.ndarray:
     values = read_array(array.path, array.dataset, selection)
     left = array.axes.replace("S", "")
     values = values.transpose([left.index(axis) for axis in "CHW" if axis in left])
-    if not np.isfinite(values).all():
-        raise UserError(
-            f"{array_place(array.path, array.dataset)} has NaN or infinity in slice {index}; "
-            "expected finite numbers, repair or leave out this file"
-        )
-    return values
+    return narrowed(values, where=array_place(array.path, array.dataset), index=index)

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.notices import warn
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import HDF5, Paths, expand, left_out, listed
-from jaxnas.data.source import Source
+from jaxnas.data.sampling import empty_share, filled_samples, is_fully_sampled
+from jaxnas.data.source import Slice, Source
+from jaxnas.data.views import rows_of
 
 
 class Problem(NamedTuple):
@@ -62,10 +65,46 @@ def _check_file(file: Path, reader: Callable[[Path], Source]) -> list[Problem]:
         source = reader(file)
     except UserError as error:
         return [Problem(file, str(error))]
-    problems = []
-    for i in range(len(source.slices)):
+    problems, empty = [], set()
+    undersampled: dict[str, list[Slice]] = {}
+    for i, ref in enumerate(source.slices):
         try:
-            source.read(i)
+            item = source.read(i)
         except UserError as error:
             problems.append(Problem(file, str(error)))
+            continue
+        if not item.kspace.any():
+            empty.add(i)
+        elif ref.masked:
+            _warn_of_mask(file, item)
+        elif item.mask is not None:
+            undersampled.setdefault(ref.volume, []).append(item)
+    problems += [Problem(file, _why_undersampled(file, found)) for found in undersampled.values()]
+    problems += [Problem(file, f"{file}: {text}") for text in _empty_volumes(source, empty)]
     return problems
+
+
+def _empty_volumes(source: Source, empty: set[int]) -> list[str]:
+    return [
+        f"k-space of {name} is zero in all {len(rows)} slices; expected a scan, leave it out"
+        for name, rows in rows_of(source.slices).items()
+        if empty.issuperset(rows)
+    ]
+
+
+def _why_undersampled(file: Path, items: list[Slice]) -> str:
+    first = items[0]
+    return (
+        f"{file}: slice {first.index} of {first.volume} has {empty_share(first.mask)} empty and "
+        f"{len(items)} of its slices are undersampled though no mask says so; expected fully "
+        "sampled k-space or a dataset 'mask', leave this file out of training"
+    )
+
+
+def _warn_of_mask(file: Path, item: Slice) -> None:
+    """Says that a mask lies beside k-space which does not need one."""
+    if is_fully_sampled(filled_samples(item.kspace)):
+        warn(
+            f"{file}: k-space is fully sampled, but a mask beside it leaves out "
+            f"{empty_share(item.mask)}; reconstruct applies it, training refuses this file"
+        )

@@ -17,6 +17,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.data import hdf5
 from jaxnas.data.coils import expand
 from jaxnas.data.files import HDF5, Paths, find_files
+from jaxnas.data.numbers import narrowed
 from jaxnas.data.source import Slice, SliceRef
 
 GROUPS = {"trn": "train", "tst": "test"}
@@ -61,8 +62,7 @@ class ModlBrainSource:
     def read(self, i: int) -> Slice:
         """The fully sampled slice `slices[i]` with `sens`; a single coil has none."""
         group, row = self._places[i]
-        image = _finite(group, "Org", row).astype(np.complex64, copy=False)
-        sens = _finite(group, "Csm", row).astype(np.complex64, copy=False)
+        image, sens = _read(group, "Org", row), _read(group, "Csm", row)
         kspace = expand(image, sens)
         if len(sens) == 1:
             kspace, sens = kspace[0], None
@@ -76,7 +76,7 @@ class ModlBrainSource:
         up to a linear phase.
         """
         group, row = self._places[i]
-        mask = _finite(group, "Mask", row)
+        mask = _read(group, "Mask", row)
         if not np.isin(mask, (0, 1)).all():
             raise UserError(
                 f"{group.path}: dataset '{group.prefix}Mask' has values other than 0 and 1 in "
@@ -123,12 +123,7 @@ def _shape(file: h5py.File, prefix: str) -> tuple[int, int, int, int]:
     return slices, coils, height, width
 
 
-def _finite(group: _Group, name: str, row: int) -> np.ndarray:
+def _read(group: _Group, name: str, row: int) -> np.ndarray:
     dataset = f"{group.prefix}{name}"
     values = hdf5.read_dataset(group.path, dataset, (row,))
-    if not np.isfinite(values).all():
-        raise UserError(
-            f"{group.path}: dataset {dataset!r} has NaN or infinity in slice {row}; "
-            "expected finite numbers, repair or leave out this file"
-        )
-    return values
+    return narrowed(values, where=f"{group.path}: dataset {dataset!r}", index=row)

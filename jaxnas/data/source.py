@@ -14,7 +14,7 @@ class SliceRef(NamedTuple):
     Attributes:
       shape: (H, W) of k-space.
       coils: 1 means arrays without a coil axis.
-      masked: whether k-space is already undersampled, so that there is no ground truth.
+      masked: whether a mask beside k-space says that it is undersampled already.
     """
 
     volume: str
@@ -30,12 +30,14 @@ class Slice(NamedTuple):
     Attributes:
       kspace: complex64 (H, W), or (C, H, W) where there are several coils; finite.
       sens: coil sensitivities complex64 (C, H, W), or None.
-      mask: the columns that were measured, bool (W,), or None where all were.
+      mask: of an undersampled slice the measured columns bool (W,) or samples bool (H, W), whether
+        its file says so or not; None for a fully sampled one.
       volume: the name of the volume, unique in the source.
       index: the slice within the volume.
       target: reference magnitude image float32 (h, w) of the file, or None.
       max: the largest value of the volume's target, or None.
-      padding: columns [left, right) were encoded, those outside are zeros; None for all.
+      encoded: of a fully sampled slice the columns that were, bool (W,), the others being zeros;
+        None for all.
     """
 
     kspace: np.ndarray
@@ -45,16 +47,18 @@ class Slice(NamedTuple):
     index: int
     target: np.ndarray | None = None
     max: float | None = None
-    padding: tuple[int, int] | None = None
+    encoded: np.ndarray | None = None
 
     @property
     def columns(self) -> np.ndarray:
         """The columns that hold measurements, bool (W,)."""
-        if self.mask is not None:
-            return self.mask
-        width = self.kspace.shape[-1]
-        left, right = self.padding or (0, width)
-        return (np.arange(width) >= left) & (np.arange(width) < right)
+        return self.sampled.any(axis=0)
+
+    @property
+    def sampled(self) -> np.ndarray:
+        """What holds measurements: columns, bool (1, W), or single samples, bool (H, W)."""
+        known = self.encoded if self.mask is None else self.mask
+        return np.atleast_2d(np.ones(self.kspace.shape[-1], bool) if known is None else known)
 
 
 @runtime_checkable

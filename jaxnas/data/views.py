@@ -2,11 +2,13 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.coils import combine, estimate_maps
+from jaxnas.data.sampling import empty_share
 from jaxnas.data.source import Slice, SliceRef, Source, labels_of
 from jaxnas.data.transforms import (
     center_crop,
@@ -30,6 +32,60 @@ class View:
         self.labels = labels_of(source)
 
 
+def rows_of(slices: Sequence[SliceRef]) -> dict[str, list[int]]:
+    """The places of every volume's slices, in order."""
+    rows: dict[str, list[int]] = {}
+    for i, ref in enumerate(slices):
+        rows.setdefault(ref.volume, []).append(i)
+    return rows
+
+
+class FullySampled(View):
+    """`source` where every slice is to be trained on or compared with: none may be undersampled.
+
+    A slice that is, whether a mask says so or its k-space shows it, raises UserError naming it.
+    """
+
+    def read(self, i: int) -> Slice:
+        """The fully sampled slice `slices[i]`."""
+        item = self.source.read(i)
+        if item.mask is not None:
+            raise UserError(_undersampled(self.slices[i], empty_share(item.mask)))
+        return item
+
+    def check(self, volumes: Collection[str]) -> None:
+        """UserError for one among `volumes` that is undersampled, or empty in all its slices.
+
+        Reads a single slice of each that is not empty.
+        """
+        used = {name: rows for name, rows in rows_of(self.slices).items() if name in volumes}
+        for rows in used.values():
+            if self.slices[rows[0]].masked:
+                raise UserError(_undersampled(self.slices[rows[0]], None))
+        for name, rows in used.items():
+            if first_filled(self, rows) is None:
+                raise UserError(
+                    f"volume {name!r}: k-space is zero in all of its {len(rows)} slices; expected "
+                    "a scan, leave it out"
+                )
+
+
+def first_filled(source: Source, rows: Sequence[int]) -> Slice | None:
+    """A slice among `rows` that is not empty, None if all are: looked for from the middle, where
+    heads are, outwards."""
+    middle = rows[len(rows) // 2]
+    items = map(source.read, sorted(rows, key=lambda row: abs(row - middle)))
+    return next((item for item in items if item.kspace.any()), None)
+
+
+def check_fully_sampled(source: Source, volumes: Collection[str]) -> None:
+    """Checks `volumes` of a view as `FullySampled.check`, where one is among what it is made of."""
+    while isinstance(source, View):
+        if isinstance(source, FullySampled):
+            return source.check(volumes)
+        source = source.source
+
+
 class Thinned(View):
     """The slices `start:stop:step` of every volume of `source`, as Python counts them.
 
@@ -39,9 +95,7 @@ class Thinned(View):
     def __init__(self, source: Source, slices: str):
         super().__init__(source)
         part = slice(*(int(n) if n else None for n in slices.split(":")))
-        volumes: dict[str, list[int]] = {}
-        for i, ref in enumerate(source.slices):
-            volumes.setdefault(ref.volume, []).append(i)
+        volumes = rows_of(source.slices)
         for name, rows in volumes.items():
             if not rows[part]:
                 raise UserError(
@@ -76,7 +130,7 @@ class Cropped(View):
             kspace=crop_kspace(item.kspace, size),
             sens=None if item.sens is None else center_crop(item.sens, size),
             target=None if item.target is None else _shrunk(item.target, size),
-            padding=_kept_padding(item, size),
+            encoded=_kept_columns(item, size),
         )
 
     def _shape(self, ref: SliceRef) -> tuple[int, int]:
@@ -106,7 +160,7 @@ class Padded(View):
         return item._replace(
             kspace=pad_kspace(item.kspace, self.size),
             sens=None if item.sens is None else center_pad(item.sens, self.size),
-            padding=_kept_padding(item, self.size),
+            encoded=_kept_columns(item, self.size),
         )
 
     def _check(self, ref: SliceRef) -> None:
@@ -147,7 +201,7 @@ class CoilCombined(View):
     from the emulated single coil (ESC) of fastMRI (Tygert and Zbontar 2020): that one fits one
     complex weight per coil to the root sum of squares and so has the shading of a real coil, this
     one weights every pixel and leaves the image without the coils. Its weights mix columns of
-    k-space, hence no column is padding afterwards, and volumes that are undersampled already raise
+    k-space, hence no column is empty afterwards, and volumes that are undersampled already raise
     UserError.
     """
 
@@ -170,7 +224,7 @@ class CoilCombined(View):
         if item.sens is None:
             raise ValueError(f"{item.volume}: expected sens with several coils, got none")
         kspace = fft2c(combine(item.kspace, item.sens))
-        return item._replace(kspace=kspace, sens=None, padding=None)
+        return item._replace(kspace=kspace, sens=None, encoded=None)
 
 
 class Cached(View):
@@ -200,7 +254,9 @@ class Cached(View):
 
 
 def center_run(mask: np.ndarray) -> int:
-    """Number of consecutive measured columns around the centre W // 2 of `mask` bool (W,)."""
+    """Number of consecutive measured columns around the centre W // 2 of `mask` bool (W,); of
+    single samples bool (H, W), that of the central row."""
+    mask = mask if mask.ndim == 1 else mask[len(mask) // 2]
     center = len(mask) // 2
     if not mask[center]:
         return 0
@@ -208,13 +264,23 @@ def center_run(mask: np.ndarray) -> int:
     return int(np.cumprod(right).sum() + np.cumprod(left).sum())
 
 
+def _undersampled(ref: SliceRef, empty: str | None) -> str:
+    found = "is undersampled already: a mask says so"
+    if not ref.masked:
+        found = f"is undersampled, though no mask says so: slice {ref.index} has {empty} empty"
+    return (
+        f"volume {ref.volume!r} {found}; expected fully sampled k-space, leave it out and apply "
+        "the trained network to it with jaxnas reconstruct"
+    )
+
+
 def _pair(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def _kept_padding(item: Slice, size: tuple[int, int]) -> tuple[int, int] | None:
-    """Columns on a new grid have no padding: each of them mixes all the old ones."""
-    return item.padding if item.kspace.shape[-1] == size[1] else None
+def _kept_columns(item: Slice, size: tuple[int, int]) -> np.ndarray | None:
+    """Columns on a new grid are all encoded: each of them mixes all the old ones."""
+    return item.encoded if item.kspace.shape[-1] == size[1] else None
 
 
 def _shrunk(target: np.ndarray, size: tuple[int, int]) -> np.ndarray:

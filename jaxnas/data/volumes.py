@@ -1,8 +1,8 @@
 """One fastMRI HDF5 file: what is in it, checked once, and its slices, read one at a time.
 
 Layout: `kspace` (S, H, W) or (S, C, H, W) complex; `reconstruction_esc` or `reconstruction_rss`
-(S, h, w) real with the attribute `max` where the target is public; `mask` (W,) where k-space is
-undersampled; `ismrmrd_header`, XML. Everything but `kspace` may be absent.
+(S, h, w) real with the attribute `max` where the target is public; `mask` (W,) or (H, W)
+where k-space is undersampled; `ismrmrd_header`, XML. Everything but `kspace` may be absent.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,11 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.data import hdf5
 from jaxnas.data.ismrmrd import parse_header, parse_scanner
+from jaxnas.data.numbers import narrowed
+from jaxnas.data.sampling import examined
 from jaxnas.data.source import Slice
 
+ONES = (1, 255)  # of a mask; images of one byte have the latter
 TARGETS = ("reconstruction_esc", "reconstruction_rss")
 
 
@@ -32,7 +35,8 @@ class Volume:
       target: name of the dataset with reference images, or None.
       image_size: (h, w) of the final image: of the target, else of the header, else None.
       padding: columns [left, right) were encoded and the others are zeros.
-      mask: measured columns bool (W,), zero in the padding too; None where all were measured.
+      mask: measured columns bool (W,) or samples (H, W), zero in the padding too; None where all
+        were measured.
       scanner: vendor, model and field strength, or None.
     """
 
@@ -78,28 +82,32 @@ def open_volume(path: str | Path) -> Volume:
             target=target,
             image_size=target_size or recon_size,
             padding=padding,
-            mask=_mask(file, width, padding),
+            mask=_mask(file, (height, width), padding),
             scanner=scanner,
         )
 
 
 def read_slice(volume: Volume, index: int) -> Slice:
-    """Slice `index` of `volume`; NaN or infinity in it raises UserError."""
+    """Slice `index` of `volume`, and what was measured of it.
+
+    UserError for NaN, infinity and numbers beyond float32, and where the mask contradicts k-space.
+    """
     with hdf5.open_file(volume.path) as file:
-        kspace = _finite(file, "kspace", index)
-        target = _finite(file, volume.target, index) if volume.target else None
+        kspace = _read(file, "kspace", index)
+        target = _read(file, volume.target, index) if volume.target else None
     if kspace.ndim == 3 and volume.coils == 1:
         kspace = kspace[0]
-    return Slice(
-        kspace=kspace.astype(np.complex64, copy=False),
+    item = Slice(
+        kspace=kspace,
         sens=None,
         mask=volume.mask,
         volume=volume.name,
         index=index,
-        target=None if target is None else target.astype(np.float32, copy=False),
+        target=target,
         max=volume.attrs.get("max"),
-        padding=volume.padding,
+        encoded=_between(*volume.padding, volume.shape[1]),
     )
+    return examined(item, where=f"{volume.path}: dataset 'kspace'")
 
 
 def _kspace_shape(file: h5py.File) -> tuple[int, ...]:
@@ -163,32 +171,48 @@ def _header(file: h5py.File, width: int):
     return (left, right), header.recon[:2], scanner
 
 
-def _mask(file: h5py.File, width: int, padding: tuple[int, int]) -> np.ndarray | None:
+def _mask(file: h5py.File, shape: tuple[int, int], padding: tuple[int, int]) -> np.ndarray | None:
+    """Measured columns (W,) or samples (H, W), bool; None where there is no mask or it is full."""
     if "mask" not in file:
         return None
-    mask = np.asarray(hdf5.get_dataset(file, "mask"))
-    if mask.shape != (width,):
+    stored = np.asarray(hdf5.get_dataset(file, "mask"))
+    mask, where = _flat(stored, shape), f"{file.filename}: dataset 'mask'"
+    if mask is None:
         raise UserError(
-            f"{file.filename}: dataset 'mask' has shape {mask.shape}; "
-            f"expected ({width},), one entry for every column of 'kspace', rewrite the mask"
+            f"{where} has shape {stored.shape}; expected ({shape[1]},), one entry for every column "
+            f"of 'kspace', or {shape} for every sample, the same for all slices, rewrite the mask"
         )
-    if not np.isin(mask, (0, 1)).all():
+    if not any(np.isin(mask, (0, one)).all() for one in ONES):
         raise UserError(
-            f"{file.filename}: dataset 'mask' has values other than 0 and 1; "
+            f"{where} has values other than 0 and 1; "
             "expected 1 for every measured column, rewrite the mask"
         )
-    columns = np.arange(width)
-    return mask.astype(bool) & (columns >= padding[0]) & (columns < padding[1])
+    encoded, mask = _between(*padding, shape[1]), mask > 0
+    if mask.all() or (encoded is not None and mask[..., encoded].all()):
+        return None
+    return mask if encoded is None else mask & encoded
 
 
-def _finite(file: h5py.File, name: str, index: int) -> np.ndarray:
+def _flat(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
+    """A mask as other tools store it, with unit axes or repeated for rows and slices, as columns
+    (W,) or samples (H, W); None for one that is neither."""
+    mask = mask.squeeze() if mask.size > 1 else mask
+    if mask.ndim and mask.shape[-1] == shape[1]:
+        rows = mask.reshape(-1, shape[1])
+        if (rows == rows[0]).all():
+            return rows[0]
+    return mask if mask.shape == shape else None
+
+
+def _read(file: h5py.File, name: str, index: int) -> np.ndarray:
     values = np.asarray(hdf5.get_dataset(file, name)[index])
-    if not np.isfinite(values).all():
-        raise UserError(
-            f"{file.filename}: dataset {name!r} has NaN or infinity in slice {index}; "
-            "expected finite numbers, repair or leave out this file"
-        )
-    return values
+    return narrowed(values, where=f"{file.filename}: dataset {name!r}", index=index)
+
+
+def _between(left: int, right: int, width: int) -> np.ndarray | None:
+    """Columns [left, right) of `width`, bool (W,); None for all of them."""
+    columns = np.arange(width)
+    return None if (left, right) == (0, width) else (left <= columns) & (columns < right)
 
 
 def _plain(value: Any) -> Any:

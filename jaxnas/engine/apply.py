@@ -14,11 +14,13 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.batches import prefetch
+from jaxnas.data.sampling import empty_share
 from jaxnas.data.source import Slice, Source
 from jaxnas.data.transforms import center_crop
+from jaxnas.data.views import first_filled
 from jaxnas.data.volumes import Volume
 from jaxnas.engine.evaluate import Reconstructor, as_pytree
-from jaxnas.mri.acquisition import measure
+from jaxnas.mri.acquisition import in_scan_units, measure
 from jaxnas.mri.complexes import magnitude
 from jaxnas.mri.masks import make_mask
 
@@ -58,7 +60,7 @@ def _images(
 ) -> jax.Array:
     measurement = measure(batch["kspace"], batch["mask"], batch.get("sens"), peak=peak)
     image = center_crop(magnitude(method(measurement)), size)
-    return image / measurement.scale[:, None, None]
+    return in_scan_units(image, measurement)
 
 
 def reconstruct_slices(
@@ -118,30 +120,34 @@ class _Chunks:
         rows = range(step * self.size, min((step + 1) * self.size - 1, last) + 1)
         items = [self.source.read(i) for i in rows]
         items += (self.size - len(items)) * items[-1:]
-        masks = [
-            sampled_columns(item, self.acquisition, acceleration=self.acceleration)
-            for item in items
-        ]
+        masks = [sampled(item, self.acquisition, acceleration=self.acceleration) for item in items]
+        shape = np.broadcast_shapes(*(mask.shape for mask in masks))
         batch = {
             "kspace": np.stack([item.kspace for item in items]),
-            "mask": np.stack(masks)[:, None].astype(np.float32),
+            "mask": np.stack([np.broadcast_to(m, shape) for m in masks]).astype(np.float32),
         }
         if items[0].sens is not None:
             batch["sens"] = np.stack([item.sens for item in items])
         return batch
 
 
-def sampled_columns(
+def sampled(
     item: Slice, acquisition: AcquisitionConfig, *, acceleration: float | None
 ) -> np.ndarray:
-    """The columns to use, bool (W,): those of the file, or of a simulated acquisition."""
-    width = item.kspace.shape[-1]
+    """What is measured, bool (1 | H, W): by the file, or in a simulated acquisition.
+
+    UserError where a fully sampled slice has no `acceleration`, or an undersampled one has one.
+    """
+    if not item.kspace.any():  # nothing to see, and nothing to tell what was sampled
+        return item.sampled
+    if item.mask is not None and acceleration is not None:
+        raise UserError(
+            f"{item.volume}: is undersampled already, slice {item.index} without "
+            f"{empty_share(item.mask)}, so --acceleration {acceleration:g} cannot apply; expected "
+            "fully sampled k-space, leave the option out to take the file as it is"
+        )
     if item.mask is not None:
-        return item.mask
-    # A file may be undersampled without saying so: columns that hold nothing but zeros.
-    filled = np.abs(item.kspace).reshape(-1, width).max(axis=0) > 0
-    if not filled[item.columns].all():
-        return filled
+        return item.sampled
     if acceleration is None:
         raise UserError(
             f"{item.volume}: every column of kspace is sampled, there is nothing to reconstruct; "
@@ -152,9 +158,18 @@ def sampled_columns(
     nearest = min(fractions, key=lambda known: abs(known - acceleration))
     mask = make_mask(
         acquisition.mask,
-        width,
+        item.kspace.shape[-1],
         accelerations=(acceleration,),
         center_fractions=(fractions[nearest],),
         seed=item.volume,
     )
-    return mask.columns & item.columns
+    return mask.columns & item.sampled
+
+
+def check_applicable(
+    source: Source, acquisition: AcquisitionConfig, *, acceleration: float | None
+) -> None:
+    """UserError as `sampled` for a source of one volume, after reading one slice of it."""
+    item = first_filled(source, range(len(source.slices)))
+    if item is not None:
+        sampled(item, acquisition, acceleration=acceleration)

@@ -15,12 +15,14 @@ from flax import linen as nn
 from jax.tree_util import Partial
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.notices import warn
 from jaxnas.core.schema import AcquisitionConfig, EvaluateConfig
 from jaxnas.data.batches import stack
 from jaxnas.data.source import Source
+from jaxnas.data.views import FullySampled
 from jaxnas.engine.acquire import fixed_example, named_masks
 from jaxnas.metrics import image as metrics
-from jaxnas.mri.acquisition import Measurement, zero_filled
+from jaxnas.mri.acquisition import Measurement, in_scan_units, zero_filled
 from jaxnas.mri.complexes import magnitude
 from jaxnas.mri.tv import tv_reconstruct
 
@@ -92,6 +94,7 @@ def evaluate_reconstruction(
     `batch` at a time; one whose target is empty has no score. Raises UserError if there is nothing
     to evaluate, or k-space that is not fully sampled.
     """
+    source = FullySampled(source)
     if not indices:
         raise UserError("nothing to evaluate: the test split is empty; change data.split")
     methods = {name: as_pytree(f) for name, f in reconstructors.items()}
@@ -100,6 +103,7 @@ def evaluate_reconstruction(
     volumes: list[VolumeScore] = []
     examples: dict[str, np.ndarray] = {}
     pictured: dict[str, dict[str, Any]] = {}
+    empty = 0
     for volume, group in _by_volume(source, indices):
         numbers = [source.slices[i].index for i in group]
         target, images = _reconstruct(methods, source, group, acquisition, batch)
@@ -107,11 +111,14 @@ def evaluate_reconstruction(
             new_slices, volume_score = _score(name, volume, numbers, labels[a], target, image)
             slices += new_slices
             volumes += volume_score
-        if not pictured:
-            middle = len(group) // 2
+        empty += len(group) - len(_filled(target))
+        if not pictured and len(_filled(target)):
+            middle = min(_filled(target), key=lambda s: abs(s - len(group) // 2))
             examples = _picture(target, images, middle, volume, acquisition)
             place = {"volume": volume, "slice": numbers[middle]}
             pictured = {str(label): place for label in labels}
+    if empty:
+        warn(f"{empty} of {len(indices)} slices to evaluate are empty; they have no score")
     return Evaluation(tuple(slices), tuple(volumes), examples, pictured)
 
 
@@ -143,7 +150,8 @@ def _reconstruct(
         for a in range(len(acquisition.accelerations)):
             measurement, target = fixed_example(data, names, acquisition, a)
             if a == 0:
-                targets += [*np.asarray(_in_file_units(target, measurement))[: len(part)]]
+                target = np.asarray(magnitude(target) / measurement.scale[:, None, None])
+                targets += [*target[: len(part)]]
             for name, method in methods.items():
                 image = np.asarray(_magnitude_of(method, measurement))
                 images.setdefault((a, name), []).extend(image[: len(part)])
@@ -152,12 +160,6 @@ def _reconstruct(
 
 def _read(source: Source, indices: Sequence[int]) -> tuple[dict[str, np.ndarray], list[str]]:
     items = [source.read(i) for i in indices]
-    for item in items:
-        if item.mask is not None:
-            raise UserError(
-                f"{item.volume}: slice {item.index} is undersampled already; evaluation needs "
-                f"fully sampled k-space, apply the network to this file with `jaxnas reconstruct`"
-            )
     return stack(items, indices=indices), [item.volume for item in items]
 
 
@@ -170,17 +172,26 @@ def _score(
     image: np.ndarray,
 ) -> tuple[list[SliceScore], list[VolumeScore]]:
     """Scores of the slices (S, H, W) that show anything, and of the volume if any does."""
-    filled = np.flatnonzero(target.max(axis=(-2, -1)) > 0)
+    filled = _filled(target)
     if not len(filled):
         return [], []
-    per_slice, per_volume = jax.device_get(_measures(target, image))
+    # A power of two: errors are squared without leaving float32, and nothing is rounded.
+    unit = np.ldexp(1.0, np.frexp(target.max())[1])
+    per_slice, per_volume = jax.device_get(
+        _measures(*(np.float32(x / np.float32(unit)) for x in (target, image)))
+    )
+    mse, *others = np.float64(per_slice)
     slices = [
-        SliceScore(
-            model, volume, numbers[s], acceleration, *(float(values[s]) for values in per_slice)
-        )
-        for s in filled
+        SliceScore(model, volume, numbers[s], acceleration, *map(float, scores))
+        for s, scores in enumerate(zip(mse * unit**2, *others))
+        if s in filled
     ]
     return slices, [VolumeScore(model, volume, acceleration, *map(float, per_volume))]
+
+
+def _filled(target: np.ndarray) -> np.ndarray:
+    """The slices of (S, H, W) that show anything."""
+    return np.flatnonzero(target.max(axis=(-2, -1)) > 0)
 
 
 @jax.jit
@@ -236,9 +247,4 @@ def _apply(apply: Callable, params: Any, measurement: Measurement) -> jax.Array:
 
 @jax.jit
 def _magnitude_of(method: Partial, measurement: Measurement) -> jax.Array:
-    return _in_file_units(method(measurement), measurement)
-
-
-@jax.jit
-def _in_file_units(image: jax.Array, measurement: Measurement) -> jax.Array:
-    return magnitude(image) / measurement.scale[:, None, None]
+    return in_scan_units(magnitude(method(measurement)), measurement)

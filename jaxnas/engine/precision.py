@@ -42,5 +42,5 @@ def psnr_change(
             for name in methods
         }
         changes.append(abs(psnr[NARROW] - psnr[WIDE]))
-    change = float(max(changes))
+    change = float(max(changes, default=np.inf))
     return change if np.isfinite(change) else float("inf")

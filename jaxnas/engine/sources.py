@@ -7,7 +7,16 @@ from jaxnas.core.schema import Config, DataConfig, NetworkConfig, SplitConfig
 from jaxnas.data.open import open_source
 from jaxnas.data.source import Source, volume_names
 from jaxnas.data.splits import halve, slice_indices, split_volumes
-from jaxnas.data.views import Cached, Calibrated, CoilCombined, Cropped, Padded, Thinned
+from jaxnas.data.views import (
+    Cached,
+    Calibrated,
+    CoilCombined,
+    Cropped,
+    FullySampled,
+    Padded,
+    Thinned,
+    check_fully_sampled,
+)
 from jaxnas.models.networks import check_coils
 
 CACHE_BYTES = 2 << 30
@@ -25,6 +34,13 @@ class Dataset:
     def slices(self, split: str) -> Indices:
         """The numbers of the slices of a split, in the source's order."""
         return slice_indices(self.source, self.volumes[split])
+
+    def check_sampled(self) -> None:
+        """UserError for a volume, in any split, that has no truth to train for or compare with.
+
+        Reads one slice of every volume; embedded data need none.
+        """
+        check_fully_sampled(self.source, {name for own in self.volumes.values() for name in own})
 
     def halves(self, seed: int) -> tuple[Indices, Indices]:
         """train_ω and train_α: the training volumes halved at random, by volume."""
@@ -56,7 +72,8 @@ def ready_source(
 ) -> Source:
     """The slices of a data section as `network` sees them, kept decoded up to `cache_bytes`.
 
-    Opened, thinned, given coil maps where they have none, combined, padded, cropped, cached.
+    Opened, thinned, given coil maps where they have none, combined, padded, cropped, cached. What
+    is not fully sampled is refused when it is read, or before by `Dataset.check_sampled`.
     `center_fraction` is the smallest of all accelerations: coil maps may only know the centre of
     k-space that every one of them samples. Raises UserError where there is nothing to read, a pad
     or crop does not fit, or the network has no λ for several coils.
@@ -64,6 +81,8 @@ def ready_source(
     source: Source = open_source(config, seed=seed)
     if config.slices is not None:
         source = Thinned(source, config.slices)
+    if config.source != "synthetic":
+        source = FullySampled(source)
     source = Calibrated(source, fraction=center_fraction)
     if config.coils == "combined":
         source = CoilCombined(source)

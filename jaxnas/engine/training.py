@@ -136,7 +136,7 @@ def make_validation(
     net: nn.Module,
 ) -> Callable[[Any, Dataset, AcquisitionConfig], float]:
     """Returns validate(params, dataset, acquisition): mean PSNR over the validation slices at
-    every acceleration.
+    every acceleration, but for empty slices, which have none.
 
     Masks are those of the evaluation, the data range is the maximum of the target slice.
     """
@@ -150,6 +150,8 @@ def make_validation(
         scores = []
         for i in dataset.slices("valid"):
             item = dataset.source.read(i)
+            if not item.kspace.any():
+                continue
             batch = stack([item], indices=[i])
             for index in range(len(acquisition.accelerations)):
                 example = fixed_example(batch, [item.volume], acquisition, index)

@@ -7,6 +7,7 @@ from jaxnas.core.schema import Config
 from jaxnas.data.source import SliceRef
 from jaxnas.fed.batches import search_halves
 from jaxnas.fed.clients import Client
+from jaxnas.fed.shares import named
 from jaxnas.mri import masks
 
 
@@ -63,14 +64,8 @@ def check_batches(config: Config, clients: Sequence[Client]) -> None:
 def check_sampled(clients: Sequence[Client]) -> None:
     """UserError for a client with a volume that has no truth to train for or to compare with."""
     for client in clients:
-        own = {name for group in client.dataset.volumes.values() for name in group}
-        for ref in client.dataset.source.slices:
-            if ref.masked and ref.volume in own:
-                raise UserError(
-                    f"client {client.name!r}: volume {ref.volume!r} is undersampled already; "
-                    f"expected fully sampled k-space, leave it out and apply the trained network "
-                    f"to it with jaxnas reconstruct"
-                )
+        with named(f"client {client.name!r}"):
+            client.dataset.check_sampled()
 
 
 def _check_batch(client: Client, key: str, size: int, slices: int, what: str) -> None:

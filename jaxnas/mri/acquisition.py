@@ -15,7 +15,7 @@ class Measurement:
 
     `kspace` complex64 (B, [C,] H, W), +0 where not sampled; `mask` float32 (B, 1, W) of zeros and
     ones; `sens` complex64 (B, C, H, W), or None for a single coil without coil axis; `scale`
-    float32 (B,). Divide a reconstruction by `scale` to return to the scan's own units.
+    float32 (B,). `in_scan_units` returns to the scan's own units.
     """
 
     kspace: jax.Array
@@ -36,6 +36,17 @@ def measure(
     scale = jnp.where(maximum > 0, peak / jnp.where(maximum > 0, maximum, 1.0), 1.0)
     factor = scale.reshape(scale.shape + (1,) * (kspace.ndim - scale.ndim))
     return Measurement(coils.sample(kspace * factor, mask), mask, sens, scale)
+
+
+def in_scan_units(image: jax.Array, measurement: Measurement) -> jax.Array:
+    """A reconstruction (B, H, W), complex or magnitude, divided by the scale it was measured at.
+
+    Where nothing but zeros was measured the image is exactly zero: a network answers those with
+    its biases, in units of `peak`, and there is no scale to bring them back by.
+    """
+    kspace = measurement.kspace
+    measured = jnp.any(kspace != 0, axis=tuple(range(1, kspace.ndim)))[:, None, None]
+    return jnp.where(measured, image / measurement.scale[:, None, None], 0)
 
 
 def target(kspace: jax.Array, sens: jax.Array | None) -> jax.Array:

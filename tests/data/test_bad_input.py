@@ -49,6 +49,24 @@ def poke(name, value):
     return edit(change)
 
 
+def grow(factor):
+    """A fault that multiplies k-space, in double precision."""
+
+    def change(file):
+        kspace = file["kspace"][:].astype(np.complex128) * factor
+        del file["kspace"]
+        file["kspace"] = kspace
+
+    return edit(change)
+
+
+def inverted_mask(path):
+    mask = np.arange(18) % 3 == 0
+    with h5py.File(path, "r+") as file:
+        file["kspace"][:] *= mask
+        file["mask"] = ~mask
+
+
 def truncate(path):
     os.truncate(path, path.stat().st_size - 1000)
 
@@ -99,7 +117,10 @@ FAULTS = {
         r"expected \(2, h, w\)",
     ),
     "long mask": (replace("mask", ones(20)), r"'mask' has shape \(20,\); expected \(18,\)"),
-    "2-D mask": (replace("mask", ones((20, 18))), r"'mask' has shape \(20, 18\)"),
+    "turned mask": (replace("mask", ones((18, 20))), r"'mask' has shape \(18, 20\)"),
+    "inverted mask": (inverted_mask, "is zero in 100% of what the mask of slice 0 says"),
+    "beyond float32": (grow(1e60), r"up to .*e\+\d+ in slice 0, beyond float32"),
+    "below float32": (grow(1e-60), r"up to .*e-\d+ in slice 0, beyond float32"),
     "mask of sevens": (replace("mask", 7 * ones(18)), "values other than 0 and 1"),
     "header is not XML": (replace("ismrmrd_header", "<a>"), "'ismrmrd_header' is wrong: not valid"),
     "header is empty": (replace("ismrmrd_header", "<a/>"), "no element encoding"),

@@ -12,9 +12,11 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.data.arrays import ArraySource
 from jaxnas.data.cc359 import CC359Source
+from jaxnas.data.check import check
 from jaxnas.data.layouts import make_cc359, make_cc359_multi, make_modl_brain
 from jaxnas.data.modl_brain import ModlBrainSource
 from jaxnas.data.synthetic import SyntheticSource
+from jaxnas.data.views import FullySampled
 from tests.data.clear import assert_one_clear_sentence
 
 ones = np.ones
@@ -218,9 +220,11 @@ def test_the_test_sets_of_the_challenge(good, tmp_path, kept):
     with h5py.File(path, "r+") as file:
         mask = np.random.default_rng(0).uniform(size=(20, 18, 1)) < kept
         file["kspace"][1] = np.where(mask, file["kspace"][1], 0)
-    with pytest.raises(UserError, match=r"has only .*% of the samples of slice 1") as caught:
-        read_cc359(path)
-    assert_one_clear_sentence(str(caught.value), path)
+    (problem,) = check(path, reader=CC359Source)
+    assert "slice 1 of" in problem.message and "empty" in problem.message
+    assert_one_clear_sentence(problem.message, path)
+    with pytest.raises(UserError, match="though no mask says so: slice 1"):
+        FullySampled(CC359Source(path)).read(1)
 
 
 @pytest.mark.parametrize("source", [ModlBrainSource, CC359Source, ArraySource])

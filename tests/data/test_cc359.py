@@ -39,7 +39,7 @@ def test_single_channel(tmp_path, size):
     want = np.fft.ifft2(kspace[1] / np.sqrt(size[0] * size[1]))
     np.testing.assert_allclose(shown(item.kspace), want, atol=1e-6)
     assert item.kspace.dtype == np.complex64 and item.sens is None
-    assert item.padding is None and item.columns.all()
+    assert item.encoded is None and item.columns.all()
 
 
 def test_zero_frequency_of_a_single_channel_is_at_the_corner(tmp_path):
@@ -70,7 +70,6 @@ def test_multi_channel(tmp_path, size):
             np.abs(item.kspace[coil]) * np.sqrt(kspace.size), np.abs(kspace), atol=1e-4
         )
     assert item.kspace.dtype == np.complex64
-    assert item.padding == (0, limit)
     assert not item.kspace[..., limit:].any()
     np.testing.assert_array_equal(item.columns, np.arange(size[1]) < limit)
 

@@ -201,7 +201,7 @@ def test_undersampled_slices_are_refused():
     source = Volumes()
     read = source.read
     source.read = lambda i: read(i)._replace(mask=np.ones(20, bool))
-    with pytest.raises(UserError, match=r"a\.h5: slice 0 is undersampled already"):
+    with pytest.raises(UserError, match=r"volume 'a\.h5' is undersampled"):
         evaluate(source=source)
 
 

@@ -2,13 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.make import make_dataset
-from jaxnas.data.source import SliceRef
+from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.synthetic import SyntheticSource
+from jaxnas.data.views import FullySampled
 from jaxnas.engine.sources import Dataset
 from jaxnas.fed.checks import check_alike, check_batches, check_halves, check_sampled
 from jaxnas.fed.clients import Client, open_clients
@@ -197,8 +199,13 @@ def test_undersampled_volumes_are_refused():
     class Table:
         slices = tuple(SliceRef(name, 0, (8, 8), 1, masked=name == "c") for name in "abc")
 
+        def read(self, i):
+            return Slice(np.ones((8, 8), np.complex64), None, None, "abc"[i], 0)
+
     def client(*names):
-        dataset = Dataset(Table(), {"train": names[:1], "valid": (), "test": names[1:]})
+        dataset = Dataset(
+            FullySampled(Table()), {"train": names[:1], "valid": (), "test": names[1:]}
+        )
         return Client("site", dataset, AcquisitionConfig(), 1.0)
 
     check_sampled([client("a", "b")])
