@@ -37,7 +37,7 @@ def examined(item: Slice, *, where: str) -> Slice:
         _check_mask(item, filled, where)
         return item._replace(mask=item.mask & _like(item.mask, filled))
     columns = filled.any(axis=0)
-    if is_fully_sampled(filled, item.encoded):
+    if is_fully_sampled(filled, encoded=item.encoded):
         kept = columns if item.encoded is None else columns & item.encoded
         return item._replace(encoded=None if kept.all() else kept)
     whole = np.array_equal(filled, filled.any(axis=1)[:, None] & columns)
@@ -50,7 +50,7 @@ def filled_samples(kspace: np.ndarray) -> np.ndarray:
     return filled if filled.ndim == 2 else filled.any(axis=0)
 
 
-def is_fully_sampled(filled: np.ndarray, encoded: np.ndarray | None = None) -> bool:
+def is_fully_sampled(filled: np.ndarray, *, encoded: np.ndarray | None = None) -> bool:
     """Whether `filled` bool (H, W) is a whole scan, up to what was never encoded and dead lines.
 
     `encoded` bool (W,) are the columns that a header says were, None all.
