@@ -8,7 +8,6 @@ from jaxnas.core.federated_schema import RoundsConfig
 from jaxnas.core.latency_schema import Objective, UnrolledLatencyConfig
 from jaxnas.core.sections import (
     STAGES,
-    Decay,
     Fraction,
     Name,
     Patterns,
@@ -19,6 +18,7 @@ from jaxnas.core.sections import (
     Weight,
     check_order,
 )
+from jaxnas.core.training_schema import BilevelConfig, Budget, OptimConfig, check_lengths
 
 
 class SyntheticConfig(Section):
@@ -143,44 +143,33 @@ class NetworkConfig(Section):
         return self
 
 
-class OptimConfig(Section):
-    """An optimiser and its schedule; `drops` are the fractions of the run where `step` divides
-    the rate by ten (the paper: 0.5). `weight_decay` is an L2 penalty, decoupled in `adamw`."""
-
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    rate: Annotated[float, Field(gt=0.0)] = 1e-3
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
-    momentum: Decay = 0.9
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    schedule: Literal["constant", "step", "cosine"] = "step"
-    drops: tuple[Fraction, ...] = (0.5,)
-    warmup: Annotated[int, Field(ge=0)] = 0
-    clip: Annotated[float, Field(gt=0.0)] | None = None
+# `l1`: the mean absolute difference (NAS-CSMRI, Eq. 16); `l2`: the norm of the difference of each
+# image over the root of the number of values in it (FedAutoMRI, Eq. 4).
+ImageLoss = Literal["l1", "l2"]
 
 
-class SearchConfig(Section):
+class SearchConfig(BilevelConfig):
     """How weights and alphas move, and when the search is over.
 
     `channels`, `cells` and `cascades` may make the searched network smaller than the trained one
     (null: the same); the cell is shared. `rows` as in training, `max_skips` as in `derive`.
+    What is found during `warmup` does not count for `patience`; random search has no alphas to keep
+    still.
     `order` is that of DARTS; `w_train`, `w_val` and `update` belong to MiLeNAS (Eq. 6). An
     `objective` other than accuracy needs the section `latency`.
     """
 
     method: Literal["darts", "milenas", "random"] = "darts"
     order: Literal["first", "second"] = "first"
-    w_train: Weight = 1.0
-    w_val: Weight = 1.0
-    update: Literal["alpha_first", "simultaneous"] = "alpha_first"
     objective: Objective = "accuracy"
-    steps: Positive = 200
+    loss: ImageLoss = "l1"
+    steps: Positive | None = 200
     batch: Positive = 1
     rows: Positive | None = None
     channels: Positive | None = None
     cells: Positive | None = None
     cascades: Positive | None = None
     max_skips: Annotated[int, Field(ge=0)] | None = None
-    warmup: Annotated[int, Field(ge=0)] = 0
     check_every: Positive = 10
     patience: Annotated[int, Field(ge=0)] = 0
     candidates: Positive = 4
@@ -198,11 +187,21 @@ class SearchConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _second_order_where_there_is_one(self):
+        if self.order == "second" and self.method != "darts":
+            raise ValueError(
+                f"order second is that of method darts; {self.method} has no second order, set "
+                f"order: first"
+            )
+        return self
 
-class TrainConfig(Section):
+
+class TrainConfig(Budget):
     """The networks to train, all with the same budget, data order and masks.
 
     The budget is `steps` or `epochs`; across clients it is the rounds of `federated` instead.
+    Where nothing validates (`validate_every: 0`) the validation volumes train too.
     With `rows` every step sees a random strip of that many image rows: k-space is undersampled
     along columns only, so a strip poses the same problem and costs less.
     """
@@ -210,20 +209,11 @@ class TrainConfig(Section):
     alternatives = (("steps", "epochs"),)
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("derived",)
-    steps: Positive | None = None
-    epochs: Positive | None = None
     batch: Positive = 1
     rows: Positive | None = None
+    loss: ImageLoss = "l1"
     optimizer: OptimConfig = OptimConfig()
     validate_every: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def _one_budget(self):
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError(
-                f"give either steps or epochs, found steps={self.steps} and epochs={self.epochs}"
-            )
-        return self
 
 
 class TvConfig(Section):
@@ -283,12 +273,6 @@ class Config(Section):
     checkpoint_every: Positive = 100
 
     @model_validator(mode="after")
-    def _a_budget(self):
-        if self.federated is None and self.train.steps is None and self.train.epochs is None:
-            raise ValueError("train: give either steps or epochs, found neither")
-        return self
-
-    @model_validator(mode="after")
     def _a_latency(self):
         if self.search.objective != "accuracy" and self.latency is None:
             raise ValueError(
@@ -298,3 +282,4 @@ class Config(Section):
         return self
 
     _stages_in_order = model_validator(mode="after")(check_order)
+    _long_enough = model_validator(mode="after")(check_lengths)

@@ -6,7 +6,6 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from jaxnas.core.federated_schema import PartitionConfig, RoundsConfig
 from jaxnas.core.latency_schema import LatencyBudget, Objective
-from jaxnas.core.schema import OptimConfig
 from jaxnas.core.sections import (
     STAGES,
     Milliseconds,
@@ -19,6 +18,7 @@ from jaxnas.core.sections import (
     Weight,
     check_order,
 )
+from jaxnas.core.training_schema import BilevelConfig, Budget, OptimConfig, check_lengths
 
 
 class HeartConfig(Section):
@@ -126,7 +126,11 @@ class LatencyConfig(LatencyBudget):
     probabilities: Literal["end_to_end", "forward", "beta"] = "end_to_end"
 
 
-class TwoLevelSearchConfig(Section):
+# `dice_cross_entropy` adds the soft Dice of the batch.
+LabelLoss = Literal["cross_entropy", "dice_cross_entropy"]
+
+
+class TwoLevelSearchConfig(BilevelConfig):
     """How weights and logits move.
 
     `channels` is the width of the supernet, of which one part in `partial` goes through the
@@ -134,16 +138,14 @@ class TwoLevelSearchConfig(Section):
     """
 
     method: Literal["darts", "milenas"] = "darts"
-    w_train: Weight = 1.0
-    w_val: Weight = 1.0
-    update: Literal["alpha_first", "simultaneous"] = "alpha_first"
     objective: Objective = "stable"
+    loss: LabelLoss = "cross_entropy"
     relaxation: Literal["joint", "separate"] = "joint"
-    steps: Positive = 400
+    steps: Positive | None = 400
     batch: Positive = 4
     channels: Positive = 16
     partial: Positive = 4
-    warmup: Annotated[int, Field(ge=0)] = 100
+    warmup: Annotated[int, Field(ge=0)] | None = None
     check_every: Positive = 20
     weights: OptimConfig = OptimConfig(
         name="sgd", rate=1e-2, weight_decay=3e-4, schedule="cosine", clip=5.0
@@ -216,15 +218,18 @@ class AugmentConfig(Section):
     noise: Annotated[float, Field(ge=0.0)] = 0.05
 
 
-class SegmentationTrainConfig(Section):
+class SegmentationTrainConfig(Budget):
     """The networks to train, all with the same budget and data order; `decoded` stands for every
     network of `decode`, `derived` for the one of `genotype`, and those of `genotypes` go by their
-    names. With `folds` each is trained once per fold and scored on all of them."""
+    names. With `folds` each is trained once per fold and scored on all of them.
+
+    A trained network normalises by the statistics of so many batches; every validation takes them
+    anew. Where nothing validates (`validate_every: 0`) the validation patients train too."""
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("decoded",)
-    steps: Positive = 1000
+    steps: Positive | None = 1000
     batch: Positive = 8
-    loss: Literal["cross_entropy", "dice_cross_entropy"] = "cross_entropy"
+    loss: LabelLoss = "cross_entropy"
     folds: tuple[Annotated[int, Field(ge=0, le=4)], ...] | None = None
     augment: AugmentConfig = AugmentConfig()
     statistics: Positive = 50
@@ -290,6 +295,7 @@ class SegmentationConfig(Section):
     checkpoint_every: Positive = 100
 
     _stages_in_order = model_validator(mode="after")(check_order)
+    _long_enough = model_validator(mode="after")(check_lengths)
 
     @model_validator(mode="after")
     def _folds_at_one_site(self):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import OptimConfig
+from jaxnas.core.training_schema import OptimConfig
 
 
 def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
@@ -24,11 +24,20 @@ def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformat
     return optax.chain(clip, *rules[config.name], optax.scale_by_learning_rate(rate))
 
 
+def check_schedule(config: OptimConfig, steps: int, *, key: str) -> None:
+    """UserError, naming the `key` of the section, where its schedule does not fit into `steps`."""
+    try:
+        make_schedule(config, steps)
+    except UserError as error:
+        raise UserError(f"{key}.{error}") from None
+
+
 def make_schedule(config: OptimConfig, steps: int) -> optax.Schedule:
     """The learning rate as a function of the step t = 0 … steps − 1, a float32 scalar.
 
-    rate · min(1, (t + 1) / warmup) · shape(t), where shape is 1 (constant), a tenth for every drop
-    passed (step), or (1 + cos πt/steps) / 2 (cosine).
+    rate · min(1, (t + 1) / warmup) · shape(t), where shape is 1 (constant) or a tenth for every
+    drop passed (step). With f = final / rate and s = t / steps the others end at f:
+    f + (1 − f)(1 + cos πs) / 2 (cosine), f + (1 − f)(1 − s) (linear), f^s (exponential).
     """
     if config.warmup >= steps > 0 and config.warmup > 0:
         raise UserError(
@@ -36,12 +45,17 @@ def make_schedule(config: OptimConfig, steps: int) -> optax.Schedule:
             f"make warmup smaller than steps"
         )
     drops = [round(fraction * steps) for fraction in config.drops]
+    f = (config.final or 0.0) / config.rate
 
     def shape(t: jax.Array) -> jax.Array:
         if config.schedule == "step":
             return 0.1 ** sum((t >= drop).astype(jnp.float32) for drop in drops)
         if config.schedule == "cosine":
-            return 0.5 * (1.0 + jnp.cos(jnp.pi * t / steps))
+            return f + (1.0 - f) * 0.5 * (1.0 + jnp.cos(jnp.pi * t / steps))
+        if config.schedule == "linear":
+            return f + (1.0 - f) * (1.0 - t / steps)
+        if config.schedule == "exponential":
+            return f ** (t / steps)
         return jnp.ones(())
 
     def schedule(t: jax.Array) -> jax.Array:

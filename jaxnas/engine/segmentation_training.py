@@ -17,6 +17,7 @@ from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.data.labeled_batches import LabeledBatches
 from jaxnas.engine.advance import Advance
 from jaxnas.engine.augment import Augmentation
 from jaxnas.engine.checkpoint import CheckpointStore
@@ -29,7 +30,7 @@ from jaxnas.engine.precise_norm import Statistics, make_statistics, precise_stat
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.segmentation_losses import OBJECTIVES, segmentation_loss
 from jaxnas.engine.state import TrainState, init_train_state, make_train_step
-from jaxnas.engine.training import note_timing
+from jaxnas.engine.training import note_timing, training_steps
 from jaxnas.ops.norm import STATISTICS
 
 INIT_SIZE = 64  # two pixels at the coarsest scale a config may have
@@ -59,23 +60,33 @@ def train_all(
     A network is compiled once for all its folds.
     """
     for model, net in nets.items():
-        programs = make_programs(run.config, net)
+        programs: dict[int, Programs] = {}  # folds of one length share theirs
         for fold, dataset in datasets.items():
-            train_network(run, Training(model, fold), net, programs, dataset, log)
+            batches = training_batches(run.config, dataset)
+            steps = training_steps(run.config, batches.per_epoch)
+            if steps not in programs:
+                programs[steps] = make_programs(run.config, net, steps)
+            train_network(run, Training(model, fold), net, programs[steps], dataset, log)
 
 
 class Programs(NamedTuple):
-    """What training compiles of a network: its step, and the statistics of a batch."""
+    """What training for `steps` compiles of a network: its step, and the statistics of a batch."""
 
+    steps: int
     advance: Advance
     statistics: Statistics
 
 
-def make_programs(config: SegmentationConfig, net: nn.Module) -> Programs:
+def make_programs(config: SegmentationConfig, net: nn.Module, steps: int) -> Programs:
     """The programs of `net`; nothing is compiled before it is called."""
-    tx = make_optimizer(config.train.optimizer, config.train.steps)
+    tx = make_optimizer(config.train.optimizer, steps)
     loss = segmentation_loss(net, OBJECTIVES[config.train.loss], augmentation(config))
-    return Programs(Advance(make_train_step(loss, tx), Clock()), make_statistics(net))
+    return Programs(steps, Advance(make_train_step(loss, tx), Clock()), make_statistics(net))
+
+
+def training_batches(config: SegmentationConfig, dataset: LabeledDataset) -> LabeledBatches:
+    """The batches of a training at one site."""
+    return dataset.batches(size=config.train.batch, seed=config.seed)
 
 
 def train_network(
@@ -92,14 +103,14 @@ def train_network(
     network.
     """
     config, clock = run.config.train, Clock()
-    batches = dataset.batches(size=config.batch, seed=run.config.seed)
-    tx = make_optimizer(config.optimizer, config.steps)
+    batches = training_batches(run.config, dataset)
+    tx = make_optimizer(config.optimizer, programs.steps)
     with CheckpointStore(_checkpoints(run, training), keep=2) as store:
         state = run_loop(
             programs.advance.under(clock),
             _initial_state(run, net, tx),
             batches,
-            steps=config.steps,
+            steps=programs.steps,
             store=store,
             log=log,
             stage="train",

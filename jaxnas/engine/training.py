@@ -12,6 +12,7 @@ import optax
 from flax import linen as nn
 
 from jaxnas.core import rng
+from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_json
 from jaxnas.core.schema import AcquisitionConfig, Config
@@ -23,8 +24,8 @@ from jaxnas.engine.clock import Clock
 from jaxnas.engine.genotypes import settle_genotype
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
-from jaxnas.engine.losses import reconstruction_loss
-from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.losses import DISTANCES, reconstruction_loss
+from jaxnas.engine.optim import check_schedule, make_optimizer
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.engine.state import TrainState, init_train_state, make_train_step
@@ -79,10 +80,14 @@ def find_genotype(run: Run, *, fresh: bool = False) -> Genotype:
     )
 
 
-def training_steps(run: Run, slices: int) -> int:
-    """The budget in steps: as given, or epochs over `slices` training slices."""
-    train = run.config.train
-    return train.steps or train.epochs * max(slices // train.batch, 1)
+def training_steps(config: AnyConfig, per_epoch: int) -> int:
+    """The budget of a training at one site in steps, for `per_epoch` batches in an epoch.
+
+    UserError where the schedule does not fit into it.
+    """
+    steps = config.train.in_steps(per_epoch)
+    check_schedule(config.train.optimizer, steps, key="train.optimizer")
+    return steps
 
 
 def train_all(run: Run, dataset: Dataset, log: RunLog) -> None:
@@ -108,10 +113,11 @@ def train_network(
     config = run.config.train
     slices = dataset.slices("train")
     batches = Batches(dataset.source, slices, size=config.batch, seed=run.config.seed)
-    steps = training_steps(run, len(slices))
+    steps = training_steps(run.config, batches.per_epoch)
     tx = make_optimizer(config.optimizer, steps)
     with CheckpointStore(run.checkpoints(f"train-{name}"), keep=2) as store:
-        loss = reconstruction_loss(net, run.config.acquisition, rows=config.rows)
+        distance = DISTANCES[config.loss]
+        loss = reconstruction_loss(net, run.config.acquisition, distance=distance, rows=config.rows)
         return run_loop(
             Advance(make_train_step(loss, tx), clock),
             initial_state(run, net, tx),

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from jaxnas.core.schema import AcquisitionConfig, Config
 from jaxnas.engine.logs import RunLog
-from jaxnas.engine.losses import reconstruction_loss
+from jaxnas.engine.losses import DISTANCES, reconstruction_loss
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.state import Loss
 from jaxnas.engine.training import find_genotype, make_validation, trainable
@@ -26,12 +26,13 @@ from jaxnas.spaces.genotype import save_genotype
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """The `Task`: L1 in scaled units, on strips of `rows` rows where that is not None.
+    """The `Task`: a loss of DISTANCES in scaled units, on strips of `rows` rows unless None.
 
     The masks come with the batches; of the acquisition only the scale is used, common to all.
     """
 
     acquisition: AcquisitionConfig
+    distance: str = "l1"
     rows: int | None = None
 
     def init(self, key: jax.Array, net: nn.Module) -> Any:
@@ -40,12 +41,13 @@ class Reconstruction:
 
     def loss(self, net: nn.Module) -> Loss:
         """loss(params, batch, key) -> (scalar, {})."""
-        return reconstruction_loss(net, self.acquisition, rows=self.rows)
+        distance = DISTANCES[self.distance]
+        return reconstruction_loss(net, self.acquisition, distance=distance, rows=self.rows)
 
 
 def reconstruction_task(config: Config) -> Reconstruction:
     """The task of a config."""
-    return Reconstruction(config.acquisition, config.train.rows)
+    return Reconstruction(config.acquisition, config.train.loss, config.train.rows)
 
 
 def training_cohort(config: Config, clients: Sequence[Client]) -> Cohort:
@@ -85,7 +87,7 @@ def train_all(run: Run, clients: Sequence[Client], log: RunLog) -> None:
 
 def _task(config: Config, clients: Sequence[Client]) -> Reconstruction:
     """The task, with the scale of the clients."""
-    return Reconstruction(clients[0].acquisition, config.train.rows)
+    return Reconstruction(clients[0].acquisition, config.train.loss, config.train.rows)
 
 
 def _cohort(clients: Sequence[Client], batches: ClientBatches) -> Cohort:

@@ -14,14 +14,21 @@ from jaxnas.fed.checks import check_halves
 from jaxnas.fed.clients import Client
 from jaxnas.fed.local import ClientBatches
 from jaxnas.fed.reconstruction import search_cohort
-from jaxnas.fed.search import FederatedSearch, config_in_steps, search_federation, search_rounds
+from jaxnas.fed.search import FederatedSearch, search_federation, search_rounds
 from jaxnas.models.networks import init_variables
 from jaxnas.ops.costs import Rates
 from jaxnas.search.aim import ACCURACY, Aim
+from jaxnas.search.budget import config_in_steps
 from jaxnas.search.history import History
-from jaxnas.search.stage import ALPHAS, METHODS, RANKING_BATCHES, proxy, supernet_loss
+from jaxnas.search.stage import (
+    ALPHAS,
+    METHODS,
+    RANKING_BATCHES,
+    make_history,
+    proxy,
+    search_loss,
+)
 from jaxnas.spaces.genotype import Genotype, save_genotype
-from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.supernet import supernet
 
 
@@ -55,12 +62,11 @@ def search(run: Run, clients: Sequence[Client], log: RunLog, *, aim: Aim = ACCUR
 
 
 def _parts(config: Config, clients: Sequence[Client], aim: Aim, rates: Rates | None) -> _Parts:
-    space, asked = SPACES[config.network.space], config.search
-    history = History(space, patience=asked.patience, max_skips=asked.max_skips)
-    net = supernet(proxy(config), rates=rates)
+    counted = config_in_steps(config, config.federated.search_rounds)  # a check is a round
+    history, net = make_history(counted), supernet(proxy(config), rates=rates)
     # The masks come with the batches.
-    loss = supernet_loss(net, clients[0].acquisition, rows=asked.rows)
-    method = METHODS[asked.method](config_in_steps(config, 1), loss, history, aim)
+    loss = search_loss(config, net, clients[0].acquisition)
+    method = METHODS[config.search.method](counted, loss, history, aim)
     search = FederatedSearch(
         search_cohort(config, clients),
         lambda key: init_variables(key, net),

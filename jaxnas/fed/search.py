@@ -10,6 +10,7 @@ import numpy as np
 from jaxnas.core import rng
 from jaxnas.core.config import AnyConfig
 from jaxnas.core.federated_schema import FedAvg
+from jaxnas.core.training_schema import check_warmup
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
@@ -23,6 +24,7 @@ from jaxnas.fed.rounds import Federation
 from jaxnas.fed.state import FedState
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.training import note_communication
+from jaxnas.search.budget import check_optimizers, config_in_steps
 from jaxnas.search.moves import Step
 
 
@@ -47,7 +49,11 @@ def search_federation(config: AnyConfig, search: FederatedSearch, clock: Clock) 
 
     Any search method's step is what a client does locally.
     """
-    local = config_in_steps(config, search.cohort.batches.longest)
+    per_round = search.cohort.batches.longest
+    steps = config.federated.search_rounds * per_round
+    check_warmup(config, config.federated.search_rounds)
+    check_optimizers(config, steps)
+    local = config_in_steps(config, steps, per_round=per_round)
     w_tx = make_optimizer(config.search.weights, local.search.steps)
     a_tx = make_optimizer(config.search.alphas, local.search.steps)
     return Federation(
@@ -88,16 +94,3 @@ def search_rounds(run: Run, search: FederatedSearch, log: RunLog) -> FedState:
     note_timing(run.path, "search", clock.summary())
     note_communication(run.path, "search", federation, int(state.round))
     return state
-
-
-def config_in_steps(config: AnyConfig, per_round: int) -> Any:
-    """The config of a search with its rounds counted as `per_round` steps each.
-
-    What a config counts in steps of the search (`warmup`, `check_every`) is counted in rounds
-    across clients.
-    """
-    changed = {
-        "steps": config.federated.search_rounds * per_round,
-        "warmup": config.search.warmup * per_round,
-    }
-    return config.model_copy(update={"search": config.search.model_copy(update=changed)})

@@ -19,12 +19,12 @@ from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import Method
 from jaxnas.core.files import read_json, write_json
-from jaxnas.core.schema import OptimConfig
+from jaxnas.core.training_schema import OptimConfig
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
-from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.optim import check_schedule, make_optimizer
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.state import Loss
 from jaxnas.engine.training import note_timing
@@ -65,6 +65,8 @@ def check_methods(
 
     A network that is not among `nets`, because it is still to be found, is not looked into.
     """
+    steps = config.federated.rounds * cohort.batches.longest
+    check_schedule(config.train.optimizer, steps, key="train.optimizer")
     paths = {name: leaf_paths(abstract_model(task, net)) for name, net in nets.items()}
     for method in config.federated.methods:
         if method.model in nets:

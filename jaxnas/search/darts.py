@@ -5,6 +5,7 @@ disjoint volumes. `loss(params, alphas, batch, key)` is a scalar. As in NAS-CSMR
 first moves ω, then α.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -51,13 +52,14 @@ def make_second_order_step(
     w_tx: Optimizer,
     a_tx: Optimizer,
     *,
-    xi: float,
+    xi: Callable[[jax.Array], jax.Array],
     warmup: int = 0,
     objective: Objective = accuracy,
 ) -> Step:
     """As the first order, with the exact gradient of the unrolled objective for α.
 
-    With ω' = ω − ξ ∇_ω L_train(ω, α) the gradient of L_valid(ω', α) with respect to α is
+    ξ = `xi(t)` is how far step t looks ahead, the rate of the weights at that step. With ω' =
+    ω − ξ ∇_ω L_train(ω, α) the gradient of L_valid(ω', α) with respect to α is
         ∇_α L_valid(ω', α) − ξ ∇²_{α,ω} L_train(ω, α) · ∇_ω' L_valid(ω', α),
     whose last term is an exact Hessian-vector product, not a finite difference.
     """
@@ -66,8 +68,9 @@ def make_second_order_step(
         def weight_gradient(alphas):
             return jax.grad(loss)(state.params, alphas, batch["train"], keys["train"])
 
+        rate = xi(state.step)
         # ω' = ω − ξ ∇_ω L_train(ω, α)
-        ahead = jax.tree.map(lambda w, g: w - xi * g, state.params, weight_gradient(state.alphas))
+        ahead = jax.tree.map(lambda w, g: w - rate * g, state.params, weight_gradient(state.alphas))
         value, (v, direct) = jax.value_and_grad(loss, argnums=(0, 1))(
             ahead, state.alphas, batch["valid"], keys["valid"]
         )
@@ -77,7 +80,7 @@ def make_second_order_step(
             return sum(jax.tree.leaves(products))
 
         mixed = jax.grad(directional)(state.alphas)
-        return value, jax.tree.map(lambda d, m: d - xi * m, direct, mixed)
+        return value, jax.tree.map(lambda d, m: d - rate * m, direct, mixed)
 
     return _make_step(loss, w_tx, a_tx, alpha_gradient, warmup, objective)
 

@@ -14,12 +14,21 @@ class History:
     """Records of a search, one per check; saved with the checkpoint as JSON.
 
     `patience` > 0 stops the search after that many checks in a row with the same genotype
-    (the paper: when the cell structure stays stable). The best genotype is the one recorded at
-    the lowest validation loss. `max_skips` as in `CellSpace.derive`.
+    (the paper: when the cell structure stays stable). Those up to step `warmup` do not count:
+    while the alphas are held still their genotype is stable for no reason. The best genotype is
+    the one recorded at the lowest validation loss. `max_skips` as in `CellSpace.derive`.
     """
 
-    def __init__(self, space: CellSpace, *, patience: int = 0, max_skips: int | None = None):
+    def __init__(
+        self,
+        space: CellSpace,
+        *,
+        patience: int = 0,
+        max_skips: int | None = None,
+        warmup: int = 0,
+    ):
         self.space, self.patience, self.max_skips = space, patience, max_skips
+        self.warmup = warmup
         self.records: list[dict[str, Any]] = []
 
     def record(
@@ -36,10 +45,11 @@ class History:
 
     @property
     def stable_checks(self) -> int:
-        """How many of the latest checks in a row agree on the picks of the genotype."""
+        """How many of the latest checks after the warm-up agree on the picks of the genotype."""
         count = 0
         for record in reversed(self.records):
-            if record["genotype"]["cells"] != self.records[-1]["genotype"]["cells"]:
+            held = record["step"] <= self.warmup
+            if held or record["genotype"]["cells"] != self.records[-1]["genotype"]["cells"]:
                 break
             count += 1
         return count

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
@@ -34,7 +35,8 @@ def networks(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[s
             continue
         if name in SEGMENTATION_MODELS:
             width = run.config.network.unet_channels
-            found[name] = build_segmentation_network(name, channels=width)
+            dtype = jnp.dtype(run.config.network.dtype)
+            found[name] = build_segmentation_network(name, channels=width, dtype=dtype)
             continue
         for own, genotype in _genotypes(run, name, fresh=fresh).items():
             found[own] = derived_network(run.config, genotype)

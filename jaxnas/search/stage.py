@@ -7,7 +7,6 @@ from typing import Any
 import jax
 
 from jaxnas.core import rng
-from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_json
 from jaxnas.core.schema import AcquisitionConfig, Config, NetworkConfig
 from jaxnas.data.batches import Batches
@@ -17,14 +16,15 @@ from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
-from jaxnas.engine.losses import l1
-from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.losses import DISTANCES, Distance, l1
+from jaxnas.engine.optim import make_optimizer, make_schedule
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.engine.training import note_timing
 from jaxnas.models.networks import init_variables
 from jaxnas.search.aim import ACCURACY, Aim
+from jaxnas.search.budget import config_in_steps, search_steps
 from jaxnas.search.darts import make_first_order_step, make_second_order_step
 from jaxnas.search.history import History
 from jaxnas.search.milenas import make_milenas_step
@@ -40,14 +40,18 @@ RANKING_BATCHES = 8
 
 
 def supernet_loss(
-    net: Supernet, acquisition: AcquisitionConfig, *, rows: int | None = None
+    net: Supernet,
+    acquisition: AcquisitionConfig,
+    *,
+    distance: Distance = l1,
+    rows: int | None = None,
 ) -> Loss:
-    """Returns loss(params, alphas, batch, key), the L1 distance of Eq. 16; a float32 scalar."""
+    """Returns loss(params, alphas, batch, key), the `distance` (Eq. 16: L1); a float32 scalar."""
 
     def loss(params, alphas, batch, key):
         measurement, target = make_example(key, batch, acquisition, rows=rows)
         image = net.apply({"params": params, "alphas": alphas}, measurement)
-        return l1(image, target)
+        return distance(image, target)
 
     return loss
 
@@ -65,15 +69,15 @@ class HalfBatches:
 
 def search(run: Run, dataset: Dataset, log: RunLog, *, aim: Aim = ACCURACY) -> Genotype:
     """Searches, writes alphas.json and genotype.json, and returns the genotype."""
-    config, clock = run.config.search, Clock()
-    space = SPACES[run.config.network.space]
-    history = History(space, patience=config.patience, max_skips=config.max_skips)
-    net = supernet(proxy(run.config), rates=run_rates(run))
-    loss = supernet_loss(net, run.config.acquisition, rows=config.rows)
+    batches, clock = search_batches(run.config, dataset), Clock()
+    whole = config_in_steps(run.config, search_steps(run.config, batches.train.per_epoch))
+    config, history = whole.search, make_history(whole)
+    space = history.space
+    net = supernet(proxy(whole), rates=run_rates(run))
+    loss = search_loss(whole, net, run.config.acquisition)
     w_tx = make_optimizer(config.weights, config.steps)
     a_tx = make_optimizer(config.alphas, config.steps)
-    batches = _batches(run, dataset)
-    method = METHODS[config.method](run.config, loss, history, aim)
+    method = METHODS[config.method](whole, loss, history, aim)
     with CheckpointStore(run.checkpoints("search"), keep=2) as store:
         state = run_loop(
             Advance(method.make_step(w_tx, a_tx), clock),
@@ -111,7 +115,7 @@ class Darts:
         """The bilevel step of the config's order."""
         config, objective = self.config.search, self.aim.objective
         if config.order == "second":
-            xi = config.weights.rate
+            xi = make_schedule(config.weights, config.steps)
             return make_second_order_step(
                 self.loss, w_tx, a_tx, xi=xi, warmup=config.warmup, objective=objective
             )
@@ -124,8 +128,7 @@ class Darts:
         weights = jax.device_get(edge_weights(alphas))
         losses = {name: row[name] for name in ("train_loss", "valid_loss") if name in row}
         self.history.record(step, weights, losses | self.aim.facts(weights))
-        # While α is held still its genotype is stable for no reason.
-        return self.history.should_stop and step > self.config.search.warmup
+        return self.history.should_stop
 
     def conclude(self, key: jax.Array, params: Any, batches: Iterable[Any]) -> Genotype:
         """The genotype at the end of the search."""
@@ -137,16 +140,8 @@ class MiLeNAS(Darts):
     """As DARTS, with the training loss in the gradient of the alphas too."""
 
     def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
-        """The mixed-level step of the config's weights and order of moves.
-
-        UserError where both weights are zero: nothing would move the alphas.
-        """
+        """The mixed-level step of the config's weights and order of moves."""
         config = self.config.search
-        if config.w_train == config.w_val == 0:
-            raise UserError(
-                "search.w_train and search.w_val: both are 0, so no loss would move the alphas; "
-                "make one of them positive"
-            )
         return make_milenas_step(
             self.loss,
             w_tx,
@@ -206,14 +201,29 @@ def proxy(config: Config) -> NetworkConfig:
 METHODS = {"darts": Darts, "milenas": MiLeNAS, "random": Random}
 
 
-def _batches(run: Run, dataset: Dataset) -> HalfBatches:
+def make_history(config: Config) -> History:
+    """The empty history of a config's search."""
+    asked = config.search
+    return History(
+        SPACES[config.network.space],
+        patience=asked.patience,
+        max_skips=asked.max_skips,
+        warmup=asked.warmup,
+    )
+
+
+def search_loss(config: Config, net: Supernet, acquisition: AcquisitionConfig) -> Loss:
+    """The `supernet_loss` that a config asks for."""
+    asked = config.search
+    return supernet_loss(net, acquisition, distance=DISTANCES[asked.loss], rows=asked.rows)
+
+
+def search_batches(config: Config, dataset: Dataset) -> HalfBatches:
     """train_ω and train_α: the training volumes halved at random, by volume."""
-    config = run.config.search
-    halves = dataset.halves(run.config.seed)
     return HalfBatches(
         *(
-            Batches(dataset.source, half, size=config.batch, seed=run.config.seed + i)
-            for i, half in enumerate(halves)
+            Batches(dataset.source, half, size=config.search.batch, seed=config.seed + i)
+            for i, half in enumerate(dataset.halves(config.seed))
         )
     )
 

@@ -26,11 +26,12 @@ from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.rundir import Run
-from jaxnas.engine.segmentation_losses import cross_entropy
+from jaxnas.engine.segmentation_losses import OBJECTIVES
 from jaxnas.engine.segmentation_training import augmentation, init_segmentation
 from jaxnas.engine.training import note_timing
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.search.aim import Aim
+from jaxnas.search.budget import config_in_steps, search_steps
 from jaxnas.search.calibration import Calibration
 from jaxnas.search.darts import make_first_order_step
 from jaxnas.search.latency import LatencyModel, OperationTimes, expected_latency
@@ -81,8 +82,9 @@ def make_search(config: SegmentationConfig, space: TwoLevelSpace, aim: Aim) -> T
 
 def search(run: Run, space: TwoLevelSpace, dataset: LabeledDataset, log: RunLog, aim: Aim) -> None:
     """Searches and writes alphas.json."""
-    config, clock = run.config.search, Clock()
-    parts = make_search(run.config, space, aim)
+    halves, clock = dataset.halves(size=run.config.search.batch, seed=run.config.seed), Clock()
+    whole = config_in_steps(run.config, search_steps(run.config, halves[0].per_epoch))
+    config, parts = whole.search, make_search(whole, space, aim)
     w_tx = make_optimizer(config.weights, config.steps)
     a_tx = make_optimizer(config.alphas, config.steps)
     key = rng.root_key(run.config.seed)
@@ -92,7 +94,7 @@ def search(run: Run, space: TwoLevelSpace, dataset: LabeledDataset, log: RunLog,
         run_loop(
             Advance(parts.make_step(w_tx, a_tx), clock),
             init_search_state(key, variables["params"], variables["alphas"], w_tx, a_tx),
-            HalfBatches(*dataset.halves(size=config.batch, seed=run.config.seed)),
+            HalfBatches(*halves),
             steps=config.steps,
             store=store,
             log=log,
@@ -132,15 +134,15 @@ def supernet(config: SegmentationConfig, space: TwoLevelSpace) -> RtdnasSupernet
 
 
 def supernet_loss(net: RelaxedSupernet, config: SegmentationConfig) -> Loss:
-    """Returns loss(params, alphas, batch, key), the cross-entropy L_a of an augmented batch."""
-    variation = augmentation(config)
+    """Returns loss(params, alphas, batch, key), the config's loss L_a of an augmented batch."""
+    variation, objective = augmentation(config), OBJECTIVES[config.search.loss]
 
     def loss(params, alphas, batch, key):
         image, label = augment(key, batch["image"], batch["label"], variation)
         logits, _ = net.apply(
             {"params": params, "alphas": alphas}, image[..., None], train=True, mutable=[STATISTICS]
         )
-        return cross_entropy(logits, label)
+        return objective(logits, label)
 
     return loss
 

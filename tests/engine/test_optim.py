@@ -19,6 +19,10 @@ from jaxnas.engine.optim import make_optimizer, make_schedule
         ({"schedule": "step", "drops": ()}, [1, 1, 1, 1]),
         ({"schedule": "cosine"}, 0.5 + 0.5 * np.cos(np.pi * np.arange(4) / 4)),
         ({"schedule": "constant", "warmup": 2}, [0.5, 1, 1, 1]),
+        ({"schedule": "linear"}, [1, 0.75, 0.5, 0.25]),
+        ({"schedule": "linear", "final": 0.2}, [1, 0.775, 0.55, 0.325]),
+        ({"schedule": "exponential", "final": 0.02}, 0.01 ** (np.arange(4) / 4)),
+        ({"schedule": "cosine", "final": 0.5}, 0.625 + 0.375 * np.cos(np.pi * np.arange(4) / 4)),
     ],
 )
 def test_schedule(config, expected):
@@ -26,6 +30,28 @@ def test_schedule(config, expected):
     rates = [schedule(jnp.int32(t)) for t in range(4)]
     assert all(rate.dtype == jnp.float32 and rate.shape == () for rate in rates)
     np.testing.assert_allclose(np.array(rates), 2 * np.asarray(expected), rtol=1e-6)
+
+
+def test_a_cosine_ends_at_its_final_rate():
+    """RT-DNAS: from 0.01 to 0.001, as optax counts it."""
+    steps = jnp.arange(11)
+    rates = make_schedule(OptimConfig(rate=0.01, final=0.001, schedule="cosine"), 10)(steps)
+    np.testing.assert_allclose(rates, optax.cosine_decay_schedule(0.01, 10, alpha=0.1)(steps))
+    assert rates[10] == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"schedule": "step", "final": 1e-4}, "final 0.0001 .* found schedule step"),
+        ({"schedule": "constant", "final": 1e-4}, "found schedule constant"),
+        ({"schedule": "cosine", "final": 0.1}, "final 0.1 is above the rate 0.001"),
+        ({"schedule": "exponential"}, "never reaches 0"),
+    ],
+)
+def test_an_end_that_no_schedule_reaches_is_refused(config, words):
+    with pytest.raises(ValueError, match=words):
+        OptimConfig(**config)
 
 
 def test_a_warmup_longer_than_the_run_is_refused():

@@ -11,6 +11,12 @@ PARAMS = {"w": jnp.array([0.7, -0.4]), "b": jnp.array(0.3)}
 ALPHAS = {"normal": jnp.array([0.2, -0.5])}
 BATCH = {"train": jnp.array([1.0, 2.0, -1.0]), "valid": jnp.array([0.5, -1.5, 2.0])}
 RATE, ALPHA_RATE, XI = 0.1, 0.05, 0.07
+FAR = 3  # a step in the middle of a schedule
+
+
+def xi(step):
+    """How far a step looks ahead: less at every one, XI at step FAR."""
+    return XI * (1.0 + 0.5 * (FAR - step))
 
 
 def loss(params, alphas, batch, key):
@@ -21,9 +27,10 @@ def loss(params, alphas, batch, key):
     return jnp.mean((prediction - jnp.sin(batch)) ** 2) + 0.1 * (params["w"] ** 2 @ mixture)
 
 
-def advance(make, **options):
+def advance(make, *, step=0, **options):
     w_tx, a_tx = optax.sgd(RATE), optax.sgd(ALPHA_RATE)
     state = init_search_state(jax.random.key(0), PARAMS, ALPHAS, w_tx, a_tx)
+    state = state.replace(step=jnp.int32(step))
     return jax.jit(make(loss, w_tx, a_tx, **options))(state, BATCH)
 
 
@@ -54,7 +61,7 @@ def test_first_order_moves_weights_then_alphas():
 
 
 def test_second_order_is_the_gradient_of_the_unrolled_objective():
-    state, _ = advance(make_second_order_step, xi=XI)
+    state, _ = advance(make_second_order_step, xi=xi, step=FAR)
     exact = jax.grad(unrolled_objective)(ALPHAS, after_weights(PARAMS))["normal"]
     moved = (ALPHAS["normal"] - state.alphas["normal"]) / ALPHA_RATE
     np.testing.assert_allclose(moved, exact, rtol=1e-3, atol=1e-6)
@@ -73,14 +80,16 @@ def test_second_order_against_finite_differences():
             down = unrolled_objective({"normal": alphas["normal"] - shift}, params)
             numeric.append((up - down) / 2e-5)
         numeric = np.array(numeric)
-    state, _ = advance(make_second_order_step, xi=XI)
+    state, _ = advance(make_second_order_step, xi=xi, step=FAR)
     moved = (ALPHAS["normal"] - state.alphas["normal"]) / ALPHA_RATE
     np.testing.assert_allclose(moved, numeric, rtol=2e-3, atol=1e-5)
+    early, _ = advance(make_second_order_step, xi=xi)
+    assert not np.allclose(early.alphas["normal"], state.alphas["normal"], rtol=1e-5)
 
 
 def test_second_order_without_unrolling_is_first_order():
     first, _ = advance(make_first_order_step)
-    second, _ = advance(make_second_order_step, xi=0.0)
+    second, _ = advance(make_second_order_step, xi=lambda step: 0.0)
     np.testing.assert_allclose(first.alphas["normal"], second.alphas["normal"], rtol=1e-6)
 
 

@@ -16,7 +16,7 @@ def weights(favourite):
 def record(history, favourites, losses=None):
     for step, favourite in enumerate(favourites):
         loss = {"valid_loss": losses[step]} if losses else {}
-        history.record(10 * step, weights(favourite), loss)
+        history.record(10 * (step + 1), weights(favourite), loss)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,13 @@ def test_stops_when_the_genotype_is_stable(favourites, patience, stable, stop):
     history = History(SPACE, patience=patience)
     record(history, favourites)
     assert (history.stable_checks, history.should_stop) == (stable, stop)
+
+
+@pytest.mark.parametrize(("warmup", "stable"), [(0, 4), (10, 3), (30, 1), (40, 0)])
+def test_checks_during_the_warm_up_do_not_count(warmup, stable):
+    history = History(SPACE, patience=2, warmup=warmup)
+    record(history, [1, 1, 1, 1])
+    assert (history.stable_checks, history.should_stop) == (stable, stable >= 2)
 
 
 def test_best_and_last():
@@ -71,7 +78,7 @@ def test_weights_alone_do_not_unsettle_a_genotype():
     for step in range(3):
         table = np.full((2, 8), 0.05)
         table[:, 3], table[:, 5] = 0.4 + 0.01 * step, 0.3 - 0.01 * step
-        history.record(step, {"normal": table}, {})
+        history.record(step + 1, {"normal": table}, {})
     first, *_, last = (record["genotype"] for record in history.records)
     assert first["weights"] != last["weights"] and first["cells"] == last["cells"]
     assert history.should_stop

@@ -1,0 +1,35 @@
+"""How long a search is in steps, whatever the task."""
+
+from typing import Any
+
+from jaxnas.core.config import AnyConfig
+from jaxnas.core.training_schema import check_warmup
+from jaxnas.engine.optim import check_schedule
+
+
+def search_steps(config: AnyConfig, per_epoch: int) -> int:
+    """The steps of a search at one site, for `per_epoch` batches of the half of the weights.
+
+    UserError where the alphas would never move, or a schedule does not fit.
+    """
+    steps = config.search.in_steps(per_epoch)
+    check_warmup(config, steps)
+    check_optimizers(config, steps)
+    return steps
+
+
+def check_optimizers(config: AnyConfig, steps: int) -> None:
+    """UserError for a schedule that does not fit into a search of `steps` steps."""
+    for name in ("weights", "alphas"):
+        check_schedule(getattr(config.search, name), steps, key=f"search.{name}")
+
+
+def config_in_steps(config: AnyConfig, steps: int, *, per_round: int = 1) -> Any:
+    """The config of a search of `steps` steps.
+
+    What a config counts in steps of the search (`warmup`, `check_every`) is counted in rounds
+    across clients, of `per_round` steps each.
+    """
+    warmup = config.search.held(steps // per_round) * per_round
+    changed = {"steps": steps, "epochs": None, "warmup": warmup}
+    return config.model_copy(update={"search": config.search.model_copy(update=changed)})
