@@ -163,7 +163,6 @@ class SearchConfig(BilevelConfig):
     order: Literal["first", "second"] = "first"
     objective: Objective = "accuracy"
     loss: ImageLoss = "l1"
-    steps: Positive | None = 200
     batch: Positive = 1
     rows: Positive | None = None
     channels: Positive | None = None
@@ -265,7 +264,7 @@ class Config(Section):
     acquisition: AcquisitionConfig = AcquisitionConfig()
     network: NetworkConfig = NetworkConfig()
     latency: UnrolledLatencyConfig | None = None
-    search: SearchConfig = SearchConfig()
+    search: SearchConfig = SearchConfig(steps=200)
     train: TrainConfig = TrainConfig(steps=1000)
     evaluate: EvaluateConfig = EvaluateConfig()
     federated: FederatedConfig | None = None

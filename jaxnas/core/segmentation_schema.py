@@ -141,7 +141,6 @@ class TwoLevelSearchConfig(BilevelConfig):
     objective: Objective = "stable"
     loss: LabelLoss = "cross_entropy"
     relaxation: Literal["joint", "separate"] = "joint"
-    steps: Positive | None = 400
     batch: Positive = 4
     channels: Positive = 16
     partial: Positive = 4
@@ -227,7 +226,6 @@ class SegmentationTrainConfig(Budget):
     anew. Where nothing validates (`validate_every: 0`) the validation patients train too."""
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("decoded",)
-    steps: Positive | None = 1000
     batch: Positive = 8
     loss: LabelLoss = "cross_entropy"
     folds: tuple[Annotated[int, Field(ge=0, le=4)], ...] | None = None
@@ -286,9 +284,9 @@ class SegmentationConfig(Section):
     data: LabeledDataConfig = LabeledDataConfig()
     network: TwoLevelConfig = TwoLevelConfig()
     latency: LatencyConfig = LatencyConfig()
-    search: TwoLevelSearchConfig = TwoLevelSearchConfig()
+    search: TwoLevelSearchConfig = TwoLevelSearchConfig(steps=400)
     decode: DecodeConfig = DecodeConfig()
-    train: SegmentationTrainConfig = SegmentationTrainConfig()
+    train: SegmentationTrainConfig = SegmentationTrainConfig(steps=1000)
     evaluate: SegmentationEvaluateConfig = SegmentationEvaluateConfig()
     federated: LabeledFederatedConfig | None = None
     log_every: Positive = 10

@@ -59,12 +59,6 @@ class Budget(Section):
     steps: Positive | None = None
     epochs: Positive | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _epochs_replace_the_default_steps(cls, values: Any) -> Any:
-        said = isinstance(values, dict) and values.get("epochs") is not None
-        return {"steps": None} | values if said else values
-
     @model_validator(mode="after")
     def _one_budget(self):
         if self.steps is not None and self.epochs is not None:
