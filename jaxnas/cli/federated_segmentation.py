@@ -25,7 +25,7 @@ from jaxnas.fed.training import check_methods, train_methods
 from jaxnas.models.segmentation import DERIVED
 from jaxnas.search import two_level
 from jaxnas.search.deployed import load_deployment
-from jaxnas.search.device import load_calibration
+from jaxnas.search.device import calibration_name, load_calibration
 from jaxnas.search.segmentation_networks import DECODED, check_models, keep_genotypes
 from jaxnas.search.segmentation_networks import networks as central_networks
 
@@ -57,7 +57,8 @@ def search(run: Run, clients: Clients, log: RunLog) -> None:
     write_roster(run.path, clients)
     deployment = load_deployment(run, say=speaker(run))
     fitted = load_calibration(run, deployment, say=speaker(run))
-    aim = two_level.make_aim(run.config, deployment.space, deployment.times, fitted)
+    where = calibration_name(run)
+    aim = two_level.make_aim(run.config, deployment.space, deployment.times, fitted, where=where)
     searching.search(run, clients, log, aim)
 
 

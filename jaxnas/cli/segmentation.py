@@ -13,7 +13,7 @@ from jaxnas.engine.segmentation_training import train_all
 from jaxnas.search import two_level
 from jaxnas.search.deployed import load_deployment
 from jaxnas.search.derive_networks import check_paths_exist, derive_networks
-from jaxnas.search.device import given_table, load_calibration
+from jaxnas.search.device import calibration_name, given_table, load_calibration
 from jaxnas.search.profile import operation_times, two_level_space
 from jaxnas.search.segmentation_evaluation import evaluate_networks
 from jaxnas.search.segmentation_networks import check_models, keep_genotypes, networks, trained_as
@@ -54,7 +54,8 @@ def search(run: Run, data: Datasets, log: RunLog) -> None:
     space, say = two_level_space(run.config), speaker(run)
     deployment = load_deployment(run, say=say)
     fitted = load_calibration(run, deployment, say=say)
-    aim = two_level.make_aim(run.config, space, deployment.times, fitted)
+    where = calibration_name(run)
+    aim = two_level.make_aim(run.config, space, deployment.times, fitted, where=where)
     two_level.search(run, space, data.search, log, aim)
 
 

@@ -8,7 +8,13 @@ from jaxnas.core.schema import Config, UnrolledLatencyConfig
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.search.aim import ACCURACY, Aim
-from jaxnas.search.device import given_table, load_calibration, obtain_table, table_name
+from jaxnas.search.device import (
+    calibration_name,
+    given_table,
+    load_calibration,
+    obtain_table,
+    table_name,
+)
 from jaxnas.search.latency_table import device_kind
 from jaxnas.search.unrolled_deployment import UnrolledDeployment
 from jaxnas.search.unrolled_profile import Scan, profile_unrolled, unrolled_times
@@ -41,7 +47,8 @@ def load_aim(run: Run, dataset: Dataset) -> Aim:
     if run.config.latency is None:
         return ACCURACY
     deployment = _deployment(run, dataset)
-    return deployment.aim(load_calibration(run, deployment, say=speaker(run)))
+    fitted = load_calibration(run, deployment, say=speaker(run))
+    return deployment.aim(fitted, where=calibration_name(run))
 
 
 def note_latency(run: Run, dataset: Dataset) -> None:

@@ -205,8 +205,6 @@ class TrainConfig(Budget):
     along columns only, so a strip poses the same problem and costs less.
     """
 
-    alternatives = (("steps", "epochs"),)
-
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("derived",)
     batch: Positive = 1
     rows: Positive | None = None

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from jaxnas.core.errors import UserError
+
+LEAST_MS = 1e-3  # the logarithm of fewer microseconds than one is negative
 LEAST_RANK = 0.8  # a Spearman correlation below makes the model a poor guide
 
 
@@ -70,6 +73,31 @@ def fit_calibration(predicted_ms: Sequence[float], measured_ms: Sequence[float])
         kendall=kendall,
         warning=_warning(spearman, len(x)),
     )
+
+
+def check_guides(fit: Calibration, fastest_ms: float, *, where: str) -> None:
+    """Raises UserError, naming `where`, for a calibration that no search can be held to a latency
+    by: one that says nothing, or calls a network below `LEAST_MS` that the search can reach.
+
+    `fastest_ms` is the least uncalibrated latency that it can, of the fastest network.
+    """
+    again = (
+        "delete the file and measure again on a quiet machine or with a larger "
+        "latency.calibration, or set search.objective: accuracy"
+    )
+    if fit.a <= 0 or fit.spearman <= 0:
+        raise UserError(
+            f"{where}: the latency model ranks {fit.n} measured networks with a Spearman "
+            f"correlation of {fit.spearman:.2f} and a slope of {fit.a:.3g}, so a search under a "
+            f"latency would follow noise; expected both above 0, {again}"
+        )
+    least = float(fit.predict(fastest_ms))
+    if not least >= LEAST_MS:
+        raise UserError(
+            f"{where}: the calibrated latency {fit.a:.3g} L {fit.b:+.3g} ms is negative below L = "
+            f"{-fit.b / fit.a:.3g} ms, and the search can reach {fastest_ms:.3g} ms; expected a "
+            f"latency above 0 for every network, {again}"
+        )
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

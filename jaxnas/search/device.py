@@ -45,17 +45,24 @@ def obtain_table(run: Run, measure: Callable[..., LatencyTable], *, say: Say) ->
     return table
 
 
+def calibration_name(run: Run) -> str:
+    """What messages call the calibration of a run."""
+    return str(run.path / CALIBRATION)
+
+
 def load_calibration(run: Run, deployment: Deployable, *, say: Say) -> calibration.Calibration:
     """The calibration of a run: its own, or else measured now and kept."""
     file, config = run.path / CALIBRATION, run.config
     if file.exists():
         pairs = ("predicted_ms", "measured_ms")
-        return calibration.from_json({k: v for k, v in read_json(file).items() if k not in pairs})
-    fitted, record = calibrate(
-        deployment, networks=config.latency.calibration, seed=config.seed, say=say
-    )
-    write_json(file, record)
-    say(f"latency: Spearman {fitted.spearman:.2f}, error of the fit {fitted.mape:.1f} %")
+        known = {k: v for k, v in read_json(file).items() if k not in pairs}
+        fitted = calibration.from_json(known)
+    else:
+        fitted, record = calibrate(
+            deployment, networks=config.latency.calibration, seed=config.seed, say=say
+        )
+        write_json(file, record)
+        say(f"latency: Spearman {fitted.spearman:.2f}, error of the fit {fitted.mape:.1f} %")
     if fitted.warning:
         warn(f"latency: {fitted.warning}")
     return fitted

@@ -5,7 +5,7 @@
 k is the probability that a network has the cell, Lat_c the cell's latency of Eq. 3 and 4.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -130,6 +130,36 @@ def expected_latency(
     # A cell that is not live may be NaN in the table, and 0 · NaN is NaN.
     per_cell = jnp.where(grid.mask, jnp.broadcast_to(cell_ms.T, k.shape), 0.0)
     return jnp.sum(k * per_cell) + jnp.asarray(times.fixed_ms, jnp.float32)
+
+
+def least_latency(
+    times: OperationTimes,
+    edges: Sequence[tuple[int, int]],
+    *,
+    grid: Grid,
+    model: LatencyModel = PAPER,
+) -> float:
+    """The least that `expected_latency` can be, in ms, for cells of those (node, input) `edges`.
+
+    Every node draws the fastest operation from input 0: all nodes are then side by side. Only
+    probabilities that follow the betas can choose the fastest path.
+    """
+    op_ms = np.asarray(times.op_ms)
+    fastest = times._replace(op_ms=np.broadcast_to(op_ms.min(1, keepdims=True), op_ms.shape))
+    table = np.zeros((len(edges), op_ms.shape[1]), np.float32)
+    table[[source == 0 for _, source in edges], 0] = 1.0
+    cells = dict.fromkeys(CELL_TYPES, table)
+    if model.layer != "beta":
+        weights = {"cells": cells, "betas": np.zeros(grid.mask.shape)}
+        return float(expected_latency(weights, fastest, grid=grid, model=model))
+    cell_ms = np.asarray(expected_cells(cells, fastest, model=model))
+    here = np.where(np.arange(grid.scales) == 0, 0.0, np.inf)
+    for live in grid.mask:
+        there = np.full_like(here, np.inf)
+        for s, d in zip(*np.nonzero(live)):
+            there[s + d - 1] = min(there[s + d - 1], here[s] + cell_ms[d, s])
+        here = there
+    return float(here.min() + times.fixed_ms)
 
 
 def expected_stack_latency(

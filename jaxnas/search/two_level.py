@@ -16,6 +16,7 @@ import numpy as np
 from jaxnas.core import rng
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_json
+from jaxnas.core.latency_schema import ACCURACY_ALONE
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.advance import Advance
 from jaxnas.engine.augment import augment
@@ -32,9 +33,14 @@ from jaxnas.engine.training import note_timing
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.search.aim import Aim
 from jaxnas.search.budget import config_in_steps, search_steps
-from jaxnas.search.calibration import Calibration
+from jaxnas.search.calibration import Calibration, check_guides
 from jaxnas.search.darts import make_first_order_step
-from jaxnas.search.latency import LatencyModel, OperationTimes, expected_latency
+from jaxnas.search.latency import (
+    LatencyModel,
+    OperationTimes,
+    expected_latency,
+    least_latency,
+)
 from jaxnas.search.milenas import make_milenas_step
 from jaxnas.search.moves import Loss, Objective, Optimizer, Step
 from jaxnas.search.penalty import make_objective
@@ -152,10 +158,19 @@ def make_aim(
     space: TwoLevelSpace,
     times: OperationTimes,
     calibration: Calibration,
+    *,
+    where: str = "calibration",
 ) -> Aim:
-    """The objective of a config on the calibrated expected latency of Eq. 5, and that latency."""
+    """The objective of a config on the calibrated expected latency of Eq. 5, and that latency.
+
+    UserError, naming `where`, for a calibration that cannot guide it; see `check_guides`.
+    """
     asked = config.latency
     model = LatencyModel(cell=asked.path, layer=asked.probabilities)
+    if config.search.objective != ACCURACY_ALONE:
+        edges = space.cell_space.edges(space.nodes)
+        fastest = least_latency(times, edges, grid=space.grid, model=model)
+        check_guides(calibration, fastest, where=where)
 
     def latency(weights):
         return calibration.predict(expected_latency(weights, times, grid=space.grid, model=model))

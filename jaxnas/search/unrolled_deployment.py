@@ -8,12 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.core.latency_schema import ACCURACY_ALONE
 from jaxnas.core.schema import Config
 from jaxnas.engine.timing import Timing
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.models.networks import init_variables
+from jaxnas.ops.candidates import NONE
 from jaxnas.search.aim import Aim
-from jaxnas.search.calibration import Calibration
+from jaxnas.search.calibration import Calibration, check_guides
 from jaxnas.search.latency import LatencyModel, derived_stack_latency, expected_stack_latency
 from jaxnas.search.measured import draw_like, measure_network
 from jaxnas.search.penalty import make_objective
@@ -100,8 +102,22 @@ class UnrolledDeployment:
             seconds=asked.seconds,
         )
 
-    def aim(self, calibration: Calibration) -> Aim:
-        """The objective of the config, on the calibrated expected latency."""
+    def fastest(self) -> float:
+        """The least that `expect` can be, ms: every edge has the fastest operation."""
+        space = self.space
+        real = [name != NONE for name in space.operations]
+        best = int(np.argmin(np.where(real, self.times.op_ms, np.inf)))
+        table = np.zeros((len(space.edges(self.config.network.nodes)), len(space.operations)))
+        table[:, best] = 1.0
+        return float(self.expect(dict.fromkeys(space.cells, table)))
+
+    def aim(self, calibration: Calibration, *, where: str = "calibration") -> Aim:
+        """The objective of the config, on the calibrated expected latency.
+
+        UserError, naming `where`, for a calibration that cannot guide it; see `check_guides`.
+        """
+        if self.config.search.objective != ACCURACY_ALONE:
+            check_guides(calibration, self.fastest(), where=where)
 
         def latency(weights: Mapping[str, Any]) -> jax.Array:
             return calibration.predict(self.expect(weights))

@@ -18,7 +18,7 @@ from jaxnas.search.state import init_search_state
 MS = jnp.array([1.0, 6.0, 9.0])
 STEPS = {
     "first": make_first_order_step,
-    "second": partial(make_second_order_step, xi=0.1),
+    "second": partial(make_second_order_step, xi=lambda step: 0.1),
     "alpha_first": partial(make_milenas_step, update="alpha_first"),
     "simultaneous": partial(make_milenas_step, update="simultaneous"),
 }
