@@ -9,10 +9,12 @@ from rich.console import Console
 from jaxnas.cli.trained import Choice, load_segmenter
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_json
+from jaxnas.core.notices import warn
 from jaxnas.core.outputs import check_output_folder
-from jaxnas.data.files import NIFTI, find_files
+from jaxnas.data.files import NIFTI, find_files, has_suffix
+from jaxnas.data.grid import Grid
 from jaxnas.data.labeled import LabeledVolume
-from jaxnas.data.nifti import read_grid, read_voxels, write_labels
+from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark, write_labels
 from jaxnas.engine.labeled import open_preparation
 from jaxnas.engine.realtime import stream_summary
 from jaxnas.engine.rundir import Run, open_run
@@ -33,13 +35,17 @@ def segment(
     run = open_run(run_dir, quiet=True)
     predictor = load_predictor(run, choice, fold=fold)
     files = find_files(inputs, suffixes=NIFTI)
+    _check_names(files, out)
     grids = {path: read_grid(path) for path in files}
-    _check_out(files, out)
+    for path, grid in grids.items():
+        predictor.preparation.check(str(path), grid.spacing)
+    if remark := spacing_remark(grids):
+        warn(remark)
     console, report = Console(stderr=True), {}
     for path, grid in grids.items():
         target = out / path.name
         labels, latencies = [], []
-        for frame in predictor.stream(_frames(path)):
+        for frame in predictor.stream(_frames(path, grid)):
             labels.append(frame.labels)
             latencies.append(frame.latency)
         found = np.stack(labels) if len(grid.shape) == 4 else labels[0]
@@ -64,20 +70,25 @@ def load_predictor(run: Run, choice: Choice, *, fold: int | None) -> Predictor:
     return Predictor(segmenter.net, segmenter.variables, open_preparation(segmenter.data))
 
 
-def _frames(path: Path) -> Iterator[LabeledVolume]:
+def _frames(path: Path, grid: Grid) -> Iterator[LabeledVolume]:
     """The frames of a file one by one: a cine is never in memory as a whole."""
-    grid = read_grid(path)
     numbers = range(grid.shape[0]) if len(grid.shape) == 4 else [None]
     for number in numbers:
-        image = np.ascontiguousarray(read_voxels(path, frame=number), np.float32)
+        image = np.ascontiguousarray(read_voxels(path, grid, frame=number), np.float32)
         yield LabeledVolume(
             image, None, grid.spacing, grid.affine, path.name, path.name, f"frame{number}"
         )
 
 
-def _check_out(files: Sequence[Path], out: Path) -> None:
+def _check_names(files: Sequence[Path], out: Path) -> None:
     if any(path.parent.resolve() == out.resolve() for path in files):
         raise UserError(f"--out {out}: holds input files; choose another folder")
+    for path in files:
+        if not has_suffix(path, NIFTI):
+            raise UserError(
+                f"{path}: is no single NIfTI file; expected a name that ends with "
+                f"{' or '.join(NIFTI)}, convert or rename it"
+            )
     names = [path.name for path in files]
     for name in names:
         if names.count(name) > 1:

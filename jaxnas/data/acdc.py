@@ -3,9 +3,11 @@
 A folder per patient, `patientNNN/`, with `Info.cfg` (lines `ED: 1`, `ES: 12`, `Group: DCM`: frames
 counted from 1), images `patientNNN_frameTT.nii.gz`, labels `patientNNN_frameTT_gt.nii.gz` and the
 cine `patientNNN_4d.nii.gz`. Where every frame is labelled (extended ACDC) there are `_gt` files
-for more frames than ED and ES, or one `patientNNN_4d_gt.nii.gz`.
+for more frames than ED and ES, or one `patientNNN_4d_gt.nii.gz`. Labels may be stored in other
+directions than their image, as their affine says; another grid is refused.
 """
 
+import codecs
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +17,12 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.files import NIFTI, Paths, listed
+from jaxnas.data.grid import Grid, Turn, turn_onto
 from jaxnas.data.labeled import CLASSES, ED, ES, Cine, LabeledRef, LabeledVolume, Phases
-from jaxnas.data.nifti import read_grid, read_voxels
+from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark
 
 INFO = "Info.cfg"
+WHOLE = 1e-3  # how far from a whole number a label may be
 FOLDERS = (".", "training", "testing", "database", "database/training", "database/testing")
 
 
@@ -26,15 +30,21 @@ class _Place(NamedTuple):
     """A volume in a file: all of it, or frame `frame` (from 0) of a four-dimensional one."""
 
     path: Path
+    grid: Grid
     frame: int | None = None
+
+    def read(self) -> np.ndarray:
+        """The voxels (Z, H, W)."""
+        return read_voxels(self.path, self.grid, frame=self.frame)
 
 
 class _Frame(NamedTuple):
-    """What belongs to one volume of the table."""
+    """What belongs to one volume of the table; `turn` brings labels onto the image's grid."""
 
     ref: LabeledRef
     image: _Place
     labels: _Place | None
+    turn: Turn | None
 
 
 class AcdcSource:
@@ -51,16 +61,18 @@ class AcdcSource:
         folders = find_patients(paths)
         self._frames = [f for folder in folders for f in _patient_frames(folder, phases)]
         self.volumes = tuple(frame.ref for frame in self._frames)
+        places = [p for f in self._frames for p in (f.image, f.labels) if p is not None]
+        found = spacing_remark({place.path: place.grid for place in places})
+        self.remarks = () if found is None else (found,)
 
     def read(self, i: int) -> LabeledVolume:
         """The volume `volumes[i]`; UserError for damaged files and labels outside 0 to 3."""
-        ref, image, labels = self._frames[i]
-        grid = read_grid(image.path)
+        ref, image, labels, turn = self._frames[i]
         return LabeledVolume(
-            image=_contiguous(read_voxels(image.path, frame=image.frame)),
-            labels=None if labels is None else _read_labels(labels),
-            spacing=grid.spacing,
-            affine=grid.affine,
+            image=_contiguous(image.read()),
+            labels=None if labels is None else _read_labels(labels, turn),
+            spacing=image.grid.spacing,
+            affine=image.grid.affine,
             name=ref.name,
             patient=ref.patient,
             phase=ref.phase,
@@ -73,8 +85,8 @@ def read_cine(path: str | Path) -> Cine:
 
     UserError for a missing or damaged file.
     """
-    grid, voxels = read_grid(path), read_voxels(path)
-    frames = _contiguous(voxels).reshape(-1, *grid.shape[-3:])
+    grid = read_grid(path)
+    frames = _contiguous(read_voxels(path, grid)).reshape(-1, *grid.shape[-3:])
     return Cine(frames, grid.spacing, grid.affine)
 
 
@@ -99,19 +111,32 @@ def find_patients(paths: Paths) -> tuple[Path, ...]:
 
 
 def read_info(folder: str | Path) -> dict[str, str]:
-    """The lines `key: value` of a patient's Info.cfg; UserError where there is no such file."""
+    """The lines `key: value # comment` of a patient's Info.cfg; UserError where there is none."""
     path = Path(folder) / INFO
     try:
-        text = path.read_text()
+        text = _decoded(path.read_bytes())
     except FileNotFoundError:
         raise UserError(
             f"{path}: no such file; expected the lines 'ED: <frame>' and 'ES: <frame>' there, "
             "restore the file or leave out this patient"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); expected a text file") from None
-    pairs = (line.partition(":") for line in text.splitlines() if ":" in line)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); expected a text file"
+        ) from None
+    lines = (line.partition("#")[0] for line in text.splitlines())
+    pairs = (line.partition(":") for line in lines if ":" in line)
     return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _decoded(content: bytes) -> str:
+    """The text of a file in whatever encoding an editor saved it; any bytes are some text."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 def _expand(path: Path) -> list[Path]:
@@ -169,14 +194,20 @@ def _frame(
 ) -> _Frame:
     name = f"{patient}_frame{number:02d}"
     image = _image_place(folder, patient, number, phase)
-    shape = _shape(image)
-    if labels is not None and _shape(labels) != shape:
-        raise UserError(
-            f"{labels.path}: has labels of shape {_shape(labels)} for an image of shape {shape} "
-            f"(slices, rows, columns) in {image.path.name}; expected equal shapes, restore the file"
-        )
+    shape = image.grid.shape[-3:]
+    turn = None if labels is None else _turn(image, labels)
     ref = LabeledRef(name, patient, phase or f"frame{number:02d}", shape, group, labels is not None)
-    return _Frame(ref, image, labels)
+    return _Frame(ref, image, labels, turn)
+
+
+def _turn(image: _Place, labels: _Place) -> Turn:
+    try:
+        return turn_onto(image.grid, labels.grid)
+    except ValueError as error:
+        raise UserError(
+            f"{labels.path}: {error}, compared with {image.path}; expected labels on the grid of "
+            "their image, resample them to it or correct the header that is wrong"
+        ) from None
 
 
 def _frame_number(folder: Path, info: Mapping[str, str], phase: str) -> int:
@@ -195,22 +226,23 @@ def _label_places(folder: Path, patient: str) -> dict[int, _Place]:
     places: dict[int, _Place] = {}
     cine = _existing(folder, f"{patient}_4d_gt")
     if cine is not None:
-        places = {t + 1: _Place(cine, t) for t in range(_frame_count(cine))}
+        grid = _cine_grid(cine)
+        places = {t + 1: _Place(cine, grid, t) for t in range(grid.shape[0])}
     pattern = re.compile(rf"{re.escape(patient)}_frame(\d+)_gt\.nii(\.gz)?")
     for path in sorted(folder.iterdir()):
         match = pattern.fullmatch(path.name)
         if match:
-            places[int(match[1])] = _Place(path)
+            places[int(match[1])] = _Place(path, _frame_grid(path))
     return places
 
 
 def _image_place(folder: Path, patient: str, number: int, phase: str | None) -> _Place:
     path = _existing(folder, f"{patient}_frame{number:02d}")
     if path is not None:
-        return _Place(path)
+        return _Place(path, _frame_grid(path))
     cine = _existing(folder, f"{patient}_4d")
-    if cine is not None and number <= _frame_count(cine):
-        return _Place(cine, number - 1)
+    if cine is not None and number <= (grid := _cine_grid(cine)).shape[0]:
+        return _Place(cine, grid, number - 1)
     raise UserError(
         f"{folder}: no image of {phase or 'the labelled frame'} {number}; expected "
         f"{patient}_frame{number:02d}.nii.gz or a {patient}_4d.nii.gz that long, restore the file "
@@ -223,24 +255,24 @@ def _existing(folder: Path, stem: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _frame_count(path: Path) -> int:
-    shape = read_grid(path).shape
-    if len(shape) < 4:
+def _cine_grid(path: Path) -> Grid:
+    grid = read_grid(path)
+    if len(grid.shape) < 4:
         raise UserError(
-            f"{path}: has the axes (Z, H, W) of a single frame, {shape}; expected four axes in a "
-            "4d file, restore it"
+            f"{path}: has the axes (Z, H, W) of a single frame, {grid.shape}; expected four axes "
+            "in a 4d file, restore it"
         )
-    return shape[0]
+    return grid
 
 
-def _shape(place: _Place) -> tuple[int, int, int]:
-    shape = read_grid(place.path).shape
-    if place.frame is None and len(shape) > 3:
+def _frame_grid(path: Path) -> Grid:
+    grid = read_grid(path)
+    if len(grid.shape) > 3:
         raise UserError(
-            f"{place.path}: has the axes (T, Z, H, W) of a cine, {shape}; expected a single frame, "
-            f"name it {place.path.name.partition('_')[0]}_4d.nii.gz if it is one"
+            f"{path}: has the axes (T, Z, H, W) of a cine, {grid.shape}; expected a single frame, "
+            f"name it {path.name.partition('_')[0]}_4d.nii.gz if it is one"
         )
-    return shape[-3:]
+    return grid
 
 
 def _contiguous(voxels: np.ndarray) -> np.ndarray:
@@ -248,13 +280,20 @@ def _contiguous(voxels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(voxels, np.float32)
 
 
-def _read_labels(place: _Place) -> np.ndarray:
-    voxels = read_voxels(place.path, frame=place.frame)
-    values = np.unique(voxels)
-    strange = values[~np.isin(values, range(len(CLASSES)))]
+def _read_labels(place: _Place, turn: Turn) -> np.ndarray:
+    voxels = turn(place.read())
+    if voxels.dtype.kind == "f":
+        whole = np.rint(voxels)
+        _refuse_labels(place, voxels[np.abs(voxels - whole) > WHOLE])
+        voxels = whole
+    _refuse_labels(place, voxels[(voxels < 0) | (voxels >= len(CLASSES))])
+    return np.ascontiguousarray(voxels, np.uint8)
+
+
+def _refuse_labels(place: _Place, strange: np.ndarray) -> None:
     if strange.size:
         names = ", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))
         raise UserError(
-            f"{place.path}: has the label {strange[0]:g}; expected {names} only, correct the labels"
+            f"{place.path}: has the label {strange.min()} ({strange.size} voxels in all); expected "
+            f"{names} only, correct the labels"
         )
-    return np.ascontiguousarray(voxels, np.uint8)

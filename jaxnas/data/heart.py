@@ -171,6 +171,9 @@ def _draw_orientation(rng: np.random.Generator) -> np.ndarray:
     rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     affine = np.eye(4)
     affine[:3, :3] = rotation * np.sign(np.linalg.det(rotation))
+    along = np.abs(rotation).argmax(0)
+    if along[0] > along[1]:  # a quarter turn, for scanners store x before y before z
+        affine[:3, :2] = affine[:3, 1::-1] * (1, -1)
     affine[:3, 3] = rng.uniform(-120, 120, size=3)
     return affine
 

@@ -1,33 +1,27 @@
 """NIfTI files: headers, voxels, and label maps written on the grid of another file.
 
-Voxels are stored (X, Y, Z[, T]); everything here has the axes reversed, ([T,] Z, H, W) with H = Y
-and W = X, and spacings in mm in the same order (dz, dy, dx). Reversing is exact, so a label map
-that is written lies on the voxels it was computed from, whatever the affine says about directions.
+Voxels are stored (X, Y, Z[, T]), or with the slices along another axis; everything here is
+([T,] Z, H, W), with spacings in mm in the same order (dz, dy, dx), see jaxnas.data.grid. Axes are
+only exchanged, so a label map that is written lies on the voxels it was computed from.
 """
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.data.files import NIFTI, has_suffix
+from jaxnas.data.grid import Grid, make_grid, mm
+from jaxnas.data.numbers import LARGEST
 
-
-class Grid(NamedTuple):
-    """Where the voxels of a file are: `shape` ([T,] Z, H, W), `spacing` (dz, dy, dx), `affine`.
-
-    `affine` float64 (4, 4) maps voxel (x, y, z) to scanner mm.
-    """
-
-    shape: tuple[int, ...]
-    spacing: tuple[float, float, float]
-    affine: np.ndarray
+MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # in the header's unit of length; mm if it has none
+UNIT = 0b111  # the bits of xyzt_units that mean length
+VECTORS = range(1004, 1010)  # intents of files with several numbers per voxel: tensors and the like
 
 
 @contextmanager
@@ -58,72 +52,92 @@ def opened(path: str | Path) -> Iterator:
 
 
 def read_grid(path: str | Path) -> Grid:
-    """The grid of a file with three or four axes, from its header alone.
+    """The grid of a file, from its header alone, in mm whatever the unit of the header.
 
-    A single slice without a third axis has Z = 1; a fourth axis of length 1 does not count.
-    UserError for a file that cannot be read, for other numbers of axes, empty ones, and voxels
-    without a size.
+    The affine (nibabel's best: sform, else qform, else the voxel size) says how large voxels are.
+    UserError for a file that cannot be read, for vectors, more than four axes, empty ones, voxels
+    without a size, and what is no real number.
     """
+    from nibabel.nifti1 import Nifti1Header
+
     with opened(path) as image:
-        shape = _spatial(image.shape)
-        zooms = [*image.header.get_zooms()[:3], 1.0, 1.0][:3]
-        affine = np.array(image.affine, np.float64)
-    if len(shape) > 4 or 0 in shape:
+        header, affine = image.header, np.array(image.affine, np.float64)
+        dtype, shape = image.get_data_dtype(), image.shape
+    if not isinstance(header, Nifti1Header):
+        raise UserError(f"{path}: is no NIfTI file ({type(header).__name__}); convert it to one")
+    if dtype.kind not in "fiu":
         raise UserError(
-            f"{path}: has shape {tuple(shape)}; expected (X, Y, Z) or (X, Y, Z, T), none of them "
-            "empty, convert it"
+            f"{path}: holds {dtype} voxels; expected real numbers, convert it to a scalar image"
         )
-    spacing = tuple(float(z) for z in reversed(zooms))
-    if not all(np.isfinite(z) and z > 0 for z in spacing):
-        raise UserError(
-            f"{path}: has a voxel spacing of {spacing} mm; expected three positive numbers, "
-            "correct the header"
-        )
-    return Grid(tuple(int(n) for n in reversed(shape)), spacing, affine)
+    unit = MILLIMETRES.get(int(header["xyzt_units"]) & UNIT, 1.0)
+    affine[:3] *= unit
+    placed = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
+    try:
+        if int(header["intent_code"]) in VECTORS and len(shape) > 4:
+            raise ValueError(f"has vectors as voxels, shape {shape}; convert it to a scalar image")
+        return make_grid(shape, affine, placed=placed, pixdim=unit * header["pixdim"][1:4])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
-def read_voxels(path: str | Path, *, frame: int | None = None) -> np.ndarray:
-    """The voxels of a file, scaled where its header says so, ([T,] Z, H, W).
+def read_voxels(path: str | Path, grid: Grid, *, frame: int | None = None) -> np.ndarray:
+    """The voxels of a file, scaled where its header says so, ([T,] Z, H, W); `grid` is the file's.
 
-    With `frame`, counted from 0, the volume (Z, H, W) at that moment of a four-dimensional file.
-    Complex, structured and damaged files raise UserError, as do NaN and infinity.
+    With `frame`, counted from 0, the volume (Z, H, W) at that moment of a cine. UserError for
+    damaged files, NaN, infinity, and numbers beyond float32.
     """
     with opened(path) as image:
         stored = image.dataobj
-        voxels = np.asanyarray(stored if frame is None else stored[..., frame])
-    if voxels.dtype.kind not in "fiu":
+        if frame is not None:
+            moment = [slice(None)] * len(image.shape)
+            moment[grid.axes[3]] = slice(frame, frame + 1)
+            stored = stored[tuple(moment)]
+        voxels = np.asanyarray(stored)
+    # NaN is not below anything.
+    if voxels.dtype.kind == "f" and not max(-voxels.min(), voxels.max()) <= LARGEST:
         raise UserError(
-            f"{path}: holds {voxels.dtype} voxels; expected real numbers, convert it to a scalar "
-            "image"
+            f"{path}: has NaN or infinity, or numbers beyond float32; expected finite voxels up to "
+            f"{LARGEST:g}, repair or leave out this file"
         )
-    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
-        raise UserError(
-            f"{path}: has NaN or infinity; expected finite voxels, repair or leave out this file"
-        )
-    return voxels.reshape(_spatial(voxels.shape)).T
+    voxels = grid.load(voxels.reshape(voxels.shape + (1,) * (3 - voxels.ndim)))
+    return voxels if frame is None else voxels[0]
 
 
 def write_labels(path: str | Path, labels: np.ndarray, *, like: str | Path) -> Path:
-    """Writes labels ([T,] Z, H, W) as uint8 NIfTI with the affine and header of the file `like`.
+    """Writes labels ([T,] Z, H, W) as uint8 NIfTI with the shape, affine and header of `like`.
 
-    Directions, spacing, units, and the time step of a cine are those of `like`; the intensity
+    Axes, directions, spacing, units, and the time step of a cine are those of `like`; the intensity
     window and scaling, which belong to its image, are not. Atomic; returns `path`. UserError for a
-    name that does not end with .nii or .nii.gz; ValueError for labels of another (Z, H, W).
+    name that does not end with .nii or .nii.gz; ValueError for labels of another ([T,] Z, H, W).
     """
-    import nibabel
+    from nibabel import Nifti1Image, Nifti2Header, Nifti2Image
 
     path, labels = Path(path), np.asarray(labels)
     grid = read_grid(like)
-    if labels.shape[-3:] != grid.shape[-3:] or labels.ndim > 4:
+    if labels.shape != grid.shape:
         raise ValueError(
-            f"expected labels on the grid {grid.shape[-3:]} of {like}, found {labels.shape}"
+            f"expected labels on the grid {grid.shape} of {like}, found {labels.shape}"
         )
     with opened(like) as source:
-        header, affine = source.header.copy(), source.affine
+        header, affine, shape = source.header.copy(), source.affine, source.shape
     header.set_data_dtype(np.uint8)
     header["cal_min"] = header["cal_max"] = 0
-    image = nibabel.Nifti1Image(labels.astype(np.uint8).T, affine, header)
-    return write_image(path, image)
+    kind = Nifti2Image if isinstance(header, Nifti2Header) else Nifti1Image
+    stored = grid.store(labels.astype(np.uint8)).reshape(shape)
+    return write_image(path, kind(stored, affine, header))
+
+
+def spacing_remark(grids: Mapping[Path, Grid]) -> str | None:
+    """One sentence about the files whose pixdim states another voxel size than their affine."""
+    odd = {path: grid for path, grid in grids.items() if grid.claimed is not None}
+    if not odd:
+        return None
+    path, grid = next(iter(odd.items()))
+    more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+    return (
+        f"{path}{more}: the voxel size in pixdim, {mm(grid.claimed)}, is not that of the affine, "
+        f"{mm(grid.spacing)}, in {len(odd)} of {len(grids)} files; the affine is used"
+    )
 
 
 def write_image(path: str | Path, image) -> Path:
@@ -137,11 +151,3 @@ def write_image(path: str | Path, image) -> Path:
     # A fixed time of compression: equal voxels make equal files.
     packed = gzip.compress(content, 6, mtime=0) if has_suffix(path, (".gz",)) else content
     return write_atomic(path, packed)
-
-
-def _spatial(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """`shape` with at least three axes and without unit axes behind them."""
-    shape = (*shape, 1, 1)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape

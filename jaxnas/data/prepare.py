@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from jaxnas.core.errors import UserError
 from jaxnas.data.labeled import CLASSES, LabeledVolume
 from jaxnas.data.transforms import center_crop, center_pad
 
 SAME = 1e-4  # relative difference of spacings below which pixels stay as they are
+FACTOR = 8.0  # by which no slice is magnified, there or back: such a voxel size is a wrong unit
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,10 @@ class Preparation:
     def forward(self, volume: LabeledVolume) -> tuple[np.ndarray, np.ndarray | None]:
         """Image float32 (Z, h, w), labels uint8 (Z, h, w) or None.
 
-        The whole volume is clipped, then brought to mean 0 and variance 1. Labels are resampled as
+        UserError as `check` says. The whole volume is clipped, then brought to mean 0 and variance 1. Labels are resampled as
         the probabilities that they are, and the largest one wins.
         """
+        self.check(volume.name, volume.spacing)
         image, labels = _normalised(volume.image, self.clip), volume.labels
         grid, steps = self._grid(volume)
         if steps != (1.0, 1.0):
@@ -48,6 +51,19 @@ class Preparation:
                 labels = _largest(_resampled(_indicators(labels), grid, steps))
         prepared = _fitted(image, self.size)
         return prepared, None if labels is None else _fitted(labels, self.size)
+
+    def check(self, name: str, spacing: tuple[float, float, float]) -> None:
+        """UserError for a volume `name` whose pixels (dz, dy, dx) are not of the size of these."""
+        if self.spacing is None:
+            return
+        low, high = self.spacing / FACTOR, self.spacing * FACTOR
+        if not all(low <= size <= high for size in spacing[-2:]):
+            found = " × ".join(f"{size:.4g}" for size in spacing[-2:])
+            raise UserError(
+                f"{name}: has pixels of {found} mm, to be resampled to {self.spacing:g} mm, more "
+                f"than {FACTOR:g} times as many or as few; expected {low:.4g} to {high:.4g} mm, "
+                "correct the voxel size or its unit in the header, or data.spacing"
+            )
 
     def inverse(self, probabilities: np.ndarray, volume: LabeledVolume) -> np.ndarray:
         """Labels uint8 (Z, H, W) on the grid of `volume`, from probabilities (Z, h, w, K) >= 0.
@@ -83,9 +99,10 @@ class Preparation:
 
 def _normalised(image: np.ndarray, clip: tuple[float, float]) -> np.ndarray:
     image = np.clip(image, *np.percentile(image, clip)).astype(np.float32)
+    if image.min() == image.max():  # no contrast to bring out; the mean may be off by a rounding
+        return np.zeros_like(image)
     deviation = image.std(dtype=np.float64)
-    # An image of one value has no contrast to bring out.
-    return ((image - image.mean(dtype=np.float64)) / (deviation or 1.0)).astype(np.float32)
+    return ((image - image.mean(dtype=np.float64)) / deviation).astype(np.float32)
 
 
 def _smoothed(image: np.ndarray, steps: tuple[float, float]) -> np.ndarray:
