@@ -6,6 +6,7 @@ only exchanged, so a label map that is written lies on the voxels it was compute
 """
 
 import gzip
+import logging
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # in the header's unit of length; m
 UNIT = 0b111  # the bits of xyzt_units that mean length
 VECTORS = range(1004, 1010)  # intents of files with several numbers per voxel: tensors and the like
 
+# nibabel prints every repair of a header, file by file; what matters of them we say ourselves.
+logging.getLogger("nibabel.global").setLevel(logging.ERROR)
+
 
 @contextmanager
 def opened(path: str | Path) -> Iterator:
@@ -33,6 +37,8 @@ def opened(path: str | Path) -> Iterator:
 
     try:
         yield nibabel.load(path)
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a NIfTI file, check the path") from None
     except (
@@ -61,10 +67,12 @@ def read_grid(path: str | Path) -> Grid:
     from nibabel.nifti1 import Nifti1Header
 
     with opened(path) as image:
-        header, affine = image.header, np.array(image.affine, np.float64)
-        dtype, shape = image.get_data_dtype(), image.shape
-    if not isinstance(header, Nifti1Header):
-        raise UserError(f"{path}: is no NIfTI file ({type(header).__name__}); convert it to one")
+        header = image.header
+        if not isinstance(header, Nifti1Header):
+            found = type(header).__name__.removesuffix("Header")
+            raise UserError(f"{path}: is a file of {found}; expected NIfTI, convert it")
+        dtype, shape, affine = image.get_data_dtype(), image.shape, np.array(image.affine, float)
+        pixdim = _stored_pixdim(image)
     if dtype.kind not in "fiu":
         raise UserError(
             f"{path}: holds {dtype} voxels; expected real numbers, convert it to a scalar image"
@@ -75,7 +83,7 @@ def read_grid(path: str | Path) -> Grid:
     try:
         if int(header["intent_code"]) in VECTORS and len(shape) > 4:
             raise ValueError(f"has vectors as voxels, shape {shape}; convert it to a scalar image")
-        return make_grid(shape, affine, placed=placed, pixdim=unit * header["pixdim"][1:4])
+        return make_grid(shape, affine, placed=placed, pixdim=unit * pixdim)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -151,3 +159,13 @@ def write_image(path: str | Path, image) -> Path:
     # A fixed time of compression: equal voxels make equal files.
     packed = gzip.compress(content, 6, mtime=0) if has_suffix(path, (".gz",)) else content
     return write_atomic(path, packed)
+
+
+def _stored_pixdim(image) -> np.ndarray:
+    """The voxel size in the header as it is in the file: nibabel has made 1 of 0."""
+    pixdim = image.header["pixdim"][1:4]
+    if (pixdim == 1).any():
+        holder = image.file_map.get("header", image.file_map["image"])
+        with holder.get_prepare_fileobj("rb") as file:
+            pixdim = type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]
+    return np.array(pixdim, np.float64)

@@ -119,6 +119,24 @@ def test_info_may_be_untidy(tmp_path):
     assert phases(late) == ["ES", "ED"], "in the order of time"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_info_in_any_encoding(tmp_path, encoding, end):
+    path = write_patient(tmp_path, 1)
+    text = end.join(["ED: 1 ", "ES:\t4 # end of systole", "Group: Grün  # nobody's", ""])
+    (path / "Info.cfg").write_bytes(text.encode(encoding))
+    source = AcdcSource(path)
+    assert phases(source) == ["ED", "ES"] and source.volumes[0].group == "Grün"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("off", [0.0, 9e-4, -9e-4])
+def test_labels_that_are_almost_whole(tmp_path, dtype, off):
+    path = write_patient(tmp_path, 1)
+    save(path / "patient001_frame04_gt.nii.gz", random_labels(104) + dtype(off), dtype)
+    np.testing.assert_array_equal(AcdcSource(path).read(1).labels, random_labels(104).T)
+
+
 def test_scaled_voxels(tmp_path):
     path = write_patient(tmp_path, 1)
     image = nibabel.Nifti1Image(random_image(1).astype(np.int16), AFFINE)
@@ -190,8 +208,9 @@ def test_a_qform_alone_is_kept(tmp_path):
     image.set_qform(rotation, 1)
     image.set_sform(None, 0)
     nibabel.save(image, tmp_path / "q.nii.gz")
-    labels = np.zeros((3, 10, 13), np.uint8)
+    labels = np.zeros(read_grid(tmp_path / "q.nii.gz").shape, np.uint8)
     written = nibabel.load(write_labels(tmp_path / "o.nii.gz", labels, like=tmp_path / "q.nii.gz"))
+    assert written.shape == SHAPE
     np.testing.assert_allclose(written.affine, rotation, atol=1e-5)
     assert (int(written.header["qform_code"]), int(written.header["sform_code"])) == (1, 0)
 

@@ -60,7 +60,11 @@ def forget_spacing(path):
 # What is done to the patient, the file to name ("" for the folder), and a part of the message.
 CASES = {
     "no Info.cfg": (remove("Info.cfg"), "Info.cfg", "no such file"),
-    "binary Info.cfg": (lambda p: (p / "Info.cfg").write_bytes(b"\xff\xfe"), "Info.cfg", "be read"),
+    "binary Info.cfg": (
+        lambda p: (p / "Info.cfg").write_bytes(b"\xff\xfe"),
+        "Info.cfg",
+        "no line for ED",
+    ),
     "no ED": (write("Info.cfg", "ES: 4\n"), "Info.cfg", "no line for ED"),
     "no ES": (write("Info.cfg", "ED: 1\nGroup: HCM\n"), "Info.cfg", "no line for ES"),
     "ED is text": (write("Info.cfg", "ED: one\nES: 4\n"), "Info.cfg", "'one' for ED"),
@@ -72,6 +76,8 @@ CASES = {
     "label 4": (relabel(4), ES_LABELS, "the label 4"),
     "label -1": (relabel(-1, np.int16), ES_LABELS, "the label -1"),
     "label 1.5": (relabel(1.5, np.float32), ES_LABELS, "the label 1.5"),
+    "label 1.0010001": (relabel(1.0010001, np.float64), ES_LABELS, "the label 1.0010001"),
+    "label 3.9999": (relabel(3.9999, np.float32), ES_LABELS, "the label 4"),
     "fewer slices": (replace(ES_LABELS, (13, 10, 2)), ES_LABELS, "(2, 10, 13) for an image"),
     "turned labels": (replace(ES_LABELS, (10, 13, 3)), ES_LABELS, "(3, 13, 10) for an image"),
     "a cine as a frame": (replace(ES_IMAGE, (*SHAPE, 5)), ES_IMAGE, "the axes (T, Z, H, W)"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from jaxnas.core.errors import UserError
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled import CLASSES, LabeledVolume
 from jaxnas.data.prepare import Preparation
@@ -187,3 +188,22 @@ def test_probabilities_of_another_shape():
     for shape in ((2, 8, 8), (3, 8, 8, 4), (2, 9, 8, 4)):
         with pytest.raises(ValueError, match="expected probabilities"):
             Preparation(size=(8, 8)).inverse(np.zeros(shape), volume)
+
+
+@pytest.mark.parametrize("pixel", [0.0015, 0.18, 12.1, 1500.0])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_voxel_size_that_cannot_be_is_refused(pixel, axis):
+    """Metres or micrometres for millimetres: nothing is made of nothing, nor all of it one pixel."""
+    spacing = [10.0, 1.5, 1.5]
+    spacing[axis] = pixel
+    volume = volume_of(np.zeros((2, 16, 16)), None, tuple(spacing))
+    with pytest.raises(UserError) as error:
+        Preparation(spacing=1.5, size=(8, 8)).forward(volume)
+    assert f"{pixel:.4g}" in str(error.value) and "to 1.5 mm" in str(error.value)
+    Preparation(spacing=None, size=(8, 8)).forward(volume)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 7.0, -1e-7])
+def test_an_image_of_one_value_has_no_contrast(value):
+    image, _ = Preparation(size=(8, 8)).forward(volume_of(np.full((3, 11, 13), value)))
+    assert not image.any()
