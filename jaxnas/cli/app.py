@@ -2,6 +2,7 @@
 
 import sys
 from enum import StrEnum
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,11 @@ Workdir = Annotated[
     Path | None, typer.Option(help="Run directory. Default: runs/NAME-FINGERPRINT.")
 ]
 Fresh = Annotated[
-    bool, typer.Option("--fresh/--resume", help="Start over, or go on where it stopped (default).")
+    bool,
+    typer.Option(
+        "--fresh/--resume",
+        help="Delete what the run holds and start over, or go on with it (default).",
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Override the config's seed.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar; only warnings and errors.")]
@@ -163,7 +168,7 @@ def _run(name, target, overrides, workdir, fresh, seed, quiet, genotype) -> None
     if seed is not None:
         overrides.append(f"seed={seed}")
     if genotype is not None:
-        overrides.append(f"genotype={genotype}")
+        overrides.append(f"genotype={dumps(str(genotype))}")  # quoted: a name, whatever it is
     run = open_run(target, overrides=overrides, workdir=workdir, quiet=quiet)
     stages.run_stages(run, stages.named_stages(run, name), fresh=fresh)
 

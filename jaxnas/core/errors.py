@@ -1,5 +1,8 @@
 """The three ways a run ends early, each with its exit code."""
 
+# What there is to know before anybody follows the advice.
+START_OVER = "--fresh starts over and deletes what this run holds"
+
 
 class UserError(ValueError):
     """The user's input is wrong; the message is the whole story.

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from jaxnas.core.sections import Decay, Fraction, Name, Patterns, Positive, Section, Weight
+from jaxnas.core.sections import Decay, Fraction, Free, Name, Patterns, Positive, Section, Weight
 
 
 class PartitionConfig(Section):
@@ -102,9 +102,9 @@ class RoundsConfig(Section):
     weights: Literal["samples", "equal"] = "samples"
     optimizer: Literal["keep", "reset"] = "keep"
     bad_update: Literal["stop", "drop"] = "stop"
-    backend: Literal["vmap", "map", "loop"] = "vmap"
-    chunk: Positive | None = None
-    devices: Positive = 1
+    backend: Annotated[Literal["vmap", "map", "loop"], Free.MACHINE] = "vmap"
+    chunk: Annotated[Positive | None, Free.MACHINE] = None
+    devices: Annotated[Positive, Free.MACHINE] = 1
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = (
         FedAutoMRI(strategy="fedautomri"),
     )

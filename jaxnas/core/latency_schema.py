@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from jaxnas.core.sections import Milliseconds, Positive, Section, Weight
+from jaxnas.core.sections import Free, Milliseconds, Positive, Section, Weight
 
 # `accuracy` alone, Eq. 2 of RT-DNAS (`stable`, or `exp` to the letter, which overflows), its
 # penalty without the product (`bound`), or a regulariser of ProxylessNAS.
@@ -22,7 +22,7 @@ class LatencyBudget(Section):
     `knee`.
     """
 
-    table: str | None = None
+    table: Annotated[str | None, Free.PLACE] = None
     budget_ms: Milliseconds = 50.0
     stack: Positive = 1
     path: Literal["longest", "serial"] = "serial"

@@ -9,6 +9,7 @@ from jaxnas.core.latency_schema import Objective, UnrolledLatencyConfig
 from jaxnas.core.sections import (
     STAGES,
     Fraction,
+    Free,
     Name,
     Patterns,
     Positive,
@@ -66,7 +67,7 @@ class DataConfig(Section):
     """
 
     source: Literal["synthetic", "fastmri", "arrays", "modl_brain", "cc359"] = "synthetic"
-    path: str | Patterns | None = None
+    path: Annotated[str | Patterns | None, Free.PLACE] = None
     domain: Literal["kspace", "image", "magnitude"] = "kspace"
     dataset: str | None = None
     axes: str | None = None
@@ -257,7 +258,7 @@ class Config(Section):
     name: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
-    genotype: str | None = None
+    genotype: Annotated[str | None, Free.PLACE] = None
     data: DataConfig = DataConfig()
     acquisition: AcquisitionConfig = AcquisitionConfig()
     network: NetworkConfig = NetworkConfig()

@@ -1,19 +1,31 @@
 """What every schema of a config is built from: the section, bounded numbers, and the stages."""
 
+from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Milliseconds = Annotated[float, Field(gt=0.0)]
 Size = tuple[Positive, Positive]
 Weight = Annotated[float, Field(ge=0.0)]
 Patterns = tuple[str, ...]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Name = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Stage = Literal["search", "derive", "train", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = ("search", "derive", "train", "evaluate", "report")
+
+
+class Free(Enum):
+    """Marks a key that may change while a run goes on, because no result depends on it.
+
+    Another `PLACE` of the same files is another run where none is named, lest two data sets share
+    a directory; however the `MACHINE` is used, the run is the same.
+    """
+
+    PLACE = "where files are"
+    MACHINE = "how it is computed"
 
 
 class Section(BaseModel):

@@ -8,6 +8,7 @@ from jaxnas.core.federated_schema import PartitionConfig, RoundsConfig
 from jaxnas.core.latency_schema import LatencyBudget, Objective
 from jaxnas.core.sections import (
     STAGES,
+    Free,
     Milliseconds,
     Name,
     Patterns,
@@ -52,7 +53,7 @@ class LabeledDataConfig(Section):
     """
 
     source: Literal["heart", "acdc", "sunnybrook"] = "heart"
-    path: str | None = None
+    path: Annotated[str | None, Free.PLACE] = None
     phases: Literal["all", "ed_es"] = "all"
     heart: HeartConfig = HeartConfig()
     split: PatientSplitConfig = PatientSplitConfig()
@@ -279,8 +280,8 @@ class SegmentationConfig(Section):
     name: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
-    genotype: str | None = None
-    genotypes: NamedFiles = ()
+    genotype: Annotated[str | None, Free.PLACE] = None
+    genotypes: Annotated[NamedFiles, Free.PLACE] = ()
     data: LabeledDataConfig = LabeledDataConfig()
     network: TwoLevelConfig = TwoLevelConfig()
     latency: LatencyConfig = LatencyConfig()

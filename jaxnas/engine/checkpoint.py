@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from jaxnas.core.errors import UserError
+from jaxnas.core.errors import START_OVER, UserError
 from jaxnas.core.notices import warn
 from jaxnas.core.outputs import system_says, writing
 
@@ -92,7 +92,7 @@ class CheckpointStore:
         if steps:
             raise UserError(
                 f"{self.directory}: every checkpoint is damaged, found steps {steps}; "
-                f"start again with --fresh"
+                f"restore them from a copy, or use another --workdir ({START_OVER})"
             )
         return None
 
@@ -137,7 +137,8 @@ class CheckpointStore:
             if have != want:
                 raise UserError(
                     f"{self.directory / str(step)}: checkpoint of another configuration, found "
-                    f"{have} at {name}, expected {want}; use another --workdir, or --fresh"
+                    f"{have} at {name}, expected {want}; use another --workdir "
+                    f"({START_OVER})"
                 )
 
     def _check_damaged(self, step: int, error: Exception) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxnas.core.errors import UserError
+from jaxnas.core.errors import START_OVER, UserError
 from jaxnas.spaces.genotype import Genotype, load_genotype
 
 
@@ -30,7 +30,7 @@ def settle_genotype(
     # A finished run does without the file that it was given.
     if kept and given and Path(given).exists() and load_genotype(given) != genotype:
         raise UserError(
-            f"{given}: differs from the genotype already in {own}; use --fresh, or another "
-            f"--workdir"
+            f"{given}: differs from the genotype already in {own}; leave it out to go on with that "
+            f"one, or use another --workdir ({START_OVER})"
         )
     return genotype

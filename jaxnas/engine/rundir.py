@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxnas.core.config import dump_config, fingerprint, load_config
-from jaxnas.core.errors import UserError
+from jaxnas.core.config import dump_config, load_config
+from jaxnas.core.errors import START_OVER, UserError
 from jaxnas.core.files import write_atomic
+from jaxnas.core.identity import differences, fingerprint
 from jaxnas.core.outputs import check_output_folder, writing
 from jaxnas.core.schema import Config
 from jaxnas.engine.locks import LOCK, locked
 
 CONFIG = "config.yaml"
+SHOWN = 3  # keys that a message names where there are more
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,19 @@ def open_run(
 def check_directory(run: Run, *, fresh: bool) -> None:
     """Raises UserError unless the run may use its directory; writes nothing.
 
-    A run directory belongs to one config: another one in the same place is refused, unless
-    `fresh` starts it over. What is no run directory is never deleted.
+    A run directory belongs to one config, whose keys marked `Free` may change: another one in the
+    same place is refused, unless `fresh` starts it over. What is no run directory is never deleted.
     """
     path, resolved = run.path, run.path / CONFIG
     check_output_folder(path)
     if resolved.is_file():
-        if not fresh and fingerprint(load_config(resolved)) != fingerprint(run.config):
+        changed = [] if fresh else differences(load_config(resolved), run.config)
+        if changed:
+            named = "; ".join(map(str, changed[:SHOWN]))
+            more = f"; and {len(changed) - SHOWN} more keys" if len(changed) > SHOWN else ""
             raise UserError(
-                f"{path}: holds a run of another config; use --fresh to start over, or another "
-                f"--workdir"
+                f"{path}: holds a run of another config ({named}{more}); restore what was, or use "
+                f"another --workdir ({START_OVER})"
             )
     elif fresh and path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path}: not a run directory, --fresh will not delete it; choose another")
@@ -83,9 +88,15 @@ def claim(run: Run, *, fresh: bool) -> Iterator[None]:
         if fresh:
             with writing(run.path):
                 _empty(run.path)
-        if not (run.path / CONFIG).exists():
-            write_atomic(run.path / CONFIG, dump_config(run.config))
+        _record(run)
         yield
+
+
+def _record(run: Run) -> None:
+    """Writes the config, again where what may change has changed."""
+    file, text = run.path / CONFIG, dump_config(run.config)
+    if not file.is_file() or file.read_text() != text:
+        write_atomic(file, text)
 
 
 def _empty(path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from jaxnas.core.errors import UserError
+from jaxnas.core.errors import START_OVER, UserError
 from jaxnas.core.files import read_json, write_json
 from jaxnas.core.schema import AcquisitionConfig
 
@@ -69,5 +69,5 @@ def check_roster(run_dir: Path, clients: Sequence[Member]) -> None:
         if before.get(name) != now.get(name):
             raise UserError(
                 f"{file}: client {name!r} has other data than when this run began; restore its "
-                f"volumes, or start over with --fresh"
+                f"volumes, or use another --workdir ({START_OVER})"
             )

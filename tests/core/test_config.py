@@ -2,8 +2,9 @@
 
 import pytest
 
-from jaxnas.core.config import dump_config, fingerprint, load_config
+from jaxnas.core.config import dump_config, load_config
 from jaxnas.core.errors import UserError
+from jaxnas.core.identity import fingerprint
 from jaxnas.core.schema import Config
 
 
@@ -121,7 +122,7 @@ def test_overrides_are_typed_and_later_ones_win(write):
         ("network.nodes", "expected KEY=VALUE"),
         ("=3", "expected KEY=VALUE"),
         ("seed.more=3", "--set seed.more=3: seed is a value, not a section"),
-        ("network=[", "the value is not valid YAML"),
+        ("network=[", "--set network=[: not valid YAML"),
     ],
 )
 def test_a_bad_override_is_quoted(write, override, message):
