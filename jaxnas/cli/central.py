@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from jaxnas.cli.stages import show_genotype
 from jaxnas.cli.unrolled_latency import check_latency, load_aim, note_latency
+from jaxnas.engine.inputs import Groups
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset, open_dataset
@@ -19,6 +20,11 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Dataset:
         dataset.check_sampled()
     check_latency(run.config, dataset)
     return dataset
+
+
+def held(dataset: Dataset) -> dict[str, Groups]:
+    """The volumes of every group."""
+    return {"site": dataset.held()}
 
 
 def search(run: Run, dataset: Dataset, log: RunLog) -> None:

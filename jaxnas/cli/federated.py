@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from jaxnas.cli.stages import say, show_genotype
 from jaxnas.cli.unrolled_latency import check_latency, load_aim, note_latency
+from jaxnas.engine.inputs import Groups
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.fed import comparison
@@ -11,7 +12,7 @@ from jaxnas.fed import reconstruction as training
 from jaxnas.fed import reconstruction_search as searching
 from jaxnas.fed.checks import check_alike, check_sampled
 from jaxnas.fed.clients import Client, describe_client, open_clients
-from jaxnas.fed.roster import check_roster, write_roster
+from jaxnas.fed.roster import write_roster
 
 Clients = Sequence[Client]
 
@@ -23,8 +24,6 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
     if {"search", "train", "evaluate"} & {*stages}:
         check_sampled(clients)
     check_latency(run.config, clients[0].dataset)
-    if not fresh:
-        check_roster(run.path, clients)
     if "search" in stages:
         searching.check_search(run.config, clients)
     if "train" in stages:
@@ -33,6 +32,11 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
         for client in clients:
             say(run, describe_client(client))
     return clients
+
+
+def held(clients: Clients) -> dict[str, Groups]:
+    """The volumes of every group of every client."""
+    return {client.name: client.dataset.held() for client in clients}
 
 
 def search(run: Run, clients: Clients, log: RunLog) -> None:

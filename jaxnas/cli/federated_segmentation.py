@@ -8,6 +8,7 @@ from flax import linen as nn
 from jaxnas.cli import segmentation as central
 from jaxnas.cli.stages import say, speaker
 from jaxnas.core.errors import UserError
+from jaxnas.engine.inputs import Groups
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.training import model_names, models_key
@@ -19,7 +20,7 @@ from jaxnas.fed.labeled_clients import (
     describe_labeled_client,
     open_labeled_clients,
 )
-from jaxnas.fed.roster import check_roster, write_roster
+from jaxnas.fed.roster import write_roster
 from jaxnas.fed.segmentation import segmentation_task, take_statistics, training_cohort
 from jaxnas.fed.training import check_methods, train_methods
 from jaxnas.models.segmentation import DERIVED
@@ -39,8 +40,6 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
     central.check_decoding(config, stages)
     clients = open_labeled_clients(config)
     check_labeled_clients(config, clients)
-    if not fresh:
-        check_roster(run.path, clients)
     if "search" in stages:
         searching.check_search(config, clients)
     if "train" in stages:
@@ -50,6 +49,11 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
         for client in clients:
             say(run, describe_labeled_client(client))
     return clients
+
+
+def held(clients: Clients) -> dict[str, Groups]:
+    """The volumes of every group of every client."""
+    return {client.name: client.dataset.held() for client in clients}
 
 
 def search(run: Run, clients: Clients, log: RunLog) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxnas.cli.stages import speaker
 from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.engine.inputs import Groups
 from jaxnas.engine.labeled import LabeledDataset, open_labeled_dataset
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
@@ -47,6 +48,12 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Datasets:
     return Datasets(
         {fold: open_labeled_dataset(config.data, seed=config.seed, fold=fold) for fold in folds}
     )
+
+
+def held(data: Datasets) -> dict[str, Groups]:
+    """The volumes of every group of every fold."""
+    names = {fold: "site" if fold is None else f"fold {fold}" for fold in data.by_fold}
+    return {names[fold]: dataset.held() for fold, dataset in data.by_fold.items()}
 
 
 def search(run: Run, data: Datasets, log: RunLog) -> None:

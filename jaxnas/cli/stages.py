@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from jaxnas.core.errors import UserError
+from jaxnas.engine.inputs import check_inputs, describe_inputs, keep_inputs
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run, check_directory, claim
 
@@ -40,8 +41,12 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
         "report": _report,
     }
     data = setting.prepare(run, stages, fresh)
+    inputs = describe_inputs(setting.held(data), run.config.latency and run.config.latency.table)
+    if not fresh:
+        check_inputs(run.path, inputs)
     say(run, f"run directory {run.path}")
     with claim(run, fresh=fresh), RunLog(run.path) as log:
+        keep_inputs(run.path, inputs)
         for stage in stages:
             functions[stage](run, data, log)
 
@@ -65,8 +70,8 @@ def show_genotype(run: Run) -> None:
 
 
 def _setting(run: Run) -> ModuleType:
-    """What a run is about and where its data is: a module with a function for every stage, and
-    `prepare`."""
+    """What a run is about and where its data is: a module with a function for every stage,
+    `prepare`, and `held`, the volumes of what that returns."""
     segments, central = run.config.task == "segmentation", run.config.federated is None
     if segments and central:
         from jaxnas.cli import segmentation as setting

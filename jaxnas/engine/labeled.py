@@ -11,6 +11,7 @@ from jaxnas.data.labeled import LabeledSource, patient_names, volume_indices
 from jaxnas.data.labeled_batches import LabeledBatches, Slices, prepare_slices
 from jaxnas.data.prepare import Preparation
 from jaxnas.data.splits import halve, split_volumes
+from jaxnas.engine.inputs import Groups, Held
 
 Patients = tuple[str, ...]
 
@@ -26,6 +27,14 @@ class LabeledDataset:
     def volumes(self, split: str) -> tuple[int, ...]:
         """The numbers of the volumes of a split, in the source's order."""
         return volume_indices(self.source, self.patients[split])
+
+    def held(self) -> Groups:
+        """The volumes of every split, in the source's order."""
+        groups = {}
+        for split in self.patients:
+            refs = [self.source.volumes[i] for i in self.volumes(split)]
+            groups[split] = tuple(Held(r.name, r.shape[0], tuple(r.shape[1:])) for r in refs)
+        return groups
 
     def batches(self, *, size: int, seed: int) -> LabeledBatches:
         """Shuffled batches of the training slices."""

@@ -1,5 +1,6 @@
 """From a config's data section to slices as a network sees them, split by volume."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from jaxnas.data.views import (
     Thinned,
     check_fully_sampled,
 )
+from jaxnas.engine.inputs import Groups, Held
 from jaxnas.models.networks import check_coils
 
 CACHE_BYTES = 2 << 30
@@ -41,6 +43,15 @@ class Dataset:
         Reads one slice of every volume; embedded data need none.
         """
         check_fully_sampled(self.source, {name for own in self.volumes.values() for name in own})
+
+    def held(self) -> Groups:
+        """The volumes of every split, in the source's order."""
+        groups = {}
+        for split in self.volumes:
+            refs = [self.source.slices[i] for i in self.slices(split)]
+            shapes, counts = {r.volume: r.shape for r in refs}, Counter(r.volume for r in refs)
+            groups[split] = tuple(Held(name, counts[name], shapes[name]) for name in counts)
+        return groups
 
     def halves(self, seed: int) -> tuple[Indices, Indices]:
         """train_ω and train_α: the training volumes halved at random, by volume."""

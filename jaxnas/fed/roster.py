@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from jaxnas.core.errors import START_OVER, UserError
+from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_json
 from jaxnas.core.schema import AcquisitionConfig
 
@@ -55,19 +55,3 @@ def read_members(run_dir: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise UserError(f"{run_dir}: no client has trained yet; run jaxnas train first")
     return read_json(file)
-
-
-def check_roster(run_dir: Path, clients: Sequence[Member]) -> None:
-    """Raises UserError where a run was begun with other data: its states would not fit, or training
-    volumes would come to be tested on."""
-    file = run_dir / ROSTER
-    if not file.is_file():
-        return
-    before = {entry["name"]: entry for entry in read_json(file)}
-    now = {client.name: client.to_json() for client in clients}
-    for name in before | now:
-        if before.get(name) != now.get(name):
-            raise UserError(
-                f"{file}: client {name!r} has other data than when this run began; restore its "
-                f"volumes, or use another --workdir ({START_OVER})"
-            )

@@ -14,7 +14,7 @@ from jaxnas.data.views import FullySampled
 from jaxnas.engine.sources import Dataset
 from jaxnas.fed.checks import check_alike, check_batches, check_halves, check_sampled
 from jaxnas.fed.clients import Client, open_clients
-from jaxnas.fed.roster import ROSTER, check_roster, read_roster, write_roster
+from jaxnas.fed.roster import ROSTER, read_roster, write_roster
 from tests.fed.sites import SIZE, by_contrast, federated_config, volume
 
 SOME_T2 = ["*_00[01][135]_T2"]  # volumes 1, 5 and 13
@@ -230,20 +230,13 @@ def test_acquisitions_that_do_not_fit(acquisition, message):
         check_alike(clients)
 
 
-def test_the_roster_remembers_clients_and_notices_other_data(tmp_path):
+def test_the_roster_remembers_clients(tmp_path):
     clients = open_clients(federated_config())
-    check_roster(tmp_path, clients)  # nothing to compare with yet
     with pytest.raises(UserError, match="no client has trained yet"):
         read_roster(tmp_path)
     write_roster(tmp_path, clients)
-    check_roster(tmp_path, clients)
     entries = read_roster(tmp_path)
     assert [e.name for e in entries] == [c.name for c in clients]
     assert (entries[0].shape, entries[0].coils) == ((SIZE, SIZE), 1)
     assert entries[0].acquisition == clients[0].acquisition
-    more = open_clients(federated_config(volumes=20))
-    with pytest.raises(UserError, match=rf"{ROSTER}: client 'FLAIR' has other data"):
-        check_roster(tmp_path, more)
-    with pytest.raises(UserError, match="client 'T2' has other data"):
-        check_roster(tmp_path, clients[:-1])
     assert json.loads((tmp_path / ROSTER).read_text())[0]["weight"] == clients[0].weight

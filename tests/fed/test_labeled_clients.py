@@ -6,7 +6,6 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.labeled import patient_names
 from jaxnas.fed.labeled_clients import check_labeled_clients, open_labeled_clients
-from jaxnas.fed.roster import ROSTER, check_roster, write_roster
 
 HEART = {"patients": 15, "slices": 2, "frames": 2, "size": [16, 16]}
 
@@ -99,12 +98,3 @@ def test_a_search_needs_two_patients_to_halve():
 def test_folds_are_of_one_site():
     with pytest.raises(ValueError, match="folds"):
         config(data={"split": {"method": "nnunet"}}, train={"folds": [0, 1]})
-
-
-def test_a_run_goes_on_with_the_same_patients_only(tmp_path):
-    clients = open_labeled_clients(config())
-    write_roster(tmp_path, clients)
-    check_roster(tmp_path, open_labeled_clients(config()))
-    assert (tmp_path / ROSTER).exists()
-    with pytest.raises(UserError, match="has other data than when this run began"):
-        check_roster(tmp_path, open_labeled_clients(config(seed=1)))
