@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from jaxnas.cli.stages import speaker
 from jaxnas.core.errors import UserError
+from jaxnas.core.places import placed
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.labeled import LabeledDataset, open_labeled_dataset
@@ -45,8 +46,9 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Datasets:
             "train.folds: only data.split.method nnunet and modulo have folds, found fractions; "
             "set one of them, or folds: null"
         )
+    data = placed(config).data
     return Datasets(
-        {fold: open_labeled_dataset(config.data, seed=config.seed, fold=fold) for fold in folds}
+        {fold: open_labeled_dataset(data, seed=config.seed, fold=fold) for fold in folds}
     )
 
 

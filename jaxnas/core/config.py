@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.explain import explain
+from jaxnas.core.notices import warn
+from jaxnas.core.places import keepers
 from jaxnas.core.schema import Config
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.core.yaml_values import Key, Origins, Written, read_file, read_text, shorten
@@ -35,12 +37,23 @@ def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> AnyConfig
         config = schema.model_validate(values)
     except ValidationError as error:
         raise UserError(explain(error, schema, values, origins, str(path))) from None
+    _say_who_stays(config, overrides)
     return config if config.name else config.model_copy(update={"name": path.stem})
 
 
 def dump_config(config: AnyConfig) -> str:
     """The resolved config as YAML; loading it again gives an equal config."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _say_who_stays(config: AnyConfig, overrides: Sequence[str]) -> None:
+    """Warns of clients whose data do not move with the overridden path of the config's data."""
+    moved = [item for item in overrides if item.partition("=")[0] == "data.path"]
+    if moved and (names := keepers(config)):
+        warn(
+            f"--set {shorten(moved[-1])}: does not move {', '.join(names)}, whose data have paths "
+            f"of their own; --set root=FOLDER is the folder of all relative ones"
+        )
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict, Origins]:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from jaxnas.core.federated_schema import RoundsConfig
 from jaxnas.core.latency_schema import Objective, UnrolledLatencyConfig
+from jaxnas.core.places import HERE
 from jaxnas.core.sections import (
     STAGES,
     Fraction,
@@ -252,12 +253,14 @@ class FederatedConfig(RoundsConfig):
 
 class Config(Section):
     """One reconstruction experiment, at one site where `federated` is null; the latency of what is
-    searched is measured where there is a section `latency`."""
+    searched is measured where there is a section `latency`. Relative paths of data, also of
+    clients', are looked up under `root`."""
 
     task: Literal["reconstruction"] = "reconstruction"
     name: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
+    root: Annotated[str, Free.PLACE] = HERE
     genotype: Annotated[str | None, Free.PLACE] = None
     data: DataConfig = DataConfig()
     acquisition: AcquisitionConfig = AcquisitionConfig()

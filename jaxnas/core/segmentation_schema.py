@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from jaxnas.core.federated_schema import PartitionConfig, RoundsConfig
 from jaxnas.core.latency_schema import LatencyBudget, Objective
+from jaxnas.core.places import HERE
 from jaxnas.core.sections import (
     STAGES,
     Free,
@@ -274,12 +275,14 @@ class LabeledFederatedConfig(RoundsConfig):
 
 
 class SegmentationConfig(Section):
-    """One segmentation experiment; `genotypes` names files with networks found elsewhere."""
+    """One segmentation experiment; `genotypes` names files with networks found elsewhere. Relative
+    paths of data, also of clients', are looked up under `root`."""
 
     task: Literal["segmentation"]
     name: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
+    root: Annotated[str, Free.PLACE] = HERE
     genotype: Annotated[str | None, Free.PLACE] = None
     genotypes: Annotated[NamedFiles, Free.PLACE] = ()
     data: LabeledDataConfig = LabeledDataConfig()

@@ -11,6 +11,7 @@ from jaxnas.core.errors import START_OVER, UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.core.identity import differences, fingerprint
 from jaxnas.core.outputs import check_output_folder, writing
+from jaxnas.core.places import anchored
 from jaxnas.core.schema import Config
 from jaxnas.engine.locks import LOCK, locked
 
@@ -71,7 +72,7 @@ def check_directory(run: Run, *, fresh: bool) -> None:
         changed = [] if fresh else differences(load_config(resolved), run.config)
         if changed:
             named = "; ".join(map(str, changed[:SHOWN]))
-            more = f"; and {len(changed) - SHOWN} more keys" if len(changed) > SHOWN else ""
+            more = f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
             raise UserError(
                 f"{path}: holds a run of another config ({named}{more}); restore what was, or use "
                 f"another --workdir ({START_OVER})"
@@ -94,7 +95,7 @@ def claim(run: Run, *, fresh: bool) -> Iterator[None]:
 
 def _record(run: Run) -> None:
     """Writes the config, again where what may change has changed."""
-    file, text = run.path / CONFIG, dump_config(run.config)
+    file, text = run.path / CONFIG, dump_config(anchored(run.config))
     if not file.is_file() or file.read_text() != text:
         write_atomic(file, text)
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from jaxnas.core.places import placed
 from jaxnas.core.schema import Config, DataConfig, NetworkConfig, SplitConfig
 from jaxnas.data.open import open_source
 from jaxnas.data.source import Source, volume_names
@@ -64,6 +65,7 @@ def open_dataset(config: Config) -> Dataset:
 
     Raises UserError as `ready_source` and `split_dataset` do.
     """
+    config = placed(config)
     source = ready_source(
         config.data,
         config.network,

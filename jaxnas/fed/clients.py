@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import PartitionConfig
+from jaxnas.core.places import placed
 from jaxnas.core.schema import AcquisitionConfig, Config, DataConfig
 from jaxnas.data.labels import volume_labels
 from jaxnas.data.source import Source, volume_names
@@ -57,6 +58,7 @@ def open_clients(config: Config) -> tuple[Client, ...]:
     1. UserError, naming the client, where it has no data, one volume is at two clients, or no
     volume is left for a group.
     """
+    config = placed(config)
     if config.federated.partition is None:
         shares = _listed(config)
     else:

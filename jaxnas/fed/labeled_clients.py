@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.places import placed
 from jaxnas.core.segmentation_schema import LabeledDataConfig, SegmentationConfig
 from jaxnas.data.labeled import LabeledSource, patient_names
 from jaxnas.data.labels import patient_labels
@@ -63,6 +64,7 @@ def open_labeled_clients(config: SegmentationConfig) -> tuple[LabeledClient, ...
     UserError, naming the client, where it has no patient, one patient is at two clients, or none is
     left for a group.
     """
+    config = placed(config)
     partition = config.federated.partition
     parts = _listed(config) if partition is None else _divided(config)
     owned = [Share(p.name, (p.data.source, stored_at(p.data.path)), p.patients) for p in parts]

@@ -86,7 +86,12 @@ def test_genotype_of_another_space(tiny, tmp_path, call):
 
 def test_one_directory_one_config(finished, tiny, call):
     result = call("run", tiny, "--workdir", finished, "--set", "seed=9")
-    assert result.code == 2 and "another config" in result.err
+    assert result.code == 2 and "another config (seed was 0, now 9)" in result.err
+    assert "use another --workdir (--fresh starts over and deletes what" in result.err
+    many = [f"network.{key}=3" for key in ("nodes", "cells", "cascades", "channels")]
+    result = call("run", tiny, "--workdir", finished, *(a for m in many for a in ("--set", m)))
+    assert "network.channels was 4, now 3; network.cells was 1, now 3" in result.err
+    assert "; and 1 more)" in result.err
     assert (finished / "metrics.json").exists()
 
 

@@ -84,6 +84,35 @@ def test_a_run_goes_on_where_its_data_moved_to(begun):
     assert recorded["data"]["path"] == str(moved)
 
 
+@pytest.mark.parametrize("task", ["reconstruction", "segmentation"])
+def test_one_root_moves_the_data_of_every_client(task, made, tmp_path, monkeypatch, capfd):
+    """From a relative root to another, from any directory; a path of data alone moves some."""
+    layout, model = ("fastmri", "dccnn") if task == "reconstruction" else ("acdc", "unet2d")
+    for name in ("one", "two"):
+        shutil.copytree(made[layout], tmp_path / "old" / name)
+    size = "" if task == "reconstruction" else ", size: [32, 32]"
+    data = f"source: {layout}, split: {{test_fraction: 0.2, valid_fraction: 0}}{size}"
+    config = tmp_path / "some.yaml"
+    config.write_text(
+        f"task: {task}\nroot: old\nstages: [train, evaluate, report]\n"
+        f"data: {{path: one, {data}}}\nnetwork: {{}}\n"
+        f"federated: {{local_steps: 1, methods: [{{strategy: fedavg, model: {model}}}],\n"
+        f"  clients: [{{name: a}}, {{name: b, data: {{path: two, {data}}}}}]}}\n"
+    )
+    folder = tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    begin(config, folder)
+    assert yaml.safe_load((folder / CONFIG).read_text())["root"] == str(tmp_path / "old")
+    monkeypatch.chdir(tmp_path.parent)
+    begin(folder, None)
+    new = (tmp_path / "old").rename(tmp_path / "new")
+    begin(folder, None, f"root={new}")
+    assert "warning" not in capfd.readouterr().err
+    begin(folder, None, f"data.path={new / 'one'}")
+    (line,) = (line for line in capfd.readouterr().err.splitlines() if "warning" in line)
+    assert "does not move b, whose data have paths of their own; --set root=FOLDER" in line
+
+
 def test_a_run_does_not_go_on_with_a_member_less_or_more(begun):
     config, folder, data = begun
     before = {file.name: file.read_text() for file in (folder / INPUTS, folder / CONFIG)}

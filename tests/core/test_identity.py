@@ -29,7 +29,12 @@ federated:
 """
 CONFIGS = {"reconstruction": RECONSTRUCTION, "segmentation": SEGMENTATION}
 MACHINE = [("federated.devices", "2"), ("federated.backend", "loop"), ("federated.chunk", "3")]
-PLACES = [("data.path", "elsewhere"), ("genotype", "b.json"), ("latency.table", "b.json")]
+PLACES = [
+    ("root", "/mnt"),
+    ("data.path", "elsewhere"),
+    ("genotype", "b.json"),
+    ("latency.table", "b.json"),
+]
 MOVED = {
     "reconstruction": ("{source: arrays, path: [/c/a.npy, /c/b.npy]}", "{source: arrays, path: c}"),
     "segmentation": ("{source: sunnybrook, path: /c}", "{source: sunnybrook, path: d/e}"),
@@ -60,8 +65,12 @@ def test_how_a_run_is_computed_does_not_make_it_another(load, key, value):
 def test_files_may_move_but_name_another_directory(load, key, value):
     before, now = load(), load(f"{key}={value}")
     assert differences(before, now) == [] and fingerprint(before) != fingerprint(now)
-    (lost,) = differences(before, load(f"{key}=null")) if key != "data.path" else [None]
-    assert lost is None or lost.key == key
+
+
+@pytest.mark.parametrize("key", ["genotype", "latency.table"])
+def test_a_file_that_is_left_out_is_another_run(load, key):
+    (found,) = differences(load(), load(f"{key}=null"))
+    assert found == (key, "a.json", None)
 
 
 def test_the_files_of_a_client_may_move(load):
