@@ -109,7 +109,7 @@ def _override(values: dict, origins: Origins, item: str) -> None:
             )
         if not isinstance(target, dict):
             raise UserError(f"{origin}: {name} is a value, not a section")
-    target[last], inner = read_text(text, key, lambda line: origin, path=origin)
+    target[last], inner = read_text(key, text, lambda line: origin, path=origin)
     _forget(origins, key)
     origins.update({key: Written(origin)} | inner)
 

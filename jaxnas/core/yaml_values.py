@@ -38,7 +38,7 @@ def read_file(path: Path) -> tuple[dict, Origins]:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file; expected a YAML config") from None
-    values, origins = read_text(text, (), lambda line: f"{path}:{line}", path=str(path))
+    values, origins = read_text((), text, lambda line: f"{path}:{line}", path=str(path))
     if values is None:
         return {}, {}
     if not isinstance(values, dict):
@@ -47,7 +47,7 @@ def read_file(path: Path) -> tuple[dict, Origins]:
 
 
 def read_text(
-    text: str, key: Key, where: Callable[[int], str], *, path: str
+    key: Key, text: str, where: Callable[[int], str], *, path: str
 ) -> tuple[Any, Origins]:
     """The value of a YAML text that stands at `key`; `where` names a line of it.
 
