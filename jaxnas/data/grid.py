@@ -1,4 +1,4 @@
-"""Where the voxels of a file lie: which of its axes are x, y and z, in mm, and against another file.
+"""Where the voxels of a file lie: which of its axes are x, y, z, in mm, and on which other grid.
 
 Everything follows from the affine of the file and its unit of length. Short-axis stacks are
 worked on slice by slice, so the first question is across which axis the slices lie:

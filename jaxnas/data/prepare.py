@@ -39,8 +39,8 @@ class Preparation:
     def forward(self, volume: LabeledVolume) -> tuple[np.ndarray, np.ndarray | None]:
         """Image float32 (Z, h, w), labels uint8 (Z, h, w) or None.
 
-        UserError as `check` says. The whole volume is clipped, then brought to mean 0 and variance 1. Labels are resampled as
-        the probabilities that they are, and the largest one wins.
+        The whole volume is clipped, then brought to mean 0 and variance 1. Labels are resampled as
+        the probabilities that they are, and the largest one wins. UserError as `check` says.
         """
         self.check(volume.name, volume.spacing)
         image, labels = _normalised(volume.image, self.clip), volume.labels

@@ -193,7 +193,7 @@ def test_probabilities_of_another_shape():
 @pytest.mark.parametrize("pixel", [0.0015, 0.18, 12.1, 1500.0])
 @pytest.mark.parametrize("axis", [1, 2])
 def test_a_voxel_size_that_cannot_be_is_refused(pixel, axis):
-    """Metres or micrometres for millimetres: nothing is made of nothing, nor all of it one pixel."""
+    """Metres or micrometres for millimetres: no volume vanishes or explodes."""
     spacing = [10.0, 1.5, 1.5]
     spacing[axis] = pixel
     volume = volume_of(np.zeros((2, 16, 16)), None, tuple(spacing))
