@@ -2,6 +2,7 @@
 
 import copy
 import typing
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -143,3 +144,17 @@ def test_files_overrides_and_bases_keep_the_defaults_of_the_place(task, tmp_path
     (tmp_path / "again.yaml").write_text(dump_config(config))
     again = load_config(tmp_path / "again.yaml")
     assert again == config and dump_config(again) == dump_config(config)
+
+
+SHIPPED = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_searches_move_the_alphas_as_documented(path, tmp_path):
+    """At rates of their own; and what a run records of a config is that config."""
+    config = load_config(path)
+    documented = whole(config.task).search.alphas
+    assert config.search.alphas == documented.model_copy(update={"rate": config.search.alphas.rate})
+    assert (documented.betas, documented.weight_decay) == ((0.5, 0.999), 1e-3)
+    (tmp_path / "again.yaml").write_text(dump_config(config))
+    assert load_config(tmp_path / "again.yaml") == config
