@@ -18,6 +18,7 @@ from jaxnas.engine.rundir import Run, open_run
 from jaxnas.models.folding import fold_norms
 from jaxnas.models.networks import DERIVED
 from jaxnas.mri.acquisition import in_scan_units, measure
+from jaxnas.mri.masks import mask_shape
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -60,9 +61,9 @@ def export(run_dir: Path, out: Path, choice: Choice, *, fold: int | None) -> Non
 
 
 def _reconstructor(run: Run, choice: Choice, fold: int | None) -> Artefact:
-    """kspace complex64 (B, H, W), mask float32 (B, 1, W) → complex64 image in units of kspace.
+    """kspace complex64 (B, H, W), mask float32 (B, 1 | H, W) → complex64 image in units of kspace.
 
-    Scaling is inside.
+    The mask is of the shape of those it was trained with. Scaling is inside.
     """
     if fold is not None:
         raise UserError(f"--fold {fold}: a reconstruction run has no folds; leave --fold out")
@@ -76,15 +77,16 @@ def _reconstructor(run: Run, choice: Choice, fold: int | None) -> Artefact:
         measurement = measure(kspace, mask, None, peak=acquisition.peak)
         return in_scan_units(net.apply({"params": params}, measurement), measurement)
 
+    rows, _ = mask_shape(acquisition.mask, (height, width))
     facts = {
         **choice.to_json(),
         "inputs": {
             "kspace": f"complex64 (b, {height}, {width}), centred, unitary, 0 where unsampled",
-            "mask": f"float32 (b, 1, {width}), 1 where sampled",
+            "mask": f"float32 (b, {rows}, {width}), 1 where sampled",
         },
         "output": f"complex64 (b, {height}, {width}), in the units of kspace",
     }
-    arguments = (("kspace", jnp.complex64, (height, width)), ("mask", jnp.float32, (1, width)))
+    arguments = (("kspace", jnp.complex64, (height, width)), ("mask", jnp.float32, (rows, width)))
     return Artefact(apply, arguments, facts)
 
 

@@ -35,4 +35,4 @@ def _measurement(config: AnyConfig) -> Callable[..., LatencyTable]:
         return functools.partial(profile_grid, config)
     central = config.federated is None
     dataset = open_dataset(config) if central else open_clients(config)[0].dataset
-    return functools.partial(profile_unrolled, with_latency(config), scan_of(dataset))
+    return functools.partial(profile_unrolled, with_latency(config), scan_of(config, dataset))

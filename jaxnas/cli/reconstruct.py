@@ -28,6 +28,7 @@ from jaxnas.engine.evaluate import (
     network_reconstructor,
 )
 from jaxnas.engine.rundir import Run, open_run
+from jaxnas.engine.sources import common_center
 from jaxnas.engine.training import model_names
 from jaxnas.models.networks import check_coils
 
@@ -68,9 +69,11 @@ def reconstruct(
         method = network_reconstructor(net, params)
     for volume in volumes:
         check_applicable(FastMRISource(volume.path), acquisition, acceleration=acceleration)
-    compiled = Compiled(method, peak=acquisition.peak)
+    compiled, center = Compiled(method, peak=acquisition.peak), common_center(acquisition)
     for volume in volumes:
-        source = Calibrated(FastMRISource(volume.path), fraction=min(acquisition.center_fractions))
+        source = Calibrated(
+            FastMRISource(volume.path), fraction=center.fraction, points=center.points
+        )
         compiled_s, start = compiled.compile_s, time.perf_counter()
         images = reconstruct_slices(
             compiled,

@@ -29,17 +29,19 @@ def with_latency(config: Config) -> Config:
     return config.model_copy(update={"latency": asked})
 
 
-def scan_of(dataset: Dataset) -> Scan:
-    """What the networks of a dataset are applied to: its first training slice."""
+def scan_of(config: Config, dataset: Dataset) -> Scan:
+    """What the networks of a dataset are applied to: its first training slice, sampled as the
+    acquisitions of the config say."""
     ref = dataset.source.slices[dataset.slices("train")[0]]
-    return Scan(ref.shape, ref.coils)
+    points = not all(acquisition.whole_columns for acquisition in config.acquisitions)
+    return Scan(ref.shape, ref.coils, points)
 
 
 def check_latency(config: Config, dataset: Dataset) -> None:
     """Raises UserError for a table of another device, or without an operation of the config."""
     if config.latency is not None and config.latency.table is not None:
         table = given_table(config.latency)
-        unrolled_times(table, config, scan_of(dataset), where=config.latency.table)
+        unrolled_times(table, config, scan_of(config, dataset), where=config.latency.table)
 
 
 def load_aim(run: Run, dataset: Dataset) -> Aim:
@@ -83,7 +85,7 @@ def note_latency(run: Run, dataset: Dataset) -> None:
 
 
 def _deployment(run: Run, dataset: Dataset) -> UnrolledDeployment:
-    config, scan = run.config, scan_of(dataset)
+    config, scan = run.config, scan_of(run.config, dataset)
     measure = functools.partial(profile_unrolled, config, scan)
     table = obtain_table(run, measure, say=speaker(run))
     times = unrolled_times(table, config, scan, where=table_name(run))

@@ -1,6 +1,6 @@
 """What a config may say: frozen models, every bound stated once, every default documented."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -87,18 +87,32 @@ class DataConfig(Section):
         return self
 
 
-class AcquisitionConfig(Section):
-    """The simulated acquisition: one mask kind, accelerations drawn with equal probability."""
+ColumnMask = Literal["random", "equispaced", "equispaced_fraction", "magic", "magic_fraction"]
+PointMask = Literal["random_2d", "poisson"]
 
-    mask: Literal["random", "equispaced", "equispaced_fraction", "magic", "magic_fraction"] = (
-        "random"
-    )
+
+class AcquisitionConfig(Section):
+    """The simulated acquisition: one mask kind, accelerations drawn with equal probability.
+
+    Kinds sample whole columns of k-space, or single points of it (`random_2d` denser towards the
+    centre, `poisson` evenly). A centre fraction is that of the width, for points the diameters of
+    an ellipse as fractions of height and width. `noise` is the standard deviation of complex
+    Gaussian noise on every sample of k-space, relative to the largest magnitude of the slice.
+    """
+
+    mask: ColumnMask | PointMask = "random"
     accelerations: Annotated[tuple[Annotated[float, Field(ge=1.0)], ...], Field(min_length=1)] = (
         4.0,
         8.0,
     )
     center_fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.08, 0.04)
+    noise: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     peak: Annotated[float, Field(gt=0.0)] = 6.0
+
+    @property
+    def whole_columns(self) -> bool:
+        """Whether masks sample whole columns of k-space, not single points."""
+        return self.mask in get_args(ColumnMask)
 
     @model_validator(mode="after")
     def _pairs(self):
@@ -203,8 +217,8 @@ class TrainConfig(Budget):
 
     The budget is `steps` or `epochs`; across clients it is the rounds of `federated` instead.
     Where nothing validates (`validate_every: 0`) the validation volumes train too.
-    With `rows` every step sees a random strip of that many image rows: k-space is undersampled
-    along columns only, so a strip poses the same problem and costs less.
+    With `rows` every step sees a random strip of that many image rows: where k-space is
+    undersampled along columns only, a strip poses the same problem and costs less.
     """
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("derived",)
@@ -272,6 +286,25 @@ class Config(Section):
     federated: FederatedConfig | None = None
     log_every: Positive = 10
     checkpoint_every: Positive = 100
+
+    @property
+    def acquisitions(self) -> tuple[AcquisitionConfig, ...]:
+        """Those of the clients, or the config's own where none are listed."""
+        clients = self.federated.clients if self.federated else ()
+        return tuple(c.acquisition or self.acquisition for c in clients) or (self.acquisition,)
+
+    @model_validator(mode="after")
+    def _strips_of_whole_columns(self):
+        points = [asked.mask for asked in self.acquisitions if not asked.whole_columns]
+        for section in ("search", "train"):
+            rows = getattr(self, section).rows
+            if points and rows is not None:
+                raise ValueError(
+                    f"{section}.rows is {rows}, but acquisition.mask {points[0]} undersamples both "
+                    f"axes, so that a strip of rows is another problem than the slice; set "
+                    f"{section}.rows to null, or take a mask of whole columns"
+                )
+        return self
 
     @model_validator(mode="after")
     def _a_latency(self):

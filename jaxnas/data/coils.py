@@ -35,17 +35,28 @@ def smooth_phase(shape: tuple[int, int], *, seed: int | tuple[int, ...]) -> np.n
     return np.exp(1j * waves(y, x, 0.0)).astype(np.complex64)
 
 
-def estimate_maps(kspace: np.ndarray, *, columns: int) -> np.ndarray:
-    """Sensitivity maps from the central `columns` of (C, H, W) k-space, Σ_c |s_c|² = 1.
+def estimate_maps(kspace: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """Sensitivity maps from the centre of (C, H, W) k-space, Σ_c |s_c|² = 1.
 
     Low-resolution coil images over their root sum of squares, s_c = g_c / √(Σ_c |g_c|²), where
-    g is the inverse transform of the k-space centre under a Hann window (McKenzie et al. 2002).
-    Only what an undersampled scan measures is used. The phase of s is the phase of g, so that
-    the combined image Σ_c s̄_c x_c is nearly real.
+    g is the inverse transform of k-space under a `window` (H, W) about the centre (McKenzie et al.
+    2002), one of the two below. Only what an undersampled scan measures is used. The phase of s is
+    the phase of g, so that the combined image Σ_c s̄_c x_c is nearly real.
     """
-    height, width = kspace.shape[-2:]
-    window = _hann(height, min(3 * columns, height))[:, None] * _hann(width, columns)
     return _normalised(ifft2c(kspace * window))
+
+
+def column_window(shape: tuple[int, int], columns: int) -> np.ndarray:
+    """A Hann window over the central `columns` and three times as many rows, float32 (H, W)."""
+    height, width = shape
+    return _hann(height, min(3 * columns, height))[:, None] * _hann(width, columns)
+
+
+def ellipse_window(shape: tuple[int, int], fraction: float) -> np.ndarray:
+    """A Hann window over the ellipse of `fraction` of height and width, float32 (H, W)."""
+    y, x = (2 * (np.arange(n) - n // 2) / (n * fraction) for n in shape)
+    distance = np.sqrt(y[:, None] ** 2 + x**2)
+    return np.where(distance < 1, np.cos(np.pi / 2 * distance) ** 2, 0).astype(np.float32)
 
 
 def combine(kspace: np.ndarray, sens: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.coils import combine, estimate_maps
+from jaxnas.data.coils import column_window, combine, ellipse_window, estimate_maps
 from jaxnas.data.sampling import empty_share
 from jaxnas.data.source import Slice, SliceRef, Source, labels_of
 from jaxnas.data.transforms import (
@@ -21,6 +21,8 @@ from jaxnas.data.transforms import (
 )
 
 Size = int | tuple[int, int]
+
+LEAST_CENTER = 4  # columns, or points across, for coil maps
 
 
 class View:
@@ -176,22 +178,31 @@ class Padded(View):
 class Calibrated(View):
     """`source` with coil sensitivities estimated wherever it has several coils and no maps.
 
-    The estimate uses the central `fraction` of the columns, or the fully sampled centre where a
-    slice comes undersampled: nothing that a scan would not measure.
+    The estimate uses the central `fraction` of the columns, or where masks are of `points` the
+    ellipse of that fraction of height and width; the fully sampled centre where a slice comes
+    undersampled: nothing that a scan would not measure.
     """
 
-    def __init__(self, source: Source, *, fraction: float = 0.08):
+    def __init__(self, source: Source, *, fraction: float = 0.08, points: bool = False):
         super().__init__(source)
-        self.fraction = fraction
+        self.fraction, self.points = fraction, points
 
     def read(self, i: int) -> Slice:
         """The slice `slices[i]` with `sens`."""
         item = self.source.read(i)
         if self.slices[i].coils == 1 or item.sens is not None:
             return item
-        width = item.kspace.shape[-1]
-        columns = round(self.fraction * width) if item.mask is None else center_run(item.mask)
-        return item._replace(sens=estimate_maps(item.kspace, columns=max(columns, 4)))
+        return item._replace(sens=estimate_maps(item.kspace, self._window(item)))
+
+    def _window(self, item: Slice) -> np.ndarray:
+        shape = item.kspace.shape[-2:]
+        fraction, points = self.fraction, self.points
+        if item.mask is not None:
+            points = item.mask.ndim == 2
+            fraction = center_share(item.mask) if points else center_run(item.mask) / shape[1]
+        if points:
+            return ellipse_window(shape, max(fraction, LEAST_CENTER / min(shape)))
+        return column_window(shape, max(round(fraction * shape[1]), LEAST_CENTER))
 
 
 class CoilCombined(View):
@@ -254,14 +265,20 @@ class Cached(View):
 
 
 def center_run(mask: np.ndarray) -> int:
-    """Number of consecutive measured columns around the centre W // 2 of `mask` bool (W,); of
-    single samples bool (H, W), that of the central row."""
-    mask = mask if mask.ndim == 1 else mask[len(mask) // 2]
+    """Number of consecutive measured columns around the centre W // 2 of `mask` bool (W,)."""
     center = len(mask) // 2
     if not mask[center]:
         return 0
     right, left = mask[center:], mask[:center][::-1]
     return int(np.cumprod(right).sum() + np.cumprod(left).sum())
+
+
+def center_share(mask: np.ndarray) -> float:
+    """The diameters of the largest ellipse about the centre (H // 2, W // 2) all of whose points
+    `mask` bool (H, W) has, as a fraction of height and width; at most 1."""
+    y, x = (2 * (np.arange(n) - n // 2) / n for n in mask.shape)
+    distance = np.sqrt(y[:, None] ** 2 + x**2)
+    return float(distance[~mask].min(initial=1.0))
 
 
 def _undersampled(ref: SliceRef, empty: str | None) -> str:

@@ -134,7 +134,7 @@ class _Chunks:
 def sampled(
     item: Slice, acquisition: AcquisitionConfig, *, acceleration: float | None
 ) -> np.ndarray:
-    """What is measured, bool (1 | H, W): by the file, or in a simulated acquisition.
+    """What is measured, bool (1 | H, W): by the file, or in a simulated scan without noise.
 
     UserError where a fully sampled slice has no `acceleration`, or an undersampled one has one.
     """
@@ -158,12 +158,12 @@ def sampled(
     nearest = min(fractions, key=lambda known: abs(known - acceleration))
     mask = make_mask(
         acquisition.mask,
-        item.kspace.shape[-1],
+        item.kspace.shape[-2:],
         accelerations=(acceleration,),
         center_fractions=(fractions[nearest],),
         seed=item.volume,
     )
-    return mask.columns & item.sampled
+    return mask.samples & item.sampled
 
 
 def check_applicable(

@@ -57,7 +57,7 @@ class VolumeScore(NamedTuple):
 class Evaluation:
     """All scores, and one slice to look at.
 
-    `examples` holds `<acceleration>/target`, `/mask` (W,) and `/<model>` (H, W), float32
+    `examples` holds `<acceleration>/target`, `/mask` (W,) or (H, W) and `/<model>` (H, W), float32
     magnitudes in the file's units; `pictured` says where that slice is from.
     """
 
@@ -146,9 +146,9 @@ def _reconstruct(
     for start in range(0, len(group), batch):
         part = group[start : start + batch]
         padding = (batch - len(part)) * part[-1:]  # one shape, so every method compiles once
-        data, names = _read(source, [*part, *padding])
+        data, places = _read(source, [*part, *padding])
         for a in range(len(acquisition.accelerations)):
-            measurement, target = fixed_example(data, names, acquisition, a)
+            measurement, target = fixed_example(data, places, acquisition, a)
             if a == 0:
                 target = np.asarray(magnitude(target) / measurement.scale[:, None, None])
                 targets += [*target[: len(part)]]
@@ -158,9 +158,11 @@ def _reconstruct(
     return np.stack(targets), {place: np.stack(stack) for place, stack in images.items()}
 
 
-def _read(source: Source, indices: Sequence[int]) -> tuple[dict[str, np.ndarray], list[str]]:
+def _read(
+    source: Source, indices: Sequence[int]
+) -> tuple[dict[str, np.ndarray], list[tuple[str, int]]]:
     items = [source.read(i) for i in indices]
-    return stack(items, indices=indices), [item.volume for item in items]
+    return stack(items, indices=indices), [(item.volume, item.index) for item in items]
 
 
 def _score(
@@ -224,7 +226,8 @@ def _picture(
     for a, acceleration in enumerate(acquisition.accelerations):
         label = _label(acceleration)
         examples[f"{label}/target"] = target[middle]
-        examples[f"{label}/mask"] = named_masks([volume], target.shape[-1], acquisition, a)[0, 0]
+        (mask,) = named_masks([volume], target.shape[-2:], acquisition, a)
+        examples[f"{label}/mask"] = mask.squeeze()  # one row says all of whole columns
         for (at, name), image in images.items():
             if at == a:
                 examples[f"{label}/{name}"] = image[middle]

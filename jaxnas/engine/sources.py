@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jaxnas.core.places import placed
-from jaxnas.core.schema import Config, DataConfig, NetworkConfig, SplitConfig
+from jaxnas.core.schema import AcquisitionConfig, Config, DataConfig, NetworkConfig, SplitConfig
 from jaxnas.data.open import open_source
 from jaxnas.data.source import Source, volume_names
 from jaxnas.data.splits import halve, slice_indices, split_volumes
@@ -25,6 +26,14 @@ from jaxnas.models.networks import check_coils
 CACHE_BYTES = 2 << 30
 
 Indices = tuple[int, ...]
+
+
+class Center(NamedTuple):
+    """The part of k-space that every mask of an acquisition samples: a `fraction` of the columns,
+    or where masks are of `points` the ellipse of that fraction of height and width."""
+
+    fraction: float
+    points: bool
 
 
 @dataclass(frozen=True)
@@ -69,34 +78,38 @@ def open_dataset(config: Config) -> Dataset:
     source = ready_source(
         config.data,
         config.network,
-        center_fraction=min(config.acquisition.center_fractions),
+        center=common_center(config.acquisition),
         seed=config.seed,
     )
     return split_dataset(source, volume_names(source), config.data.split, seed=config.seed)
+
+
+def common_center(acquisition: AcquisitionConfig) -> Center:
+    """What the masks of every acceleration sample."""
+    return Center(min(acquisition.center_fractions), not acquisition.whole_columns)
 
 
 def ready_source(
     config: DataConfig,
     network: NetworkConfig,
     *,
-    center_fraction: float,
+    center: Center,
     seed: int,
     cache_bytes: int = CACHE_BYTES,
 ) -> Source:
     """The slices of a data section as `network` sees them, kept decoded up to `cache_bytes`.
 
     Opened, thinned, given coil maps where they have none, combined, padded, cropped, cached. What
-    is not fully sampled is refused when it is read, or before by `Dataset.check_sampled`.
-    `center_fraction` is the smallest of all accelerations: coil maps may only know the centre of
-    k-space that every one of them samples. Raises UserError where there is nothing to read, a pad
-    or crop does not fit, or the network has no λ for several coils.
+    is not fully sampled is refused when it is read, or before by `Dataset.check_sampled`. Coil maps
+    may only know the `center` of k-space, which every acceleration samples. Raises UserError where
+    there is nothing to read, a pad or crop does not fit, or the network has no λ for several coils.
     """
     source: Source = open_source(config, seed=seed)
     if config.slices is not None:
         source = Thinned(source, config.slices)
     if config.source != "synthetic":
         source = FullySampled(source)
-    source = Calibrated(source, fraction=center_fraction)
+    source = Calibrated(source, fraction=center.fraction, points=center.points)
     if config.coils == "combined":
         source = CoilCombined(source)
     for ref in source.slices:

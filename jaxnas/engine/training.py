@@ -160,7 +160,7 @@ def make_validation(
                 continue
             batch = stack([item], indices=[i])
             for index in range(len(acquisition.accelerations)):
-                example = fixed_example(batch, [item.volume], acquisition, index)
+                example = fixed_example(batch, [(item.volume, item.index)], acquisition, index)
                 scores.append(score(params, *example))
         return float(jnp.mean(jnp.stack(scores)))
 

@@ -32,7 +32,7 @@ def check_alike(clients: Sequence[Client]) -> None:
                 f"{first.name!r} has {first.acquisition.peak:g}; expected one scale for the "
                 f"network they share"
             )
-        _check_masks(client, reference.shape[1])
+        _check_masks(client, reference.shape)
 
 
 def check_halves(config: Config, clients: Sequence[Client]) -> None:
@@ -76,14 +76,14 @@ def _check_batch(client: Client, key: str, size: int, slices: int, what: str) ->
         )
 
 
-def _check_masks(client: Client, columns: int) -> None:
-    """Every acceleration can be drawn on that many columns."""
+def _check_masks(client: Client, size: tuple[int, int]) -> None:
+    """Every acceleration can be drawn for k-space of that size."""
     try:
         masks.validate(
             client.acquisition.mask,
             accelerations=client.acquisition.accelerations,
             center_fractions=client.acquisition.center_fractions,
-            columns=columns,
+            size=size,
         )
     except UserError as error:
         raise UserError(f"client {client.name!r}: {error}") from None

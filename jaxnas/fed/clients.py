@@ -10,7 +10,14 @@ from jaxnas.core.places import placed
 from jaxnas.core.schema import AcquisitionConfig, Config, DataConfig
 from jaxnas.data.labels import volume_labels
 from jaxnas.data.source import Source, volume_names
-from jaxnas.engine.sources import CACHE_BYTES, Dataset, ready_source, split_dataset
+from jaxnas.engine.sources import (
+    CACHE_BYTES,
+    Center,
+    Dataset,
+    common_center,
+    ready_source,
+    split_dataset,
+)
 from jaxnas.fed.shares import Share, check_shares, divide, matching, named, stored_at
 
 
@@ -85,11 +92,11 @@ def _listed(config: Config) -> list[_Share]:
         (client, client.data or config.data, client.acquisition or config.acquisition)
         for client in config.federated.clients
     ]
-    kinds = {(data, min(acquisition.center_fractions)) for _, data, acquisition in asked}
-    sources: dict[tuple[DataConfig, float], Source] = {}
+    kinds = {(data, common_center(acquisition)) for _, data, acquisition in asked}
+    sources: dict[tuple[DataConfig, Center], Source] = {}
     shares = []
     for client, data, acquisition in asked:
-        kind = (data, min(acquisition.center_fractions))
+        kind = (data, common_center(acquisition))
         if kind not in sources:
             with named(f"client {client.name!r}"):
                 sources[kind] = _open(config, *kind, CACHE_BYTES // len(kinds))
@@ -103,8 +110,7 @@ def _listed(config: Config) -> list[_Share]:
 
 def _parted(config: Config, partition: PartitionConfig) -> list[_Share]:
     """The clients that a partition makes of the config's data."""
-    fraction = min(config.acquisition.center_fractions)
-    source = _open(config, config.data, fraction, CACHE_BYTES)
+    source = _open(config, config.data, common_center(config.acquisition), CACHE_BYTES)
     parts = divide(
         partition,
         volume_names(source),
@@ -129,11 +135,11 @@ def _least(config: Config) -> int:
     return 2 + (split.valid_fraction > 0) + ("search" in config.stages)
 
 
-def _open(config: Config, data: DataConfig, center_fraction: float, cache_bytes: int) -> Source:
+def _open(config: Config, data: DataConfig, center: Center, cache_bytes: int) -> Source:
     return ready_source(
         data,
         config.network,
-        center_fraction=center_fraction,
+        center=center,
         seed=config.seed,
         cache_bytes=cache_bytes,
     )

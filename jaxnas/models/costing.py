@@ -38,11 +38,16 @@ def network_cost(net: nn.Module, size: tuple[int, int], *, coils: int = 1) -> Ne
     return NetworkCost(count_params(variables["params"]), cost)
 
 
-def abstract_measurement(size: tuple[int, int], *, batch: int = 1, coils: int = 1) -> Any:
-    """Shapes and dtypes of a measurement: kspace (B, [C,] H, W), mask (B, 1, W), scale (B,)."""
+def abstract_measurement(
+    size: tuple[int, int], *, batch: int = 1, coils: int = 1, points: bool = False
+) -> Any:
+    """Shapes and dtypes of a measurement: kspace (B, [C,] H, W), mask (B, 1, W), scale (B,).
+
+    With `points` the mask is (B, H, W): points of k-space are sampled instead of columns.
+    """
     height, width = size
     coil_axis = () if coils == 1 else (coils,)
     kspace = jax.ShapeDtypeStruct((batch, *coil_axis, height, width), jnp.complex64)
-    mask = jax.ShapeDtypeStruct((batch, 1, width), jnp.float32)
+    mask = jax.ShapeDtypeStruct((batch, height if points else 1, width), jnp.float32)
     scale = jax.ShapeDtypeStruct((batch,), jnp.float32)
     return Measurement(kspace, mask, None if coils == 1 else kspace, scale)

@@ -13,9 +13,10 @@ from jaxnas.mri.fourier import fft1c, ifft1c, ifft2c
 class Measurement:
     """What the scanner measured, times `scale`, and what is known about how; a pytree.
 
-    `kspace` complex64 (B, [C,] H, W), +0 where not sampled; `mask` float32 (B, 1, W) of zeros and
-    ones; `sens` complex64 (B, C, H, W), or None for a single coil without coil axis; `scale`
-    float32 (B,). `in_scan_units` returns to the scan's own units.
+    `kspace` complex64 (B, [C,] H, W), +0 where not sampled; `mask` float32 of zeros and ones,
+    (B, 1, W) where columns are sampled whole and (B, H, W) where points are; `sens` complex64
+    (B, C, H, W), or None for a single coil without coil axis; `scale` float32 (B,). `in_scan_units`
+    returns to the scan's own units.
     """
 
     kspace: jax.Array
@@ -65,8 +66,13 @@ def readout_strip(
     """The same scan of a field of view cut to `rows` image rows from `start`; and its image.
 
     `image` (B, H, W) is cut alike. Columns of k-space are undersampled, rows are read out whole,
-    so the cut commutes with the mask: the strip has the same columns, and the same `scale`.
+    so the cut commutes with the mask: the strip has the same columns, and the same `scale`. Raises
+    ValueError for a mask of single points, whose strip would be another problem.
     """
+    if measurement.mask.shape[-2] != 1:
+        raise ValueError(
+            f"expected a mask of whole columns (B, 1, W), found shape {measurement.mask.shape}"
+        )
 
     def cut(x):
         return jax.lax.dynamic_slice_in_dim(x, start, rows, axis=-2)

@@ -1,135 +1,118 @@
-"""Cartesian sampling masks over k-space columns, equal to those of fastMRI for the same seed.
+"""Cartesian sampling masks: a fully sampled centre, and what a kind draws besides.
 
-A mask keeps a fully sampled centre of round(W * center_fraction) columns and draws the others by
-its kind. With N columns, L of them in the centre, and named acceleration R:
-
-- random: every other column with probability (N/R - L) / (N - L), so N/R columns on average;
-- equispaced: every R-th column from a random offset, in addition to the centre, so the true
-  acceleration is below R;
-- equispaced_fraction: a spacing stretched so that N/R columns remain with the centre included
-  (the public fastMRI brain data);
-- magic: offsets on the two halves of k-space that make conjugate symmetry useful, true
-  acceleration below R as for equispaced;
-- magic_fraction: the same with a spacing stretched so that about N/R columns remain.
+Kinds of `column_masks` sample whole columns of k-space: a mask is bool (1, W). Those of
+`plane_masks` sample single points of it: bool (H, W). One name, one acceleration R and one centre
+fraction say the same of all: R is about all samples over the taken ones, and the fraction is the
+centre's share of every axis that is undersampled.
 
 NumPy only: these masks are drawn on the host, once per volume, from the volume's name. The
-training masks of `random_mask` have the statistics of `random` on the device.
+training masks of `random_mask` have the statistics of `random` and `random_2d` on the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxnas.core.errors import UserError
+from jaxnas.mri import column_masks as columns
+from jaxnas.mri import plane_masks as plane
+
+Size = tuple[int, int]
 
 
 class Mask(NamedTuple):
-    """Which columns are sampled, how many of them are the centre, and the acceleration's name."""
+    """What is sampled, how much of it is the centre, and the acceleration's name."""
 
-    columns: np.ndarray  # bool (W,)
-    num_low: int
+    samples: np.ndarray  # bool (1, W) or (H, W)
+    num_low: int  # columns of (1, W), points of (H, W)
     acceleration: float
 
     @property
     def true_acceleration(self) -> float:
-        """All columns over sampled columns."""
-        return len(self.columns) / int(self.columns.sum())
+        """All samples over taken samples."""
+        return self.samples.size / int(self.samples.sum())
+
+
+class Kind(NamedTuple):
+    """A way of sampling.
+
+    Attributes:
+      unit: what is sampled or not, "columns" or "points".
+      center: center(size, fraction), what is always sampled, bool (1, W) or (H, W).
+      draw: draw(rng, center, acceleration), what else is sampled, bool of that shape.
+      budget: budget(count, acceleration), how many of `count` are sampled, centre included; None
+        where the centre comes on top.
+      chances: chances(center, acceleration) float64 of that shape, where each is drawn on its own.
+    """
+
+    unit: str
+    center: Callable[[Size, float], np.ndarray]
+    draw: Callable[[np.random.RandomState, np.ndarray, float], np.ndarray]
+    budget: Callable[[int, float], float] | None = None
+    chances: Callable[[np.ndarray, float], np.ndarray] | None = None
+
+
+def _by_chance(chances):
+    """The `draw` of a kind whose samples are drawn each on its own."""
+
+    def draw(rng, center, acceleration):
+        return rng.uniform(size=center.shape) < chances(center, acceleration)
+
+    return draw
+
+
+def _exact(count, acceleration):
+    return count / acceleration
+
+
+def _rounded(count, acceleration):
+    return round(count / acceleration)
+
+
+_columns = partial(Kind, "columns", columns.center_columns)
+_points = partial(Kind, "points", plane.center_ellipse)
+
+MASKS = {
+    "random": _columns(_by_chance(columns.random_chances), _exact, columns.random_chances),
+    "equispaced": _columns(columns.draw_equispaced),
+    "equispaced_fraction": _columns(columns.draw_equispaced_fraction, _exact),
+    "magic": _columns(columns.draw_magic),
+    "magic_fraction": _columns(columns.draw_magic_fraction, _rounded),
+    "random_2d": _points(_by_chance(plane.density_chances), _exact, plane.density_chances),
+    "poisson": _points(plane.draw_poisson, _rounded),
+}
 
 
 def make_mask(
     kind: str,
-    columns: int,
+    size: Size,
     *,
     accelerations: Sequence[float],
     center_fractions: Sequence[float],
     seed: int | str,
 ) -> Mask:
-    """Draws one mask of `columns` columns; the same arguments always give the same mask.
+    """Draws one mask for k-space of `size` (H, W); the same arguments always give the same mask.
 
     Acceleration and centre fraction are one pair of the two lists, each equally likely. `seed` is
     an integer or a file name; a name seeds with its characters' codes, so that all slices of a
     volume share a mask. NumPy's global generator is neither used nor changed. Raises UserError as
     `validate` does.
     """
-    validate(kind, accelerations=accelerations, center_fractions=center_fractions, columns=columns)
+    validate(kind, accelerations=accelerations, center_fractions=center_fractions, size=size)
     rng = np.random.RandomState(tuple(map(ord, seed)) if isinstance(seed, str) else seed)
     # The choice is drawn even from a list of one: fastMRI's stream of numbers depends on it.
     choice = rng.randint(len(center_fractions))
     acceleration = accelerations[choice]
-    num_low = num_low_columns(columns, center_fractions[choice])
-    drawn = MASKS[kind](rng, columns, acceleration, num_low)
-    return Mask(drawn | center(columns, num_low), num_low, acceleration)
+    center = MASKS[kind].center(size, center_fractions[choice])
+    drawn = MASKS[kind].draw(rng, center, acceleration)
+    return Mask(drawn | center, int(center.sum()), acceleration)
 
 
-def num_low_columns(columns: int, center_fraction: float) -> int:
-    """L = round(columns * center_fraction), halves to even as Python rounds."""
-    return round(columns * center_fraction)
-
-
-def center(columns: int, num_low: int) -> np.ndarray:
-    """The `num_low` central columns: bool (columns,)."""
-    start = (columns - num_low + 1) // 2
-    index = np.arange(columns)
-    return (start <= index) & (index < start + num_low)
-
-
-def random_probability(columns: int, acceleration: float, num_low: int) -> float:
-    """Chance of a column outside the centre, p = (N/R - L) / (N - L), so that E[count] = N/R."""
-    return (columns / acceleration - num_low) / (columns - num_low)
-
-
-def _random(rng, columns, acceleration, num_low):
-    return rng.uniform(size=columns) < random_probability(columns, acceleration, num_low)
-
-
-def _equispaced(rng, columns, acceleration, num_low):
-    del num_low
-    offset = rng.randint(0, round(acceleration))
-    return np.arange(columns) % round(acceleration) == offset
-
-
-def _equispaced_fraction(rng, columns, acceleration, num_low):
-    # (N - L) / spacing = N/R - L: the centre takes its share of the budget.
-    spacing = acceleration * (columns - num_low) / (columns - num_low * acceleration)
-    offset = rng.randint(0, round(spacing))
-    drawn = np.zeros(columns, bool)
-    drawn[np.around(np.arange(offset, columns - 1, spacing)).astype(int)] = True
-    return drawn
-
-
-def _magic(rng, columns, acceleration, num_low):
-    del num_low
-    return _magic_columns(rng, columns, round(acceleration))
-
-
-def _magic_fraction(rng, columns, acceleration, num_low):
-    target = round(columns / acceleration)
-    return _magic_columns(rng, columns, round(columns / (target - num_low)))
-
-
-def _magic_columns(rng, columns, spacing):
-    """Every `spacing`-th column of either half, shifted so that mirrored samples never meet."""
-    offset = rng.randint(0, spacing)
-    even = offset % 2 == 0
-    start_positive, start_negative = (offset + 1, offset + 2) if even else (offset + 2, offset - 1)
-    positive = np.zeros((columns + 1) // 2, bool)
-    negative = np.zeros(columns - len(positive), bool)
-    positive[start_positive::spacing] = True
-    negative[start_negative::spacing] = True
-    # Unshifted order: frequencies 0, 1, ... and then the negative ones, the farthest first.
-    return np.fft.fftshift(np.concatenate([positive, negative[::-1]]))
-
-
-MASKS = {
-    "random": _random,
-    "equispaced": _equispaced,
-    "equispaced_fraction": _equispaced_fraction,
-    "magic": _magic,
-    "magic_fraction": _magic_fraction,
-}
-# Kinds whose number of columns, centre included, is the named N/R.
-_BUDGETED = ("random", "equispaced_fraction", "magic_fraction")
+def mask_shape(kind: str, size: Size) -> Size:
+    """The shape of a mask of that kind: (1, W) where whole columns are sampled, else (H, W)."""
+    return (1, size[1]) if MASKS[kind].unit == "columns" else size
 
 
 def validate(
@@ -137,9 +120,9 @@ def validate(
     *,
     accelerations: Sequence[float],
     center_fractions: Sequence[float],
-    columns: int | None = None,
+    size: Size | None = None,
 ) -> None:
-    """Raises UserError for a mask that cannot be drawn; `columns` may not be known yet."""
+    """Raises UserError for a mask that cannot be drawn; `size` may not be known yet."""
     if kind not in MASKS:
         raise UserError(f"mask kind {kind!r} is unknown; expected one of {', '.join(MASKS)}")
     if not accelerations or len(accelerations) != len(center_fractions):
@@ -149,8 +132,8 @@ def validate(
         )
     for acceleration, fraction in zip(accelerations, center_fractions):
         _validate_numbers(kind, acceleration, fraction)
-        if columns is not None:
-            _validate_columns(kind, acceleration, fraction, columns)
+        if size is not None:
+            _validate_size(kind, acceleration, fraction, size)
 
 
 def _validate_numbers(kind, acceleration, fraction):
@@ -165,17 +148,21 @@ def _validate_numbers(kind, acceleration, fraction):
         raise UserError(f"center_fraction is {fraction}; expected above 0 and at most 1")
 
 
-def _validate_columns(kind, acceleration, fraction, columns):
-    num_low = num_low_columns(columns, fraction)
-    if num_low < 1:
+def _validate_size(kind, acceleration, fraction, size):
+    unit, budget_of = MASKS[kind].unit, MASKS[kind].budget
+    center = MASKS[kind].center(size, fraction)
+    count, low = center.size, int(center.sum())
+    if low < 1:
         raise UserError(
-            f"center_fraction {fraction} of {columns} columns rounds to no column at all; "
-            "expected one or more, with a larger center fraction or more columns"
+            f"center_fraction {fraction} of {count} {unit} rounds to no {unit[:-1]} at all; "
+            f"expected one or more, with a larger center fraction or more {unit}"
         )
-    budget = round(columns / acceleration) if kind == "magic_fraction" else columns / acceleration
-    if kind in _BUDGETED and num_low >= budget:
+    if budget_of is None:
+        return
+    budget = budget_of(count, acceleration)
+    if low >= budget:
         raise UserError(
-            f"center_fraction {fraction} takes {num_low} of {columns} columns, and acceleration "
+            f"center_fraction {fraction} takes {low} of {count} {unit}, and acceleration "
             f"{acceleration} leaves no more than {budget:g} for a mask of kind {kind!r}; "
-            "lower the center fraction or the acceleration"
+            f"lower the center fraction or the acceleration"
         )

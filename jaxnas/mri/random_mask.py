@@ -1,7 +1,8 @@
-"""The random Cartesian mask on the device, drawn inside a jitted step from a key.
+"""Random Cartesian masks on the device, drawn inside a jitted step from a key.
 
-The same distribution as kind `random` of `masks`, not the same numbers: training draws a fresh
-mask for every slice at every step, and its draw must be a pure function of (seed, step).
+The same distribution as the kinds `random` and `random_2d` of `masks`, not the same numbers:
+training draws a fresh mask for every slice at every step, and its draw must be a pure function of
+(seed, step).
 """
 
 from collections.abc import Sequence
@@ -17,32 +18,26 @@ def draw_random_mask(
     key: jax.Array,
     shape: tuple[int, ...],
     *,
-    columns: int,
+    kind: str,
+    size: tuple[int, int],
     accelerations: Sequence[float],
     center_fractions: Sequence[float],
 ) -> jax.Array:
-    """Draws one mask per item of `shape`: float32 (*shape, 1, columns) of zeros and ones.
+    """Draws one mask per item of `shape`: float32 (*shape, 1 | H, W) of zeros and ones.
 
-    Every item picks one (acceleration R, centre fraction) pair, each equally likely, samples the
-    centre of L columns for sure and every other column with p = (N/R - L) / (N - L). Raises
-    UserError at trace time as `masks.validate` does.
+    Every item picks one (acceleration R, centre fraction) pair, each equally likely, and takes
+    what is sampled, columns or points, each with the chance that its `kind` gives it under that
+    pair. Raises UserError at trace time as `masks.validate` does.
     """
-    chances = jnp.asarray(_chances(columns, tuple(accelerations), tuple(center_fractions)))
-    key_choice, key_columns = jax.random.split(key)
+    masks.validate(kind, accelerations=accelerations, center_fractions=center_fractions, size=size)
+    sampling = masks.MASKS[kind]
+    chances = [
+        sampling.chances(sampling.center(size, fraction), acceleration)
+        for acceleration, fraction in zip(accelerations, center_fractions)
+    ]
+    chances = jnp.asarray(np.stack(chances), jnp.float32)
+    key_choice, key_samples = jax.random.split(key)
     choice = jax.random.randint(key_choice, shape, 0, len(accelerations))
     # Uniform draws lie in [0, 1): a chance of 1 always samples.
-    drawn = jax.random.uniform(key_columns, (*shape, columns)) < chances[choice]
-    return drawn.astype(jnp.float32)[..., None, :]
-
-
-def _chances(columns, accelerations, center_fractions):
-    """Every column's chance under every pair: float32 (pairs, columns)."""
-    masks.validate(
-        "random", accelerations=accelerations, center_fractions=center_fractions, columns=columns
-    )
-    low = [masks.num_low_columns(columns, fraction) for fraction in center_fractions]
-    rows = [
-        np.where(masks.center(columns, n), 1.0, masks.random_probability(columns, acceleration, n))
-        for acceleration, n in zip(accelerations, low)
-    ]
-    return np.stack(rows).astype(np.float32)
+    drawn = jax.random.uniform(key_samples, (*shape, *chances.shape[1:])) < chances[choice]
+    return drawn.astype(jnp.float32)

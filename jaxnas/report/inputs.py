@@ -51,7 +51,8 @@ SEGMENTATION_FILES = {
 
 @dataclass(frozen=True)
 class Example:
-    """One slice at one acceleration: magnitudes (H, W) in target units, mask (W,) or None.
+    """One slice at one acceleration: magnitudes (H, W) in target units, mask (W,) or
+    (H, W), or None.
 
     `images` are by method; `client` is None in a run at one site.
     """

@@ -214,20 +214,22 @@ def _frame(axes: "Axes", window: tuple[slice, slice]) -> None:
 
 
 def _draw_mask(axes: "Axes", example: Example) -> None:
-    """The mask over phase-encoding columns, as it lies in k-space."""
+    """The mask as it lies in k-space: of whole columns (W,), or of points (H, W)."""
     if example.mask is None:
         axes.set_frame_on(False)
         return
-    mask = np.asarray(example.mask, dtype=float).reshape(-1)
+    mask = np.asarray(example.mask, dtype=float)
+    whole = mask.ndim == 1
     axes.imshow(
-        np.broadcast_to(mask, (len(mask), len(mask))),
+        np.broadcast_to(mask, (len(mask), len(mask))) if whole else mask,
         cmap="gray",
         vmin=0,
         vmax=1,
         aspect="auto",
         interpolation="nearest",
     )
-    axes.set_xlabel(f"mask: {int(mask.sum())} of\n{len(mask)} columns", labelpad=3, fontsize=8.5)
+    said = f"{mask.size} columns" if whole else f"{mask.size} points"
+    axes.set_xlabel(f"mask: {int(mask.sum())} of\n{said}", labelpad=3, fontsize=8.5)
 
 
 def _colour_bar(

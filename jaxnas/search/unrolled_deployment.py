@@ -93,7 +93,9 @@ class UnrolledDeployment:
             prices=prices_of(jax.default_backend()),
         )
         variables = init_variables(jax.random.key(0), net, coils=scan.coils)
-        measurement = abstract_measurement(scan.size, batch=asked.stack, coils=scan.coils)
+        measurement = abstract_measurement(
+            scan.size, batch=asked.stack, coils=scan.coils, points=scan.points
+        )
         return measure_network(
             net.apply,
             variables,

@@ -29,10 +29,12 @@ COMPLEX = "complex64"
 
 
 class Scan(NamedTuple):
-    """What networks are applied to: height and width of the k-space, and its number of coils."""
+    """What networks are applied to: height and width of the k-space, its number of coils, and
+    whether single points of it are sampled instead of whole columns."""
 
     size: tuple[int, int]
     coils: int
+    points: bool = False
 
 
 class UnrolledTimes(NamedTuple):
@@ -86,8 +88,9 @@ def unrolled_parts(config: NetworkConfig, scan: Scan) -> tuple[UnrolledPart, ...
     last = Layer(partial(tail, features=2))
     parts.append(UnrolledPart("tail", runs, joined, 2, config.dtype, partial(_layer, last)))
     solver = "closed_form" if scan.coils == 1 else f"cg{config.cg_iterations}"
-    pull = partial(_consistency, config, scan.coils)
-    start = partial(_zero_filled, scan.coils)
+    solver += "_2d" if scan.points else ""  # both axes are transformed instead of one
+    pull = partial(_consistency, config, scan)
+    start = partial(_zero_filled, scan)
     coils = scan.coils
     parts.append(UnrolledPart(f"consistency_{solver}", runs, coils, 1, COMPLEX, pull))
     parts.append(UnrolledPart("zero_filled", 1, coils, 1, COMPLEX, start))
@@ -162,21 +165,23 @@ def _layer(module: nn.Module, key: jax.Array, x: jax.Array) -> tuple[Callable, A
 
 
 def _consistency(
-    config: NetworkConfig, coils: int, key: jax.Array, x: jax.Array
+    config: NetworkConfig, scan: Scan, key: jax.Array, x: jax.Array
 ) -> tuple[Callable, Any]:
     def pull(measurement, image):
         return consistency(image, measurement, lam=config.lam, iterations=config.cg_iterations)
 
-    return pull, _measurement(coils, x)
+    return pull, _measurement(scan, x)
 
 
-def _zero_filled(coils: int, key: jax.Array, x: jax.Array) -> tuple[Callable, Any]:
+def _zero_filled(scan: Scan, key: jax.Array, x: jax.Array) -> tuple[Callable, Any]:
     def start(measurement, kspace):
         return zero_filled(measurement.replace(kspace=kspace))
 
-    return start, _measurement(coils, x)
+    return start, _measurement(scan, x)
 
 
-def _measurement(coils: int, x: jax.Array) -> Any:
-    abstract = abstract_measurement(x.shape[-2:], batch=len(x), coils=coils)
+def _measurement(scan: Scan, x: jax.Array) -> Any:
+    abstract = abstract_measurement(
+        x.shape[-2:], batch=len(x), coils=scan.coils, points=scan.points
+    )
     return draw_like(np.random.default_rng(1), abstract)

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from jaxnas.data.coils import coil_maps, combine, estimate_maps, expand, smooth_phase
+from jaxnas.data.coils import (
+    coil_maps,
+    column_window,
+    combine,
+    ellipse_window,
+    estimate_maps,
+    expand,
+    smooth_phase,
+)
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.transforms import fft2c
 
@@ -16,9 +24,10 @@ def test_combine_inverts_expand(shape):
     np.testing.assert_allclose(combine(expand(image, sens), sens), image, atol=1e-5)
 
 
-def test_estimated_maps_span_the_coil_images():
+@pytest.mark.parametrize("window", [column_window((128, 128), 12), ellipse_window((128, 128), 0.2)])
+def test_estimated_maps_span_the_coil_images(window):
     item = SyntheticSource(volumes=1, slices=1, size=128, coils=6).read(0)
-    sens = estimate_maps(item.kspace, columns=12)
+    sens = estimate_maps(item.kspace, window)
     power = np.sum(np.abs(sens) ** 2, axis=0)
     np.testing.assert_allclose(power, 1, atol=1e-5)
     # What the maps cannot explain of the coil images, relative to them.
@@ -27,7 +36,9 @@ def test_estimated_maps_span_the_coil_images():
 
 
 def test_no_signal_gives_no_nan():
-    assert np.isfinite(estimate_maps(np.zeros((2, 16, 16), np.complex64), columns=4)).all()
+    assert np.isfinite(
+        estimate_maps(np.zeros((2, 16, 16), np.complex64), column_window((16, 16), 4))
+    ).all()
 
 
 def test_smooth_phase_is_a_phase():

@@ -6,7 +6,7 @@ import pytest
 
 from jaxnas.data.arrays import ArraySource
 from jaxnas.data.check import check
-from jaxnas.data.coils import combine, estimate_maps, expand
+from jaxnas.data.coils import column_window, combine, estimate_maps, expand
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.labels import volume_labels
 from jaxnas.data.make import write_volume
@@ -56,7 +56,7 @@ def test_brain_of_eight_coils(real_data):
 
 def test_estimated_maps_explain_a_real_brain(real_data):
     item = ArraySource(real_data / "brain8ch" / "brain8ch.npz", axes="CHW").read(0)
-    sens = estimate_maps(item.kspace, columns=18)
+    sens = estimate_maps(item.kspace, column_window(item.kspace.shape[-2:], 18))
     left = item.kspace - expand(combine(item.kspace, sens), sens)
     # Noise is most of it: the ESPIRiT maps of the file leave 0.109.
     assert np.linalg.norm(left) < 0.12 * np.linalg.norm(item.kspace)

@@ -8,7 +8,16 @@ from jaxnas.data.coils import combine
 from jaxnas.data.source import Slice, SliceRef, Source
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.transforms import center_crop, crop_kspace, fft2c, ifft2c
-from jaxnas.data.views import Cached, Calibrated, CoilCombined, Cropped, Padded, Thinned, center_run
+from jaxnas.data.views import (
+    Cached,
+    Calibrated,
+    CoilCombined,
+    Cropped,
+    Padded,
+    Thinned,
+    center_run,
+    center_share,
+)
 
 
 class Counting:
@@ -163,6 +172,22 @@ def test_calibration_uses_the_measured_centre_only():
     mask[44:52] = True
     full = Calibrated(Stripped(coils), fraction=8 / 96).read(0).sens
     np.testing.assert_array_equal(Calibrated(Stripped(coils, mask)).read(0).sens, full)
+
+
+@pytest.mark.parametrize("size", [(40, 56), (39, 57)])
+def test_calibration_of_points_uses_the_measured_ellipse_only(size):
+    coils = SyntheticSource(volumes=1, slices=1, size=size, coils=4)
+    center = np.argwhere(np.ones(size)) - np.array(size) // 2
+    mask = ((2 * center / size) ** 2).sum(1).reshape(size) < 0.3**2
+    mask[1::9, ::7] = True
+    share = center_share(mask)
+    assert 0.3 <= share < 0.36
+    full = Calibrated(Stripped(coils), fraction=share, points=True).read(0).sens
+    np.testing.assert_array_equal(Calibrated(Stripped(coils, mask)).read(0).sens, full)
+    # What lies outside of the centre makes no difference to them.
+    again = Calibrated(Stripped(coils, mask & (np.arange(size[1]) > 3))).read(0).sens
+    np.testing.assert_array_equal(again, full)
+    assert center_share(np.ones(size, bool)) == 1
 
 
 @pytest.mark.parametrize("part", ["1:", ":-1", "::2", "-3:-1", "1:6:3"])

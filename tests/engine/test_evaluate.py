@@ -83,8 +83,8 @@ def by_hand(name, acceleration, fraction):
     source = Volumes()
     rows = [i for i, ref in enumerate(source.slices) if ref.volume == name]
     mask = make_mask(
-        "random", 20, accelerations=[acceleration], center_fractions=[fraction], seed=name
-    ).columns
+        "random", (1, 20), accelerations=[acceleration], center_fractions=[fraction], seed=name
+    ).samples
     kspace = np.stack([source.read(i).kspace for i in rows]) * mask
     inverse = np.fft.ifft2(np.fft.ifftshift(kspace, (1, 2)), norm="ortho")
     target = np.abs(np.stack([source.images[i] for i in rows]))

@@ -13,14 +13,15 @@ from jaxnas.data.source import labels_of, volume_names
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.transforms import center_crop, ifft2c
 from jaxnas.engine.acquire import simulate
-from jaxnas.engine.sources import open_dataset, ready_source, split_dataset
+from jaxnas.engine.sources import Center, open_dataset, ready_source, split_dataset
 
 SIZE = (20, 18)
+CENTER = Center(0.25, points=False)
 EXACT, FINITE = NetworkConfig(), NetworkConfig(lam=20.0)
 
 
 def ready(network=FINITE, **fields):
-    return ready_source(DataConfig(**fields), network, center_fraction=0.25, seed=0)
+    return ready_source(DataConfig(**fields), network, center=CENTER, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_a_slice_is_read_once():
     source = ready(**fields)
     assert source.read(0).kspace is source.read(0).kspace
     config = DataConfig(**fields)
-    bare = ready_source(config, FINITE, center_fraction=0.25, seed=0, cache_bytes=0)
+    bare = ready_source(config, FINITE, center=CENTER, seed=0, cache_bytes=0)
     assert bare.read(0).kspace is not bare.read(0).kspace
 
 

@@ -11,7 +11,7 @@ from jaxnas.data.views import Cached
 from jaxnas.engine.acquire import make_example
 from jaxnas.fed.batches import MaskedBatches, search_batches, training_batches
 from jaxnas.fed.clients import open_clients
-from jaxnas.mri.masks import MASKS, center
+from jaxnas.mri.masks import MASKS, mask_shape
 from tests.fed.sites import SIZE, by_contrast, federated_config
 
 EPOCHS = {"local_steps": None, "local_epochs": 2}
@@ -111,9 +111,10 @@ def masked(*, seed=0, size=2, **acquisition):
 def test_masks_are_of_the_clients_kind(kind):
     batches = masked(mask=kind)
     masks = np.concatenate([batches.batch(step)["mask"] for step in range(60)])
-    assert masks.shape == (120, 1, WIDTH) and masks.dtype == np.float32
+    assert masks.shape == (120, *mask_shape(kind, (SIZE, WIDTH))) and masks.dtype == np.float32
     assert set(np.unique(masks)) == {0.0, 1.0}
-    assert masks[:, 0, center(WIDTH, 4)].all()  # the smaller centre, in both accelerations
+    center = MASKS[kind].center((SIZE, WIDTH), 0.1)
+    assert masks[:, center].all()  # the smaller centre, in both accelerations
     # Both accelerations occur: some masks have about half of the columns, some about a quarter.
     kept = masks.mean(axis=(1, 2))
     assert kept.min() < 0.35 and kept.max() > 0.4
@@ -136,3 +137,26 @@ def test_examples_use_the_masks_of_the_batch(key):
         np.testing.assert_array_equal(measurement.mask[0], batch["mask"][0])
         np.testing.assert_array_equal(measurement.mask[1, :, 10:], batch["mask"][1, :, 10:])
         assert not measurement.mask[1, :, :10].any()
+
+
+def test_clients_of_one_program_have_masks_of_one_shape_and_levels_of_noise():
+    """A client by columns beside one by points; a noisy one beside a clean one."""
+    t1, t2, pd = by_contrast("T1", "T2", "PD")
+    t1["acquisition"] = {"mask": "poisson", "accelerations": [3], "center_fractions": [0.3]}
+    t2["acquisition"] = {"accelerations": [2], "center_fractions": [0.2], "noise": 0.25}
+    config = federated_config(federated={"clients": [t1, t2, pd]})
+    for make in (training_batches, search_batches):
+        data = make(config, open_clients(config)).batch(0)
+        for client, level in enumerate((0.0, 0.25, 0.0)):
+            batch = data.batch(client, 0)
+            for half in (batch,) if make is training_batches else batch.values():
+                assert half["mask"].shape[1:] == (SIZE, SIZE)
+                np.testing.assert_array_equal(half["noise"], np.float32(level))
+                columns = (half["mask"] == half["mask"][:, :1]).all()
+                assert columns == (client > 0)
+
+
+def test_clients_that_are_all_alike_bring_only_what_they_need():
+    config = federated_config()
+    batch = training_batches(config, open_clients(config)).batch(0).batch(0, 0)
+    assert batch["mask"].shape[1:] == (1, SIZE) and "noise" not in batch

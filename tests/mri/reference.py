@@ -10,7 +10,7 @@ def fft2c(x):
 
 
 def forward(image, mask, sens):
-    """M F S x of one image (H, W), mask (1, W), sens (C, H, W) or None, in complex128."""
+    """M F S x of one image (H, W), mask (1 | H, W), sens (C, H, W) or None, in complex128."""
     image = np.asarray(image, np.complex128)
     images = image if sens is None else image[None] * np.asarray(sens, np.complex128)
     return fft2c(images) * np.asarray(mask, np.float64)

@@ -7,13 +7,14 @@ from jaxnas.mri import coils
 from jaxnas.mri.acquisition import Measurement, measure, readout_strip, target, zero_filled
 from jaxnas.mri.fourier import fft2c, ifft2c
 from tests.checks import complex_normal
-from tests.mri.scans import random_scan
+from tests.mri.scans import KINDS, random_scan
 from tests.mri.test_coils import signed_zeros
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels, peak", [(None, 6.0), (3, 1.0)])
-def test_zero_filled_image_peaks_where_asked(channels, peak):
-    _, kspace, mask, sens = random_scan(coils=channels)
+def test_zero_filled_image_peaks_where_asked(channels, peak, kind):
+    _, kspace, mask, sens = random_scan(coils=channels, kind=kind)
     scan = jax.jit(lambda *scan: measure(*scan, peak=peak))(1e-4 * kspace, mask, sens)
     image = zero_filled(scan)
     assert image.dtype == jnp.complex64 and scan.scale.dtype == jnp.float32
@@ -23,9 +24,10 @@ def test_zero_filled_image_peaks_where_asked(channels, peak):
     np.testing.assert_allclose(image / scan.scale[:, None, None], own, atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [None, 3])
-def test_unsampled_kspace_is_exactly_plus_zero(channels):
-    _, kspace, mask, sens = random_scan(coils=channels)
+def test_unsampled_kspace_is_exactly_plus_zero(channels, kind):
+    _, kspace, mask, sens = random_scan(coils=channels, kind=kind)
     scan = jax.jit(measure)(-jnp.abs(kspace) - 0j, mask, sens)
     unsampled = np.broadcast_to(coils.mask_like(mask, kspace) == 0, kspace.shape)
     assert not np.asarray(scan.kspace)[unsampled].any()
@@ -80,3 +82,10 @@ def test_readout_strip_is_the_scan_of_a_smaller_field_of_view(key, coils):
     np.testing.assert_allclose(strip_image, image[:, 3:8], atol=1e-5)
     np.testing.assert_array_equal(strip.scale, whole.scale)
     assert strip.sens is None or strip.sens.shape == (2, coils, 5, 10)
+
+
+@pytest.mark.parametrize("kind", ["random_2d", "poisson"])
+def test_a_strip_of_a_scan_by_points_is_refused(kind):
+    image, kspace, mask, _ = random_scan(kind=kind)
+    with pytest.raises(ValueError, match=r"mask of whole columns .* found shape \(2, 7, 15\)"):
+        readout_strip(measure(kspace, mask, None), image, 0, rows=3)

@@ -8,7 +8,7 @@ import pytest
 from jaxnas.mri import coils
 from jaxnas.mri.cg import cg, sense_consistency
 from tests.mri import reference
-from tests.mri.scans import random_complex, random_scan
+from tests.mri.scans import KINDS, random_complex, random_scan
 
 SIZE = (5, 8)
 
@@ -93,10 +93,11 @@ def test_gradient_is_finite_for_converged_and_empty_items():
     np.testing.assert_array_equal(gradient[1], 0)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("lam", [None, 0.0, 0.05, 1.0, 20.0])
 @pytest.mark.parametrize("channels", [None, 2])
-def test_sense_consistency_solves_the_normal_equations(lam, channels):
-    image, kspace, mask, sens = random_scan(coils=channels, size=SIZE)
+def test_sense_consistency_solves_the_normal_equations(lam, channels, kind):
+    image, kspace, mask, sens = random_scan(coils=channels, size=SIZE, kind=kind)
     kspace = coils.sample(kspace, mask)
     solve = jax.jit(sense_consistency, static_argnames="iterations")
     got = solve(image, kspace, mask, sens, lam=lam, iterations=60)

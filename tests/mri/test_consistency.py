@@ -9,14 +9,16 @@ from jaxnas.mri.consistency import consistency, data_consistency
 from jaxnas.mri.fourier import fft2c
 from tests.checks import check_adjoint, check_linear
 from tests.mri import reference
-from tests.mri.scans import random_complex, random_scan
+from tests.mri.scans import KINDS, random_complex, random_scan
 
 LAMBDAS = [None, 0.0, 0.05, 1.0, 30.0]
+sampled = pytest.mark.parametrize("kind", KINDS)
 
 
+@sampled
 @pytest.mark.parametrize("lam", LAMBDAS)
-def test_closed_form_solves_eq_8(lam):
-    image, kspace, mask, _ = random_scan()
+def test_closed_form_solves_eq_8(lam, kind):
+    image, kspace, mask, _ = random_scan(kind=kind)
     got = jax.jit(data_consistency)(image, kspace, mask, lam=lam)
     for i in range(len(image)):
         sampled = coils.sample(kspace, mask)[i]
@@ -24,8 +26,9 @@ def test_closed_form_solves_eq_8(lam):
         np.testing.assert_allclose(got[i], want, atol=1e-5)
 
 
-def test_noiseless_limit_replaces_measured_samples_and_keeps_the_others():
-    image, kspace, mask, _ = random_scan()
+@sampled
+def test_noiseless_limit_replaces_measured_samples_and_keeps_the_others(kind):
+    image, kspace, mask, _ = random_scan(kind=kind)
     got = fft2c(data_consistency(image, kspace, mask, lam=None))
     want = jnp.where(mask == 1, kspace, fft2c(image))
     np.testing.assert_allclose(got, want, atol=1e-5)
@@ -33,9 +36,10 @@ def test_noiseless_limit_replaces_measured_samples_and_keeps_the_others():
     np.testing.assert_allclose(fft2c(at_infinity), want, atol=1e-5)
 
 
+@sampled
 @pytest.mark.parametrize("lam", [None, 0.3])
-def test_the_layer_without_data_is_linear_and_self_adjoint(lam):
-    image, kspace, mask, _ = random_scan()
+def test_the_layer_without_data_is_linear_and_self_adjoint(lam, kind):
+    image, kspace, mask, _ = random_scan(kind=kind)
 
     @jax.jit
     def layer(x):
@@ -59,9 +63,10 @@ def test_gradient_of_lambda_is_that_of_finite_differences():
     np.testing.assert_allclose(jax.jit(jax.grad(loss))(lam), want, rtol=1e-2)
 
 
+@sampled
 @pytest.mark.parametrize("lam", LAMBDAS)
-def test_one_entry_serves_single_and_multi_coil(lam):
-    image, kspace, mask, _ = random_scan()
+def test_one_entry_serves_single_and_multi_coil(lam, kind):
+    image, kspace, mask, _ = random_scan(kind=kind)
     single = measure(kspace, mask, None)
     ones = jnp.ones((2, 1, *image.shape[1:]), jnp.complex64)
     multi = measure(kspace[:, None], mask, ones)
@@ -69,9 +74,10 @@ def test_one_entry_serves_single_and_multi_coil(lam):
     np.testing.assert_allclose(got, want, atol=1e-4)
 
 
+@sampled
 @pytest.mark.parametrize("channels", [None, 3])
-def test_an_image_that_explains_the_data_is_left_alone(channels):
-    image, _, mask, sens = random_scan(coils=channels)
+def test_an_image_that_explains_the_data_is_left_alone(channels, kind):
+    image, _, mask, sens = random_scan(coils=channels, kind=kind)
     scan = measure(coils.forward(image, mask, sens), mask, sens)
     truth = image * scan.scale[:, None, None]
     for lam in (None, 2.0):

@@ -29,13 +29,13 @@ def phantom(size=64):
     return image[None]
 
 
-def scan_of(image, acceleration, fraction, *, seed, peak=6.0):
+def scan_of(image, acceleration, fraction, *, seed, peak=6.0, kind="random"):
     """A single-coil measurement of images (B, H, W) with one mask for all."""
-    width = image.shape[-1]
+    size = image.shape[-2:]
     mask = masks.make_mask(
-        "random", width, accelerations=[acceleration], center_fractions=[fraction], seed=seed
-    ).columns
-    mask = jnp.broadcast_to(mask.astype(np.float32), (len(image), 1, width))
+        kind, size, accelerations=[acceleration], center_fractions=[fraction], seed=seed
+    ).samples
+    mask = jnp.broadcast_to(mask.astype(np.float32), (len(image), *mask.shape))
     return measure(fft2c(image), mask, None, peak=peak)
 
 
