@@ -99,6 +99,13 @@ class SourceKind(StrEnum):
     sunnybrook = "sunnybrook"
 
 
+class Origin(StrEnum):
+    """Where files have the zero frequency."""
+
+    center = "center"
+    corner = "corner"
+
+
 class Domain(StrEnum):
     """What the numbers of plain arrays are."""
 
@@ -121,6 +128,9 @@ DatasetOption = Annotated[
 ]
 AxesOption = Annotated[
     str | None, typer.Option("--axes", help="Of arrays: the axes in letters of SCHW.")
+]
+OriginOption = Annotated[
+    Origin, typer.Option("--origin", help="Of k-space: where the zero frequency is.")
 ]
 SensOption = Annotated[
     str | None, typer.Option("--sens", help="Of arrays: the name of the coil maps in the file.")
@@ -217,6 +227,10 @@ def reconstruct(
         float | None, typer.Option(min=1.0, help="Undersample fully sampled files first.")
     ] = None,
     precision: PrecisionOption = None,
+    origin: Annotated[
+        Origin | None,
+        typer.Option("--origin", help="Where k-space has its zero frequency. Default: as the run."),
+    ] = None,
 ):
     """Apply a trained run to HDF5 files; writes `reconstruction` per file."""
     from jaxnas.cli import reconstruct as command
@@ -224,7 +238,13 @@ def reconstruct(
 
     choice = Choice(model, strategy, client)
     command.reconstruct(
-        run, inputs, out, choice, acceleration=acceleration, precision=precision and precision.value
+        run,
+        inputs,
+        out,
+        choice,
+        acceleration=acceleration,
+        precision=precision and precision.value,
+        origin=origin and origin.value,
     )
 
 
@@ -327,6 +347,7 @@ def data_check(
     dataset: DatasetOption = None,
     axes: AxesOption = None,
     sens: SensOption = None,
+    origin: OriginOption = Origin.center,
 ):
     """Read every file whole and name each one a run would stumble over."""
     from jaxnas.cli import data
@@ -338,6 +359,7 @@ def data_check(
         dataset=dataset,
         axes=axes,
         sens=sens,
+        origin=origin.value,
     )
     data.check(config)
 
@@ -350,6 +372,7 @@ def data_info(
     dataset: DatasetOption = None,
     axes: AxesOption = None,
     sens: SensOption = None,
+    origin: OriginOption = Origin.center,
     json: AsJson = False,
 ):
     """One line per volume: slices, shape, coils, contrast; as JSON also every label."""
@@ -362,6 +385,7 @@ def data_info(
         dataset=dataset,
         axes=axes,
         sens=sens,
+        origin=origin.value,
     )
     data.info(config, as_json=json)
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.notices import warn
 from jaxnas.core.outputs import check_output_folder
 from jaxnas.core.schema import DataConfig
 from jaxnas.data import labeled_layouts
@@ -62,13 +63,20 @@ def section(
     dataset: str | None,
     axes: str | None,
     sens: str | None,
+    origin: str,
 ) -> DataConfig | Labeled:
     """The data that the options of `check` and `info` make up."""
     paths = tuple(str(path) for path in inputs)
     if source in READERS:
         return Labeled(source, paths)
     config = DataConfig(
-        source=source, path=paths, domain=domain, dataset=dataset, axes=axes, sens=sens
+        source=source,
+        path=paths,
+        domain=domain,
+        dataset=dataset,
+        axes=axes,
+        sens=sens,
+        origin=origin,
     )
     check_fields(config)
     return config
@@ -87,9 +95,13 @@ def check(config: DataConfig | Labeled) -> None:
         return _open(config.model_copy(update={"path": str(path)}))
 
     problems = find_problems(config.path, reader=reader, suffixes=SUFFIXES[config.source])
-    _refuse(problems)
+    doubtful = [problem for problem in problems if not problem.certain]
+    for problem in doubtful:
+        warn(problem.message)
+    _refuse([problem for problem in problems if problem.certain])
     rows = summarise(_open(config))
-    print(f"{len(rows)} volumes, {sum(row.slices for row in rows)} slices, no problem found")
+    found = f"{len(doubtful)} warning(s)" if doubtful else "no problem found"
+    print(f"{len(rows)} volumes, {sum(row.slices for row in rows)} slices, {found}")
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

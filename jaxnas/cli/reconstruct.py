@@ -41,6 +41,7 @@ def reconstruct(
     *,
     acceleration: float | None,
     precision: str | None,
+    origin: str | None,
 ) -> None:
     """Writes `out`/NAME with the dataset `reconstruction` (S, h, w) float32 for every input file.
 
@@ -56,7 +57,8 @@ def reconstruct(
         console.print(text, highlight=False, soft_wrap=True)
 
     trained = _trained(run, choice, precision)
-    volumes = [open_volume(path) for path in find_files(inputs)]
+    origin = origin or run.config.data.origin
+    volumes = [open_volume(path, origin=origin) for path in find_files(inputs)]
     for volume in volumes:
         check_coils(run.config.network, volume.coils, where=str(volume.path))
     if any(volume.path.parent.resolve() == out.resolve() for volume in volumes):
@@ -68,11 +70,14 @@ def reconstruct(
         net, params, acquisition = deploy_in(run, choice, trained, precision=precision, say=say)
         method = network_reconstructor(net, params)
     for volume in volumes:
-        check_applicable(FastMRISource(volume.path), acquisition, acceleration=acceleration)
+        source = FastMRISource(volume.path, origin=origin)
+        check_applicable(source, acquisition, acceleration=acceleration)
     compiled, center = Compiled(method, peak=acquisition.peak), common_center(acquisition)
     for volume in volumes:
         source = Calibrated(
-            FastMRISource(volume.path), fraction=center.fraction, points=center.points
+            FastMRISource(volume.path, origin=origin),
+            fraction=center.fraction,
+            points=center.points,
         )
         compiled_s, start = compiled.compile_s, time.perf_counter()
         images = reconstruct_slices(

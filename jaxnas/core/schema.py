@@ -60,6 +60,7 @@ class SplitConfig(Section):
 class DataConfig(Section):
     """Where volumes come from and how a slice is cropped.
 
+    `origin` says where files of k-space, fastMRI's or plain arrays, have the zero frequency.
     `domain`, `dataset`, `axes` and `sens` describe plain arrays: what the numbers are, the name of
     the array in its file (`*`: every array is a volume), its axes in letters (S slice, C coil, H,
     W) and the name of the coil sensitivities in the same file. `slices` keeps start:stop:step of
@@ -69,6 +70,7 @@ class DataConfig(Section):
 
     source: Literal["synthetic", "fastmri", "arrays", "modl_brain", "cc359"] = "synthetic"
     path: Annotated[str | Patterns | None, Free.PLACE] = None
+    origin: Literal["center", "corner"] = "center"
     domain: Literal["kspace", "image", "magnitude"] = "kspace"
     dataset: str | None = None
     axes: str | None = None

@@ -8,9 +8,10 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.array_files import array_header, array_names, array_place, read_array
-from jaxnas.data.coils import expand, smooth_phase
+from jaxnas.data.coils import expand, smooth_phase, unit_maps
 from jaxnas.data.files import ARRAYS, NIFTI, SINGLE, Paths, find_files, has_suffix
 from jaxnas.data.numbers import narrowed
+from jaxnas.data.origin import centred
 from jaxnas.data.sampling import examined
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.transforms import fft2c
@@ -37,14 +38,15 @@ class _Array(NamedTuple):
 class ArraySource:
     """Slices of plain array files, one volume per array.
 
-    `domain` says what the numbers are: complex `kspace` (centred, unitary), complex `image`, or
+    `domain` says what the numbers are: complex `kspace` (unitary, zero
+    frequency at its `origin`, `center` or `corner`), complex `image`, or
     `magnitude` images, which get a smooth random phase that is fixed by the volume's name, since
     real images have a k-space of half the information. `axes` names the axes in order with the
     letters S (slice), C (coil), H and W; by default HW, SHW or SCHW.
 
     `dataset` is the name in .npz and HDF5 files, by default that of the domain; a volume has the
     name of its file. With `*` every array of a file is a volume, called `file:array`. `sens` names
-    complex coil sensitivities (C, H, W) or (S, C, H, W) in the same file.
+    complex coil sensitivities (C, H, W) or (S, C, H, W) in the same file; they are normalised.
 
     NIfTI files hold x, y, z, which by default are W, H, S. They are shown as stored, not turned:
     the rows of a file in RAS order run from posterior to anterior, so axial heads look down.
@@ -58,10 +60,11 @@ class ArraySource:
         dataset: str | None = None,
         axes: str | None = None,
         sens: str | None = None,
+        origin: str = "center",
     ):
         if domain not in DOMAINS:
             raise ValueError(f"expected a domain among {', '.join(DOMAINS)}, got {domain!r}")
-        self.domain = domain
+        self.domain, self.origin = domain, origin
         kind = "f" if domain == "magnitude" else "c"
         self._arrays = [
             _open(volume, path, name, axes, kind)
@@ -83,7 +86,9 @@ class ArraySource:
         v, index = self._places[i]
         array, maps = self._arrays[v], self._sens[v]
         values = _read(array, index)
-        sens = None if maps is None else _read(maps, index)
+        sens = None if maps is None else _read_maps(maps, index)
+        if self.domain == "kspace":
+            values = centred(values, self.origin)
         if self.domain == "magnitude":
             seed = zlib.crc32(array.volume.encode())
             values = values * smooth_phase(values.shape[-2:], seed=seed)
@@ -159,6 +164,14 @@ def _open_sens(array: _Array, dataset: str, domain: str) -> _Array:
             f"({array.axes}), correct the maps or the axes"
         )
     return sens
+
+
+def _read_maps(maps: _Array, index: int) -> np.ndarray:
+    """The maps of a slice, several of them normalised; a single one is part of its image."""
+    sens = _read(maps, index)
+    if len(sens) == 1:
+        return sens
+    return unit_maps(sens, where=f"{maps.path.parent}: {maps.dataset!r}")
 
 
 def _read(array: _Array, index: int) -> np.ndarray:

@@ -1,23 +1,27 @@
 """Reading everything once before a long run, and naming every file that would stop it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.notices import warn
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import HDF5, Paths, expand, left_out, listed
+from jaxnas.data.origin import describe_misplaced, misplaced_axes
 from jaxnas.data.sampling import empty_share, filled_samples, is_fully_sampled
 from jaxnas.data.source import Slice, Source
-from jaxnas.data.views import rows_of
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong, and the file or folder it is wrong with."""
+    """One thing that is wrong, and the file or folder it is wrong with.
+
+    What is not `certain` is worth a warning: the data can be used if it is meant to be so.
+    """
 
     path: Path
     message: str
+    certain: bool = True
 
 
 def check(
@@ -65,46 +69,63 @@ def _check_file(file: Path, reader: Callable[[Path], Source]) -> list[Problem]:
         source = reader(file)
     except UserError as error:
         return [Problem(file, str(error))]
-    problems, empty = [], set()
-    undersampled: dict[str, list[Slice]] = {}
+    problems: list[Problem] = []
+    volumes: dict[str, _Volume] = {}
     for i, ref in enumerate(source.slices):
+        volume = volumes.setdefault(ref.volume, _Volume(file, ref.masked))
         try:
-            item = source.read(i)
+            volume.note(source.read(i))
         except UserError as error:
             problems.append(Problem(file, str(error)))
-            continue
+    return [*problems, *(problem for volume in volumes.values() for problem in volume.problems())]
+
+
+@dataclass
+class _Volume:
+    """What the slices of a volume show; `declared` where a mask says that it is undersampled."""
+
+    file: Path
+    declared: bool
+    read: int = 0
+    filled: int = 0
+    undersampled: int = 0
+    found: list[Problem] = field(default_factory=list)
+
+    def note(self, item: Slice) -> None:
+        """Counts a slice; what it says of the whole volume is found once."""
+        self.read += 1
         if not item.kspace.any():
-            empty.add(i)
-        elif ref.masked:
-            _warn_of_mask(file, item)
-        elif item.mask is not None:
-            undersampled.setdefault(ref.volume, []).append(item)
-    problems += [Problem(file, _why_undersampled(file, found)) for found in undersampled.values()]
-    problems += [Problem(file, f"{file}: {text}") for text in _empty_volumes(source, empty)]
-    return problems
+            return
+        self.filled += 1
+        if self.filled == 1:
+            self.found += self._first(item)
+        if item.mask is not None and not self.declared:
+            self.undersampled += 1
+            if self.undersampled == 1:
+                self.found.append(Problem(self.file, self._undersampled(item)))
 
+    def problems(self) -> list[Problem]:
+        """All of them, when every slice is counted."""
+        if self.read and not self.filled:
+            text = f"{self.file}: k-space is zero in all slices; expected a scan, leave it out"
+            return [Problem(self.file, text)]
+        return self.found
 
-def _empty_volumes(source: Source, empty: set[int]) -> list[str]:
-    return [
-        f"k-space of {name} is zero in all {len(rows)} slices; expected a scan, leave it out"
-        for name, rows in rows_of(source.slices).items()
-        if empty.issuperset(rows)
-    ]
+    def _first(self, item: Slice) -> Iterator[Problem]:
+        axes = misplaced_axes(item.kspace)
+        if axes:
+            text = f"{self.file}: {describe_misplaced(axes)}"
+            yield Problem(self.file, text, certain=False)
+        if self.declared and is_fully_sampled(filled_samples(item.kspace)):
+            text = (
+                f"{self.file}: k-space is fully sampled, but a mask beside it leaves out "
+                f"{empty_share(item.mask)}; reconstruct applies it, training refuses this file"
+            )
+            yield Problem(self.file, text, certain=False)
 
-
-def _why_undersampled(file: Path, items: list[Slice]) -> str:
-    first = items[0]
-    return (
-        f"{file}: slice {first.index} of {first.volume} has {empty_share(first.mask)} empty and "
-        f"{len(items)} of its slices are undersampled though no mask says so; expected fully "
-        "sampled k-space or a dataset 'mask', leave this file out of training"
-    )
-
-
-def _warn_of_mask(file: Path, item: Slice) -> None:
-    """Says that a mask lies beside k-space which does not need one."""
-    if is_fully_sampled(filled_samples(item.kspace)):
-        warn(
-            f"{file}: k-space is fully sampled, but a mask beside it leaves out "
-            f"{empty_share(item.mask)}; reconstruct applies it, training refuses this file"
+    def _undersampled(self, item: Slice) -> str:
+        return (
+            f"{self.file}: slice {item.index} of {item.volume} has {empty_share(item.mask)} empty, "
+            "so it is undersampled though no mask says so; expected fully sampled k-space or a "
+            "dataset 'mask', leave this file out of training"
         )

@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from jaxnas.core.notices import warn
 from jaxnas.data.transforms import fft2c, ifft2c
 from jaxnas.data.waves import draw_waves
+
+UNIT = 1e-3  # how far Σ|s|² may be from 1 before it is another normalisation
 
 
 def coil_maps(shape: tuple[int, int], *, coils: int, seed: int | tuple[int, ...]) -> np.ndarray:
@@ -59,6 +62,20 @@ def ellipse_window(shape: tuple[int, int], fraction: float) -> np.ndarray:
     return np.where(distance < 1, np.cos(np.pi / 2 * distance) ** 2, 0).astype(np.float32)
 
 
+def unit_maps(maps: np.ndarray, *, where: str) -> np.ndarray:
+    """Maps (C, H, W) scaled pixel by pixel to Σ_c |s_c|² = 1, which data consistency relies on.
+
+    Maps that are so already are returned as they are, pixels where all are zero stay zero. Other
+    ones, such as those scaled to a largest value of 1, are said once per `where`, their source.
+    """
+    peak = _peak(maps)
+    power = np.sum(np.square(np.abs(maps / peak)), axis=0, dtype=np.float64) * float(peak) ** 2
+    if np.all(np.abs(power[power > 0] - 1) < UNIT):
+        return maps
+    warn(f"{where}: coil maps are not of Σ|s|² = 1; they are divided by √Σ|s|² where not zero")
+    return _normalised(maps)
+
+
 def combine(kspace: np.ndarray, sens: np.ndarray) -> np.ndarray:
     """The coil-combined image Σ_c s̄_c F⁻¹(k_c), complex64 (H, W)."""
     return np.sum(np.conj(sens) * ifft2c(kspace), axis=0)
@@ -76,6 +93,12 @@ def _hann(size: int, support: int) -> np.ndarray:
 
 
 def _normalised(maps: np.ndarray) -> np.ndarray:
+    maps = maps / _peak(maps)  # or squares leave float32
     power = np.sqrt(np.sum(np.abs(maps) ** 2, axis=0))
     tiny = np.finfo(np.float32).tiny
     return (maps / np.maximum(power, tiny)).astype(np.complex64)
+
+
+def _peak(maps: np.ndarray) -> np.float32:
+    """A power of two, by which dividing rounds nothing, near the largest |s|."""
+    return np.float32(np.ldexp(1.0, np.frexp(np.abs(maps).max())[1]))

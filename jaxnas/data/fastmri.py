@@ -15,8 +15,10 @@ class FastMRISource:
     jaxnas.data.volumes).
     """
 
-    def __init__(self, paths: Paths):
-        self.volumes = tuple(open_volume(path) for path in find_files(paths, suffixes=HDF5))
+    def __init__(self, paths: Paths, *, origin: str = "center"):
+        """`origin` is where the files have the zero frequency, `center` or `corner`."""
+        files = find_files(paths, suffixes=HDF5)
+        self.volumes = tuple(open_volume(path, origin=origin) for path in files)
         self.slices = tuple(
             SliceRef(v.name, i, v.shape, v.coils, v.mask is not None)
             for v in self.volumes

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data import hdf5
-from jaxnas.data.coils import expand
+from jaxnas.data.coils import expand, unit_maps
 from jaxnas.data.files import HDF5, Paths, find_files
 from jaxnas.data.numbers import narrowed
 from jaxnas.data.source import Slice, SliceRef
@@ -63,6 +63,8 @@ class ModlBrainSource:
         """The fully sampled slice `slices[i]` with `sens`; a single coil has none."""
         group, row = self._places[i]
         image, sens = _read(group, "Org", row), _read(group, "Csm", row)
+        if len(sens) > 1:
+            sens = unit_maps(sens, where=f"{group.path}: '{group.prefix}Csm'")
         kspace = expand(image, sens)
         if len(sens) == 1:
             kspace, sens = kspace[0], None

@@ -13,14 +13,17 @@ from jaxnas.data.source import Source
 from jaxnas.data.synthetic import SyntheticSource
 
 SUFFIXES = {"fastmri": HDF5, "arrays": ARRAYS, "modl_brain": HDF5, "cc359": CC359}
-ARRAYS_ONLY = ("domain", "dataset", "axes", "sens")
+DESCRIBES = {  # the sources whose layout leaves something open
+    "origin": ("fastmri", "arrays"),
+    **dict.fromkeys(("domain", "dataset", "axes", "sens"), ("arrays",)),
+}
 
 
 def open_source(config: DataConfig, *, seed: int) -> Source:
     """The slices that a data section names, as they are stored.
 
     `seed` is that of the embedded source. Raises UserError where there is nothing to read, a file
-    is wrong, or the section describes arrays although its source is another one.
+    is wrong, or the section describes what the layout of its source fixes.
     """
     check_fields(config)
     if config.source == "synthetic":
@@ -42,11 +45,12 @@ def _open_arrays(config: DataConfig) -> ArraySource:
         dataset=config.dataset,
         axes=config.axes,
         sens=config.sens,
+        origin=config.origin,
     )
 
 
 READERS: dict[str, Callable[[DataConfig], Source]] = {
-    "fastmri": lambda config: FastMRISource(config.path),
+    "fastmri": lambda config: FastMRISource(config.path, origin=config.origin),
     "arrays": _open_arrays,
     "modl_brain": lambda config: ModlBrainSource(config.path),
     "cc359": lambda config: CC359Source(config.path),
@@ -54,11 +58,17 @@ READERS: dict[str, Callable[[DataConfig], Source]] = {
 
 
 def check_fields(config: DataConfig) -> None:
-    """Raises UserError where a section describes arrays although its source is another one."""
-    for field in ARRAYS_ONLY:
+    """Raises UserError where a section describes what the layout of its source fixes."""
+    if config.origin != "center" and config.domain != "kspace":
+        raise UserError(
+            f"data.origin: is {config.origin!r}, but data.domain is {config.domain!r}; expected "
+            "origin for k-space only, remove it"
+        )
+    for field, sources in DESCRIBES.items():
         value, default = getattr(config, field), DataConfig.model_fields[field].default
-        if config.source != "arrays" and value != default:
+        if config.source not in sources and value != default:
             raise UserError(
                 f"data.{field}: is {value!r}, but data.source is {config.source!r}, whose layout "
-                f"is fixed; expected {field} for the source 'arrays' only, remove it"
+                f"is fixed; expected {field} for the source {' or '.join(map(repr, sources))} "
+                "only, remove it"
             )

@@ -7,7 +7,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.notices import warn
 from jaxnas.data.coils import column_window, combine, ellipse_window, estimate_maps
+from jaxnas.data.origin import describe_misplaced, misplaced_axes
 from jaxnas.data.sampling import empty_share
 from jaxnas.data.source import Slice, SliceRef, Source, labels_of
 from jaxnas.data.transforms import (
@@ -65,7 +67,10 @@ class FullySampled(View):
             if self.slices[rows[0]].masked:
                 raise UserError(_undersampled(self.slices[rows[0]], None))
         for name, rows in used.items():
-            if first_filled(self, rows) is None:
+            item = first_filled(self, rows)
+            if item is not None:
+                warn_of_origin(item)
+            else:
                 raise UserError(
                     f"volume {name!r}: k-space is zero in all of its {len(rows)} slices; expected "
                     "a scan, leave it out"
@@ -78,6 +83,13 @@ def first_filled(source: Source, rows: Sequence[int]) -> Slice | None:
     middle = rows[len(rows) // 2]
     items = map(source.read, sorted(rows, key=lambda row: abs(row - middle)))
     return next((item for item in items if item.kspace.any()), None)
+
+
+def warn_of_origin(item: Slice) -> None:
+    """Says where a slice has its zero frequency unless that is the centre of k-space."""
+    axes = misplaced_axes(item.kspace)
+    if axes:
+        warn(f"{item.volume}: {describe_misplaced(axes)}")
 
 
 def check_fully_sampled(source: Source, volumes: Collection[str]) -> None:

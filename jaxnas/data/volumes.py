@@ -17,8 +17,10 @@ from jaxnas.core.errors import UserError
 from jaxnas.data import hdf5
 from jaxnas.data.ismrmrd import parse_header, parse_scanner
 from jaxnas.data.numbers import narrowed
+from jaxnas.data.origin import centred
 from jaxnas.data.sampling import examined
 from jaxnas.data.source import Slice
+from jaxnas.data.transforms import AXES
 
 ONES = (1, 255)  # of a mask; images of one byte have the latter
 TARGETS = ("reconstruction_esc", "reconstruction_rss")
@@ -38,6 +40,7 @@ class Volume:
       mask: measured columns bool (W,) or samples (H, W), zero in the padding too; None where all
         were measured.
       scanner: vendor, model and field strength, or None.
+      origin: where k-space is stored with the zero frequency, `center` or `corner`.
     """
 
     path: Path
@@ -51,6 +54,7 @@ class Volume:
     padding: tuple[int, int]
     mask: np.ndarray | None
     scanner: str | None
+    origin: str = "center"
 
     @property
     def labels(self) -> dict[str, str]:
@@ -60,11 +64,15 @@ class Volume:
             "subject": self.attrs.get("patient_id"),
             "scanner": self.scanner,
         }
-        return {name: str(value) for name, value in found.items() if value is not None}
+        said = {name: str(value).strip() for name, value in found.items() if value is not None}
+        return {name: value for name, value in said.items() if value}
 
 
-def open_volume(path: str | Path) -> Volume:
-    """Reads and checks the table of contents of a fastMRI file; UserError says what is wrong."""
+def open_volume(path: str | Path, *, origin: str = "center") -> Volume:
+    """Reads and checks the table of contents of a fastMRI file; UserError says what is wrong.
+
+    `origin` corner: k-space and mask are stored with the zero frequency at [0, 0].
+    """
     path = Path(path)
     with hdf5.open_file(path) as file:
         shape = _kspace_shape(file)
@@ -82,8 +90,9 @@ def open_volume(path: str | Path) -> Volume:
             target=target,
             image_size=target_size or recon_size,
             padding=padding,
-            mask=_mask(file, (height, width), padding),
+            mask=_mask(file, (height, width), padding, origin),
             scanner=scanner,
+            origin=origin,
         )
 
 
@@ -93,7 +102,7 @@ def read_slice(volume: Volume, index: int) -> Slice:
     UserError for NaN, infinity and numbers beyond float32, and where the mask contradicts k-space.
     """
     with hdf5.open_file(volume.path) as file:
-        kspace = _read(file, "kspace", index)
+        kspace = centred(_read(file, "kspace", index), volume.origin)
         target = _read(file, volume.target, index) if volume.target else None
     if kspace.ndim == 3 and volume.coils == 1:
         kspace = kspace[0]
@@ -142,9 +151,10 @@ def _target(file: h5py.File, slices: int, attrs: Mapping[str, Any]):
             f"{file.filename}: dataset {name!r} has shape {target.shape}; "
             f"expected ({slices}, h, w), one image for every slice of 'kspace', rewrite the file"
         )
-    if not isinstance(attrs.get("max"), int | float):
+    peak = attrs.get("max")
+    if not isinstance(peak, int | float) or not 0 <= peak < np.inf:
         raise UserError(
-            f"{file.filename}: attribute 'max' is {attrs.get('max', 'missing')}; "
+            f"{file.filename}: attribute 'max' is {'missing' if peak is None else peak}; "
             f"expected a number beside {name!r}, set it to the maximum of that dataset"
         )
     return name, target.shape[1:]
@@ -171,7 +181,9 @@ def _header(file: h5py.File, width: int):
     return (left, right), header.recon[:2], scanner
 
 
-def _mask(file: h5py.File, shape: tuple[int, int], padding: tuple[int, int]) -> np.ndarray | None:
+def _mask(
+    file: h5py.File, shape: tuple[int, int], padding: tuple[int, int], origin: str
+) -> np.ndarray | None:
     """Measured columns (W,) or samples (H, W), bool; None where there is no mask or it is full."""
     if "mask" not in file:
         return None
@@ -188,6 +200,7 @@ def _mask(file: h5py.File, shape: tuple[int, int], padding: tuple[int, int]) -> 
             "expected 1 for every measured column, rewrite the mask"
         )
     encoded, mask = _between(*padding, shape[1]), mask > 0
+    mask = centred(mask, origin, axes=AXES[-mask.ndim :])
     if mask.all() or (encoded is not None and mask[..., encoded].all()):
         return None
     return mask if encoded is None else mask & encoded
@@ -216,7 +229,13 @@ def _between(left: int, right: int, width: int) -> np.ndarray | None:
 
 
 def _plain(value: Any) -> Any:
-    """An HDF5 attribute as a Python value."""
+    """An HDF5 attribute as a Python value; bytes that are not UTF-8 are replaced."""
+    if isinstance(value, h5py.Empty):
+        return None
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0]
+    if isinstance(value, str):  # h5py hands bytes it cannot decode through as surrogates
+        value = value.encode(errors="surrogateescape")
     if isinstance(value, bytes):
-        return value.decode()
+        return value.decode(errors="replace")
     return value.item() if isinstance(value, np.generic) else value

@@ -17,7 +17,7 @@ from jaxnas.data.batches import prefetch
 from jaxnas.data.sampling import empty_share
 from jaxnas.data.source import Slice, Source
 from jaxnas.data.transforms import center_crop
-from jaxnas.data.views import first_filled
+from jaxnas.data.views import first_filled, warn_of_origin
 from jaxnas.data.volumes import Volume
 from jaxnas.engine.evaluate import Reconstructor, as_pytree
 from jaxnas.mri.acquisition import in_scan_units, measure
@@ -172,4 +172,5 @@ def check_applicable(
     """UserError as `sampled` for a source of one volume, after reading one slice of it."""
     item = first_filled(source, range(len(source.slices)))
     if item is not None:
+        warn_of_origin(item)
         sampled(item, acquisition, acceleration=acceleration)

@@ -115,7 +115,12 @@ def test_every_array_is_a_volume(tmp_path, suffix):
 
 
 def test_every_array_but_the_maps(tmp_path):
-    path = save(tmp_path / "a.npz", one=volume("SCHW"), two=volume("SCHW", 1), maps=volume("CHW"))
+    path = save(
+        tmp_path / "a.npz",
+        one=volume("SCHW"),
+        two=volume("SCHW", 1),
+        maps=coil_maps((9, 8), coils=3, seed=0),
+    )
     source = ArraySource(path, dataset="*", sens="maps")
     assert volume_names(source) == ("a.npz:one", "a.npz:two")
     np.testing.assert_array_equal(

@@ -1,8 +1,10 @@
 """Estimated coil maps against the true ones."""
 
+import h5py
 import numpy as np
 import pytest
 
+from jaxnas.data.arrays import ArraySource
 from jaxnas.data.coils import (
     coil_maps,
     column_window,
@@ -11,7 +13,9 @@ from jaxnas.data.coils import (
     estimate_maps,
     expand,
     smooth_phase,
+    unit_maps,
 )
+from jaxnas.data.modl_brain import ModlBrainSource
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.transforms import fft2c
 
@@ -46,3 +50,46 @@ def test_smooth_phase_is_a_phase():
     np.testing.assert_allclose(np.abs(phase), 1, atol=1e-6)
     energy = np.abs(fft2c(phase)) ** 2
     assert energy[12:21, 11:20].sum() > 0.95 * energy.sum(), "low frequencies only"
+
+
+@pytest.mark.parametrize("factor", [3.0, 1e-20, 1e30, "largest 1", "shaded"])
+def test_maps_of_another_normalisation_are_those_of_sum_one(tmp_path, capsys, factor):
+    """In files of plain arrays and of MoDL-Brain, said once for a source, zero where zero."""
+    unit = coil_maps((16, 14), coils=4, seed=0)
+    unit[:, :, :3] = 0
+    scaled = {
+        "largest 1": lambda m: m / np.abs(m).max(),
+        "shaded": lambda m: m * np.linspace(0.5, 2, 14, dtype=np.float32),
+    }.get(factor, lambda m: m * np.float32(factor))(unit)
+    image = np.ones((3, 16, 14), np.complex64)
+    kspace = np.stack([expand(x, unit) for x in image])
+    np.savez(tmp_path / "a.npz", kspace=kspace, image=image, sens=scaled)
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["trnOrg"], file["trnCsm"] = image, np.stack([scaled] * 3)
+        file["trnMask"] = np.ones((3, 16, 14), np.int8)
+    sources = [
+        ArraySource(tmp_path / "a.npz", sens="sens"),
+        ArraySource(tmp_path / "a.npz", domain="image", sens="sens"),
+        ModlBrainSource(tmp_path / "m.h5"),
+    ]
+    for source in sources:
+        for item in map(source.read, range(3)):
+            np.testing.assert_allclose(item.sens, unit, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(item.kspace, kspace[0], rtol=1e-4, atol=1e-4)
+            assert not item.sens[:, :, :3].any()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and all("coil maps are not of Σ|s|² = 1" in line for line in said)
+
+
+def test_unit_maps_are_returned_as_they_are(capsys):
+    maps = coil_maps((16, 14), coils=4, seed=0)
+    assert unit_maps(maps, where="here") is maps
+    assert capsys.readouterr().err == ""
+
+
+def test_estimates_of_any_magnitude():
+    kspace = expand(np.ones((16, 14), np.complex64), coil_maps((16, 14), coils=4, seed=0))
+    window = column_window((16, 14), 6)
+    for factor in (1e30, 1e-30):
+        found = estimate_maps(kspace * np.float32(factor), window)
+        np.testing.assert_allclose(found, estimate_maps(kspace, window), atol=1e-5)

@@ -18,9 +18,12 @@ def numbers(rng, *shape):
 def group(prefix, slices, coils=3, size=SIZE, seed=0):
     """The datasets of one group, random."""
     rng = np.random.default_rng(seed)
+    maps = numbers(rng, slices, coils, *size)
+    if coils > 1:
+        maps /= np.sqrt(np.sum(np.abs(maps) ** 2, axis=1, keepdims=True))
     return {
         f"{prefix}Org": numbers(rng, slices, *size),
-        f"{prefix}Csm": numbers(rng, slices, coils, *size),
+        f"{prefix}Csm": maps,
         f"{prefix}Mask": (rng.uniform(size=(slices, *size)) < 0.3).astype(np.int8),
     }
 
