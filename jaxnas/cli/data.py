@@ -18,10 +18,12 @@ from jaxnas.data.check import Problem
 from jaxnas.data.check import check as find_problems
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.info import summarise
+from jaxnas.data.labeled import CLASSES
 from jaxnas.data.labeled_check import check_labeled
 from jaxnas.data.labeled_info import summarise_labeled
 from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.open import SUFFIXES, check_fields, open_source
+from jaxnas.data.presence import require_foreground, warn_of_absent
 from jaxnas.data.source import Source
 from jaxnas.data.synthetic import SyntheticSource
 
@@ -85,10 +87,7 @@ def section(
 def check(config: DataConfig | Labeled) -> None:
     """Reads every file whole; UserError with one line per problem if there is any."""
     if isinstance(config, Labeled):
-        _refuse(check_labeled(config.kind, config.paths))
-        found = summarise_labeled(open_labeled(config.kind, config.paths))
-        patients = {row.patient for row in found}
-        print(f"{len(patients)} patients, {len(found)} labelled volumes, no problem found")
+        _check_labeled(config)
         return
 
     def reader(path: Path) -> Source:
@@ -102,6 +101,21 @@ def check(config: DataConfig | Labeled) -> None:
     rows = summarise(_open(config))
     found = f"{len(doubtful)} warning(s)" if doubtful else "no problem found"
     print(f"{len(rows)} volumes, {sum(row.slices for row in rows)} slices, {found}")
+
+
+def _check_labeled(config: Labeled) -> None:
+    _refuse(check_labeled(config.kind, config.paths))
+    rows = summarise_labeled(open_labeled(config.kind, config.paths))
+    where = ", ".join(config.paths)
+    known = [row.millilitres for row in rows if row.millilitres is not None]
+    present = [{CLASSES.index(name) for name, ml in each.items() if ml} for each in known]
+    require_foreground(present, what=where)
+    if known:
+        warn_of_absent(present, tuple(known[0]), what=where)
+    bare = len(rows) - len(known)
+    rest = f", {bare} volumes without labels" if bare else ""
+    patients = len({row.patient for row in rows})
+    print(f"{patients} patients, {len(known)} labelled volumes{rest}, no problem found")
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

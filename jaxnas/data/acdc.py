@@ -7,23 +7,20 @@ for more frames than ED and ES, or one `patientNNN_4d_gt.nii.gz`. Labels may be 
 directions than their image, as their affine says; another grid is refused.
 """
 
-import codecs
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.files import NIFTI, Paths, listed
+from jaxnas.data.files import NIFTI, Paths, visible
 from jaxnas.data.grid import Grid, Turn, turn_onto
 from jaxnas.data.labeled import CLASSES, ED, ES, Cine, LabeledRef, LabeledVolume, Phases
 from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark
+from jaxnas.data.patients import INFO, find_patients, frame_number, left_out_remarks, read_info
 
-INFO = "Info.cfg"
 WHOLE = 1e-3  # how far from a whole number a label may be
-FOLDERS = (".", "training", "testing", "database", "database/training", "database/testing")
 
 
 class _Place(NamedTuple):
@@ -63,7 +60,7 @@ class AcdcSource:
         self.volumes = tuple(frame.ref for frame in self._frames)
         places = [p for f in self._frames for p in (f.image, f.labels) if p is not None]
         found = spacing_remark({place.path: place.grid for place in places})
-        self.remarks = () if found is None else (found,)
+        self.remarks = (*left_out_remarks(paths), *([] if found is None else [found]))
 
     def read(self, i: int) -> LabeledVolume:
         """The volume `volumes[i]`; UserError for damaged files and labels outside 0 to 3."""
@@ -90,80 +87,10 @@ def read_cine(path: str | Path) -> Cine:
     return Cine(frames, grid.spacing, grid.affine)
 
 
-def find_patients(paths: Paths) -> tuple[Path, ...]:
-    """The patients' folders, sorted by name within every path.
-
-    UserError where there is none, and for two of the same name.
-    """
-    folders = [folder for path in listed(paths) for folder in _expand(Path(path))]
-    if not folders:
-        raise UserError("no data path given; expected a folder in the ACDC layout, set it")
-    seen: dict[str, Path] = {}
-    for folder in folders:
-        name = folder.resolve().name
-        if name in seen:
-            raise UserError(
-                f"{folder}: has the same name as {seen[name]}; expected every patient once, "
-                "leave one of them out"
-            )
-        seen[name] = folder
-    return tuple(folders)
-
-
-def read_info(folder: str | Path) -> dict[str, str]:
-    """The lines `key: value # comment` of a patient's Info.cfg; UserError where there is none."""
-    path = Path(folder) / INFO
-    try:
-        text = _decoded(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: no such file; expected the lines 'ED: <frame>' and 'ES: <frame>' there, "
-            "restore the file or leave out this patient"
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); expected a text file"
-        ) from None
-    lines = (line.partition("#")[0] for line in text.splitlines())
-    pairs = (line.partition(":") for line in lines if ":" in line)
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _decoded(content: bytes) -> str:
-    """The text of a file in whatever encoding an editor saved it; any bytes are some text."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", "replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
-
-
-def _expand(path: Path) -> list[Path]:
-    if not path.is_dir():
-        raise UserError(
-            f"{path}: no such folder; expected a folder in the ACDC layout, check the path"
-        )
-    if (path / INFO).is_file() or _is_patient(path):
-        return [path]
-    inside = [path / folder for folder in FOLDERS if (path / folder).is_dir()]
-    found = [f for folder in inside for f in folder.iterdir() if f.is_dir() and _is_patient(f)]
-    if not found:
-        raise UserError(
-            f"{path}: no folder patientNNN here or in training and testing; expected the ACDC "
-            "layout, name the folder that holds the patients"
-        )
-    return sorted(found, key=lambda folder: folder.name)
-
-
-def _is_patient(folder: Path) -> bool:
-    return re.fullmatch(r"patient\d+", folder.resolve().name) is not None
-
-
 def _patient_frames(folder: Path, phases: Phases) -> list[_Frame]:
     """The volumes of one patient in the order of time, with their shapes compared."""
     patient, info = folder.resolve().name, read_info(folder)
-    named = {_frame_number(folder, info, phase): phase for phase in (ED, ES)}
+    named = {frame_number(folder, info, phase): phase for phase in (ED, ES)}
     if len(named) < 2:
         raise UserError(
             f"{folder / INFO}: ED and ES are both frame {info[ED]}; expected two frames, "
@@ -210,17 +137,6 @@ def _turn(image: _Place, labels: _Place) -> Turn:
         ) from None
 
 
-def _frame_number(folder: Path, info: Mapping[str, str], phase: str) -> int:
-    value = info.get(phase)
-    if value is None or not value.isdecimal() or int(value) < 1:
-        found = "no line" if value is None else f"{value!r}"
-        raise UserError(
-            f"{folder / INFO}: {found} for {phase}; expected '{phase}: <frame, from 1>', "
-            "correct the file"
-        )
-    return int(value)
-
-
 def _label_places(folder: Path, patient: str) -> dict[int, _Place]:
     """Where the labels of every labelled frame are, by its number; files of one frame win."""
     places: dict[int, _Place] = {}
@@ -229,7 +145,7 @@ def _label_places(folder: Path, patient: str) -> dict[int, _Place]:
         grid = _cine_grid(cine)
         places = {t + 1: _Place(cine, grid, t) for t in range(grid.shape[0])}
     pattern = re.compile(rf"{re.escape(patient)}_frame(\d+)_gt\.nii(\.gz)?")
-    for path in sorted(folder.iterdir()):
+    for path in visible(folder):
         match = pattern.fullmatch(path.name)
         if match:
             places[int(match[1])] = _Place(path, _frame_grid(path))
@@ -252,7 +168,8 @@ def _image_place(folder: Path, patient: str, number: int, phase: str | None) -> 
 
 def _existing(folder: Path, stem: str) -> Path | None:
     paths = (folder / f"{stem}{suffix}" for suffix in NIFTI)
-    return next((path for path in paths if path.is_file()), None)
+    # A link to nothing is no missing file: reading it says so.
+    return next((path for path in paths if path.is_file() or path.is_symlink()), None)
 
 
 def _cine_grid(path: Path) -> Grid:

@@ -1,14 +1,16 @@
 """From the name of a labelled data set and a path to its volumes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.acdc import AcdcSource, find_patients
-from jaxnas.data.files import HDF5, Paths, find_files
+from jaxnas.core.notices import warn
+from jaxnas.data.acdc import AcdcSource
+from jaxnas.data.files import HDF5, Paths, expand, left_out
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled import LabeledSource, Phases
+from jaxnas.data.patients import EXPECTED, find_patients, left_out_patients
 from jaxnas.data.sunnybrook import SunnybrookSource
 
 
@@ -34,7 +36,7 @@ def open_labeled(
 
     `phases` "all" has every labelled frame, "ed_es" ED and ES only; Sunnybrook has no others.
     `heart` and `seed` are of the embedded hearts, which need no path. UserError for an unknown kind
-    and a missing path, and as the readers do.
+    and a missing path, and as the readers do. Warns of what a reader remarks.
     """
     if kind not in KINDS:
         raise UserError(
@@ -55,7 +57,10 @@ def open_labeled(
             f"no path is given for the data set {kind!r}; expected the folder or file that holds "
             "it, set the data path"
         )
-    return READERS[kind](path, phases)
+    source = READERS[kind](path, phases)
+    for remark in getattr(source, "remarks", ()):
+        warn(remark)
+    return source
 
 
 EMBEDDED = "heart"
@@ -65,8 +70,22 @@ READERS: dict[str, Callable[[Paths, Phases], LabeledSource]] = {
 }
 KINDS = (EMBEDDED, *READERS)
 
-# What a data set is checked by: the parts that can be read without the others.
-PARTS: dict[str, Callable[[Paths], tuple[Path, ...]]] = {
-    "acdc": find_patients,
-    "sunnybrook": lambda paths: find_files(paths, suffixes=HDF5),
+
+@dataclass(frozen=True)
+class Parts:
+    """What a data set is checked by: the `expected` parts of a path, which can be read apart, and
+    the entries of a folder that nobody reads."""
+
+    expected: str
+    find: Callable[[Path], Sequence[Path]]
+    left_out: Callable[[Path], Sequence[Path]]
+
+
+PARTS = {
+    "acdc": Parts(EXPECTED, find_patients, left_out_patients),
+    "sunnybrook": Parts(
+        f"{' or '.join(HDF5)} file",
+        lambda path: expand(path, suffixes=HDF5),
+        lambda path: [path / n for n in left_out(path, suffixes=HDF5)] if path.is_dir() else [],
+    ),
 }

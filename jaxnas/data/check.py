@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.fastmri import FastMRISource
-from jaxnas.data.files import HDF5, Paths, expand, left_out, listed
+from jaxnas.data.files import HDF5, Paths, expand, left_out, listed, why_left_out
 from jaxnas.data.origin import describe_misplaced, misplaced_axes
 from jaxnas.data.sampling import empty_share, filled_samples, is_fully_sampled
 from jaxnas.data.source import Slice, Source
@@ -49,19 +49,8 @@ def check(
 def _check_folder(path: Path, suffixes: tuple[str, ...]) -> list[Problem]:
     """What a folder holds and nobody would read."""
     skipped = left_out(path, suffixes=suffixes) if path.is_dir() else []
-    return [Problem(path / name, _why_left_out(path / name, suffixes)) for name in skipped]
-
-
-def _why_left_out(path: Path, suffixes: tuple[str, ...]) -> str:
-    if path.is_symlink() and not path.exists():
-        return (
-            f"{path}: is a link to {path.readlink()}, which does not exist, and left out; "
-            "expected a file, fetch its content or remove the link"
-        )
-    return (
-        f"{path}: is no {' or '.join(suffixes)} file and left out; expected one, move it "
-        "elsewhere or name the files one by one"
-    )
+    expected = f"{' or '.join(suffixes)} file"
+    return [Problem(path / n, why_left_out(path / n, expected=expected)) for n in skipped]
 
 
 def _check_file(file: Path, reader: Callable[[Path], Source]) -> list[Problem]:

@@ -61,16 +61,27 @@ def expand(path: Path, *, suffixes: tuple[str, ...]) -> list[Path]:
         )
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder; expected data there, check the path")
-    entries = _visible(path)
+    entries = visible(path)
     files = [entry for entry in entries if _is_one(entry, suffixes)]
     if not files:
         skipped = left_out(path, suffixes=suffixes)
-        also = f" ({len(skipped)} cannot be used: {_some(skipped)})" if skipped else ""
+        also = f" ({len(skipped)} cannot be used: {some(skipped)})" if skipped else ""
         raise UserError(
             f"{path}: no {_wanted(suffixes)} file among the {len(entries)} entries of this "
             f"folder{also}; expected at least one, name the folder that holds the volumes"
         )
     return files
+
+
+def visible(path: Path) -> list[Path]:
+    """The entries of a folder but the hidden ones, sorted; UserError where it cannot be listed."""
+    try:
+        return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be listed ({error.strerror}); expected a folder of data, change its "
+            "permissions or name another one"
+        ) from None
 
 
 def left_out(path: Path, *, suffixes: tuple[str, ...]) -> list[str]:
@@ -83,7 +94,7 @@ def left_out(path: Path, *, suffixes: tuple[str, ...]) -> list[str]:
     known = (*suffixes, *ARRAYS)
     return [
         entry.name
-        for entry in _visible(path)
+        for entry in visible(path)
         if not _is_one(entry, suffixes) and (has_suffix(entry, known) or not entry.exists())
     ]
 
@@ -91,35 +102,39 @@ def left_out(path: Path, *, suffixes: tuple[str, ...]) -> list[str]:
 def describe_left_out(folder: Path, names: Sequence[str], *, total: int, expected: str) -> str:
     """One sentence that counts and names what of the `total` entries of `folder` is not used."""
     return (
-        f"{folder}: {len(names)} of {total} entries left out: {_some(names)}; expected "
+        f"{folder}: {len(names)} of {total} entries left out: {some(names)}; expected "
         f"{expected}, repair these or move them elsewhere"
+    )
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many there are more."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def why_left_out(path: Path, *, expected: str) -> str:
+    """One sentence about an entry that is not used: it is no `expected`, or a link to nothing."""
+    if path.is_symlink() and not path.exists():
+        return (
+            f"{path}: is a link to {path.readlink()}, which does not exist, and left out; "
+            "expected its target, fetch the content or remove the link"
+        )
+    return (
+        f"{path}: is no {expected} and left out; expected one, rename it, move it elsewhere or "
+        "name what is to be read one by one"
     )
 
 
 def _warn_of_rest(path: Path, suffixes: tuple[str, ...]) -> None:
     skipped = left_out(path, suffixes=suffixes) if path.is_dir() else []
     if skipped:
-        total, expected = len(_visible(path)), f"{_wanted(suffixes)} files"
+        total, expected = len(visible(path)), f"{_wanted(suffixes)} files"
         warn(describe_left_out(path, skipped, total=total, expected=expected))
-
-
-def _visible(path: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be listed ({error.strerror}); expected a folder of data, change its "
-            "permissions or name another one"
-        ) from None
 
 
 def _is_one(entry: Path, suffixes: tuple[str, ...]) -> bool:
     return entry.is_file() and has_suffix(entry, suffixes)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _wanted(suffixes: tuple[str, ...]) -> str:

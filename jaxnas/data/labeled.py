@@ -74,7 +74,8 @@ class Cine(NamedTuple):
 class LabeledSource(Protocol):
     """Volumes in a fixed order; `read` may be called from any number of threads.
 
-    A source may also have `annotated`, the classes that its labels tell apart; see `annotated`.
+    A source may also have `annotated`, the classes that its labels tell apart; see `annotated`; and
+    `remarks`, sentences about what it found strange in its files and what it made of that.
     """
 
     volumes: tuple[LabeledRef, ...]

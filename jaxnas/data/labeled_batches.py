@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.labeled import LabeledSource
+from jaxnas.data.labeled import LabeledSource, annotated
 from jaxnas.data.prepare import Preparation
+from jaxnas.data.presence import labels_in, require_foreground, warn_of_absent
 
 
 class Slices(NamedTuple):
@@ -30,7 +31,8 @@ def prepare_slices(
 ) -> Slices:
     """All slices of the volumes `indices`, each volume read once, 5 bytes a pixel.
 
-    UserError for a volume without labels, and where there is no volume.
+    UserError for a volume without labels, where there is no volume, and where all pixels are
+    background; a class that volumes lack is warned of.
     """
     if not len(indices):
         raise UserError("no labelled volume to train on; expected at least one, add patients")
@@ -46,6 +48,9 @@ def prepare_slices(
 
     with ThreadPoolExecutor(workers, thread_name_prefix="volumes") as pool:
         images, labels = zip(*pool.map(prepare, indices))
+    present = [labels_in(found) for found in labels]
+    require_foreground(present, what="the training volumes")
+    warn_of_absent(present, annotated(source), what="the training volumes")
     volumes = np.repeat(np.asarray(indices, np.int32), [len(image) for image in images])
     return Slices(np.concatenate(images), np.concatenate(labels), volumes)
 

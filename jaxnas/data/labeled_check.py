@@ -1,12 +1,13 @@
 """Reading every labelled volume once before a long run, and naming all that would stop it."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.cardiac import PARTS, READERS
 from jaxnas.data.check import Problem
-from jaxnas.data.files import Paths, listed
+from jaxnas.data.files import Paths, listed, why_left_out
 from jaxnas.data.labeled import LabeledSource
 
 
@@ -18,11 +19,14 @@ def check_labeled(kind: str, paths: Paths) -> list[Problem]:
     problems = []
     for path in map(Path, listed(paths)):
         try:
-            parts = PARTS[kind](path)
+            found = PARTS[kind].find(path)
+            rest = PARTS[kind].left_out(path)
         except UserError as error:
             problems.append(Problem(path, str(error)))
         else:
-            problems += [problem for part in parts for problem in _check_part(part, READERS[kind])]
+            why = partial(why_left_out, expected=PARTS[kind].expected)
+            problems += [Problem(entry, why(entry)) for entry in rest]
+            problems += [problem for part in found for problem in _check_part(part, READERS[kind])]
     return problems
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxnas.core.files import write_atomic
-from jaxnas.data.acdc import INFO
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled import ED, ES, LabeledVolume
 from jaxnas.data.nifti import write_image
+from jaxnas.data.patients import INFO
 
 CYCLE = 1000.0  # ms
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.labeled import CLASSES, ED, ES, LabeledSource, LabeledVolume, annotated
+from jaxnas.data.presence import labels_in, warn_of_absent
 from jaxnas.engine.segment import Predictor
 from jaxnas.metrics.overlap import dice, hd95, volume_ml
 
@@ -69,7 +70,8 @@ def evaluate_segmentation(
     A network takes `slices` slices of a volume at a time; one volume is in memory at a time.
     Classes that the source does not annotate are part of the background on both sides and have no
     score. Pictured is the first patient of whom both ED and ES are there, else the first volume.
-    Raises UserError if there is nothing to evaluate, or a volume has no labels.
+    Raises UserError if there is nothing to evaluate, or a volume has no labels; a class that volumes
+    lack is warned of.
     """
     if not indices:
         raise UserError("nothing to evaluate: the test split is empty; change data.split")
@@ -78,6 +80,7 @@ def evaluate_segmentation(
     scores: list[VolumeScore] = []
     examples: dict[str, np.ndarray] = {}
     pictured: dict[str, dict[str, Any]] = {}
+    present: list[frozenset[int]] = []
     for i in indices:
         volume = source.read(i)
         if volume.labels is None:
@@ -85,6 +88,7 @@ def evaluate_segmentation(
                 f"{volume.name}: has no labels to compare with; evaluate labelled volumes, and "
                 f"apply the network to this one with `jaxnas segment`"
             )
+        present.append(labels_in(volume.labels))
         labels = {
             name: predictor.segment_by(volume, slices=slices)
             for name, predictor in predictors.items()
@@ -99,6 +103,7 @@ def evaluate_segmentation(
                 "slices": levels,
             }
             examples |= dict(_pictures(volume, labels, levels))
+    warn_of_absent(present, known, what="the test volumes")
     return SegmentationEvaluation(tuple(scores), examples, pictured)
 
 

@@ -1,0 +1,37 @@
+"""Which classes the labels of a set of volumes have: what is absent is neither learned nor scored.
+
+`present` is, of every volume, the labels that at least one of its pixels has.
+"""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from jaxnas.core.errors import UserError
+from jaxnas.core.notices import warn
+from jaxnas.data.labeled import CLASSES
+
+
+def labels_in(labels: np.ndarray) -> frozenset[int]:
+    """The labels that at least one pixel has, uint8 of any shape."""
+    return frozenset(np.flatnonzero(np.bincount(labels.ravel(), minlength=len(CLASSES))).tolist())
+
+
+def require_foreground(present: Sequence[Collection[int]], *, what: str) -> None:
+    """UserError where no volume of `what` has anything but background."""
+    if present and not set().union(*present) - {0}:
+        raise UserError(
+            f"{what}: all {len(present)} label maps are background only; expected "
+            f"{', '.join(CLASSES[1:])}, give the labels or a data.size that holds the heart"
+        )
+
+
+def warn_of_absent(present: Sequence[Collection[int]], names: Sequence[str], *, what: str) -> None:
+    """Warns of the classes among `names` that some volumes of `what` lack, with their number."""
+    missing = {n: sum(CLASSES.index(n) not in found for found in present) for n in names}
+    lacking = ", ".join(f"{name} in {count}" for name, count in missing.items() if count)
+    if lacking:
+        warn(
+            f"{what}: no pixel is {lacking} of {len(present)} volumes; where neither labels nor "
+            "network have a class it has no Dice and is left out of means"
+        )
