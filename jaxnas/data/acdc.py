@@ -211,6 +211,6 @@ def _refuse_labels(place: _Place, strange: np.ndarray) -> None:
     if strange.size:
         names = ", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))
         raise UserError(
-            f"{place.path}: has the label {strange.min()} ({strange.size} voxels in all); expected "
+            f"{place.path}: has the label {strange.min()} ({strange.size} such voxels); expected "
             f"{names} only, correct the labels"
         )

@@ -106,7 +106,8 @@ def _expand(path: Path) -> list[Path]:
     found = [entry for entry in _entries(path) if _is_patient(entry)]
     if not found:
         rest = left_out_patients(path)
-        also = f" (not so called: {some([entry.name for entry in rest])})" if rest else ""
+        names = some([entry.name for entry in rest])
+        also = f" ({len(rest)} not so called: {names})" if rest else ""
         raise UserError(
             f"{path}: no folder patientNNN here or in training and testing{also}; expected the "
             "ACDC layout, rename the patients or name the folder that holds them"

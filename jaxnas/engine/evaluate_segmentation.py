@@ -70,8 +70,8 @@ def evaluate_segmentation(
     A network takes `slices` slices of a volume at a time; one volume is in memory at a time.
     Classes that the source does not annotate are part of the background on both sides and have no
     score. Pictured is the first patient of whom both ED and ES are there, else the first volume.
-    Raises UserError if there is nothing to evaluate, or a volume has no labels; a class that volumes
-    lack is warned of.
+    Raises UserError if there is nothing to evaluate, or a volume has no labels; warns of classes
+    that volumes lack.
     """
     if not indices:
         raise UserError("nothing to evaluate: the test split is empty; change data.split")
