@@ -33,8 +33,13 @@ class SyntheticConfig(Section):
 
 
 class SplitConfig(Section):
-    """Which volumes train, validate and test: name patterns, or fractions when none is given."""
+    """Which volumes train, validate and test: name patterns, or fractions when none is given.
 
+    `by` says what must not stand on two sides, nor at two clients or in both halves of a search:
+    a subject, as the files name it, with all its volumes, or a volume alone.
+    """
+
+    by: Literal["subject", "volume"] = "subject"
     train: Patterns | None = None
     valid: Patterns | None = None
     test: Patterns | None = None

@@ -1,50 +1,101 @@
-"""Dividing volumes into groups: no volume, hence no neighbouring slice, is in two of them."""
+"""Dividing volumes into groups: no volume, hence no neighbouring slice, is in two of them, nor is a
+subject, whose volumes show the same anatomy."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import NoReturn
 
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.source import Source
+from jaxnas.data.source import Source, labels_of
 
 Groups = Mapping[str, Sequence[str] | float]
+Subjects = Mapping[str, str]  # volume to subject
+NOBODY: Subjects = MappingProxyType({})
 
 
 def split_volumes(
-    names: Iterable[str], *, groups: Groups, seed: int = 0
+    names: Iterable[str],
+    *,
+    groups: Groups,
+    seed: int = 0,
+    subjects: Subjects = NOBODY,
 ) -> dict[str, tuple[str, ...]]:
     """Volumes of every group, each tuple sorted; the volumes of no group are left out.
 
     A group is a list of shell patterns (`siat_s5_*`), or a fraction of the volumes that no
-    pattern takes, drawn at random from `seed`; it has at least one of them. A pattern that matches
-    nothing, a volume in two groups, fractions above 1 in sum and more fractions than volumes raise
-    UserError.
+    pattern takes, drawn at random from `seed`; it has at least one of them. All volumes of one
+    subject, `subjects` {volume: subject}, are drawn together, and the fractions are those of
+    subjects; a volume that is not in there is a subject of its own. A pattern that matches
+    nothing, a volume or a subject in two groups, fractions above 1 in sum and more fractions than
+    subjects raise UserError.
     """
     names = tuple(dict.fromkeys(names))
     chosen = {g: _matching(names, g, p) for g, p in groups.items() if not _is_fraction(p)}
     _check_disjoint(chosen)
     taken = {name for group in chosen.values() for name in group}
-    rest = tuple(name for name in names if name not in taken)
+    units = together((name for name in names if name not in taken), subjects=subjects)
     fractions = {g: f for g, f in groups.items() if _is_fraction(f)}
-    drawn = _shares(rest, fractions, seed)
-    return {g: tuple(sorted(chosen.get(g) or drawn[g])) for g in groups}
+    drawn = _shares(units, fractions, seed)
+    found = {g: tuple(sorted(chosen.get(g) or drawn[g])) for g in groups}
+    check_subjects(found, subjects=subjects, kind="group")
+    return found
 
 
-def halve(names: Iterable[str], seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def halve(
+    names: Iterable[str], seed: int, *, subjects: Subjects = NOBODY
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Two random halves, for network weights and architecture; the first takes an odd one.
 
-    Fewer than two volumes raise UserError.
+    A subject, as in `split_volumes`, is in one of them. Fewer than two raise UserError.
     """
-    names = sorted(set(names))
-    if len(names) < 2:
+    units = together(names, subjects=subjects)
+    if len(units) < 2:
+        volumes = sum(map(len, units.values()))
         raise UserError(
-            f"training data has {len(names)} volume; expected at least 2, one half for the "
-            "weights and one for the architecture, add volumes to the training group"
+            f"training data has {_counted(len(units), volumes)}; expected at least 2, one half for "
+            f"the weights and one for the architecture, add volumes to the training group"
+            f"{_remedy(len(units), volumes)}"
         )
-    order = np.random.default_rng(seed).permutation(len(names))
-    middle = (len(names) + 1) // 2
-    return tuple(tuple(sorted(names[i] for i in half)) for half in (order[:middle], order[middle:]))
+    keys = sorted(units)
+    order = np.random.default_rng(seed).permutation(len(keys))
+    middle = (len(keys) + 1) // 2
+    return tuple(
+        tuple(sorted(name for i in half for name in units[keys[i]]))
+        for half in (order[:middle], order[middle:])
+    )
+
+
+def together(names: Iterable[str], *, subjects: Subjects) -> dict[str, tuple[str, ...]]:
+    """The volumes of every subject, in order, by the first of them."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        # A volume of no known subject cannot share its key with a subject's name.
+        found.setdefault((subjects[name],) if name in subjects else name, []).append(name)
+    return {own[0]: tuple(own) for own in found.values()}
+
+
+def subjects_of(source: Source, *, by: str) -> dict[str, str]:
+    """The subject of every volume whose source tells it; none where `by` is `volume`."""
+    labels = {} if by == "volume" else labels_of(source)
+    return {name: own["subject"] for name, own in labels.items() if "subject" in own}
+
+
+def check_subjects(parts: Mapping[str, Iterable[str]], *, subjects: Subjects, kind: str) -> None:
+    """UserError for a subject with volumes in two of `parts`; `kind` is what a part is."""
+    owner: dict[str, tuple[str, str]] = {}
+    for part, names in parts.items():
+        for name in filter(subjects.__contains__, names):
+            first, other = owner.setdefault(subjects[name], (part, name))
+            if first != part:
+                raise UserError(
+                    f"subject {subjects[name]!r} is in {kind} {first!r} with volume {other!r} and "
+                    f"in {kind} {part!r} with {name!r}; expected every subject in one {kind}, "
+                    f"change the patterns, or set data.split.by=volume where these are not one "
+                    f"person"
+                )
 
 
 def slice_indices(source: Source, names: Iterable[str]) -> tuple[int, ...]:
@@ -83,7 +134,7 @@ def _check_disjoint(chosen: Mapping[str, tuple[str, ...]]) -> None:
             owner[name] = group
 
 
-def _shares(names: tuple[str, ...], fractions: Mapping[str, float], seed: int):
+def _shares(units: Mapping[str, tuple[str, ...]], fractions: Mapping[str, float], seed: int):
     """Consecutive parts of a random order; cumulative rounding makes the parts fit exactly."""
     total = sum(fractions.values())
     if any(f <= 0 for f in fractions.values()) or total > 1 + 1e-9:
@@ -91,24 +142,36 @@ def _shares(names: tuple[str, ...], fractions: Mapping[str, float], seed: int):
             f"fractions {dict(fractions)} sum to {total:g}; "
             "expected positive numbers of sum at most 1, lower them"
         )
-    order = np.random.default_rng(seed).permutation(sorted(names))
-    ends = np.rint(np.cumsum([0.0, *fractions.values()]) * len(names)).astype(int)
+    order = np.random.default_rng(seed).permutation(sorted(units))
+    ends = np.rint(np.cumsum([0.0, *fractions.values()]) * len(units)).astype(int)
     parts = {g: order[a:b].tolist() for g, a, b in zip(fractions, ends, ends[1:])}
     for group, part in parts.items():
         if not part:  # rounded away: the largest part can spare one
             largest = max(parts.values(), key=len)
-            part += _spared(largest, group, fractions[group], len(names))
-    return parts
+            if len(largest) < 2:
+                _refuse_share(group, fractions[group], units)
+            part.append(largest.pop())
+    return {g: [name for key in part for name in units[key]] for g, part in parts.items()}
 
 
-def _spared(part: list[str], group: str, fraction: float, volumes: int) -> list[str]:
-    """One volume taken from `part`, unless it is the only one there."""
-    if len(part) < 2:
-        raise UserError(
-            f"group {group!r}: a fraction of {fraction:g} of {volumes} volumes is none; expected "
-            "at least one, raise the fraction or add volumes"
-        )
-    return [part.pop()]
+def _refuse_share(group: str, fraction: float, units: Mapping[str, tuple[str, ...]]) -> NoReturn:
+    volumes = sum(map(len, units.values()))
+    raise UserError(
+        f"group {group!r}: a fraction of {fraction:g} of {_counted(len(units), volumes)} is none; "
+        f"expected at least one, raise the fraction or add volumes{_remedy(len(units), volumes)}"
+    )
+
+
+def _counted(subjects: int, volumes: int) -> str:
+    held = f"{volumes} volume{'s' if volumes != 1 else ''}"
+    if subjects == volumes:
+        return held
+    return f"{subjects} subject{'s' if subjects != 1 else ''} with {held}"
+
+
+def _remedy(subjects: int, volumes: int) -> str:
+    same = ", or set data.split.by=volume where the volumes are not of one person"
+    return "" if subjects == volumes else same
 
 
 def _some(names: tuple[str, ...]) -> str:

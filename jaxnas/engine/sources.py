@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from jaxnas.core.places import placed
 from jaxnas.core.schema import AcquisitionConfig, Config, DataConfig, NetworkConfig, SplitConfig
 from jaxnas.data.open import open_source
 from jaxnas.data.source import Source, volume_names
-from jaxnas.data.splits import halve, slice_indices, split_volumes
+from jaxnas.data.splits import Subjects, halve, slice_indices, split_volumes, subjects_of
 from jaxnas.data.views import (
     Cached,
     Calibrated,
@@ -38,10 +38,14 @@ class Center(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A source and the names of its volumes in `train`, `valid` and `test`."""
+    """A source and the names of its volumes in `train`, `valid` and `test`.
+
+    `subjects` {volume: subject} are those that must not be in two halves.
+    """
 
     source: Source
     volumes: Mapping[str, tuple[str, ...]]
+    subjects: Subjects = field(default_factory=dict)
 
     def slices(self, split: str) -> Indices:
         """The numbers of the slices of a split, in the source's order."""
@@ -64,13 +68,13 @@ class Dataset:
         return groups
 
     def halves(self, seed: int) -> tuple[Indices, Indices]:
-        """train_ω and train_α: the training volumes halved at random, by volume."""
-        first, second = halve(self.volumes["train"], seed)
+        """train_ω and train_α: the training volumes halved at random, by subject."""
+        first, second = halve(self.volumes["train"], seed, subjects=self.subjects)
         return slice_indices(self.source, first), slice_indices(self.source, second)
 
 
 def open_dataset(config: Config) -> Dataset:
-    """Opens the source of a config as its networks see it, and splits it by volume.
+    """Opens the source of a config as its networks see it, and splits it.
 
     Raises UserError as `ready_source` and `split_dataset` do.
     """
@@ -126,7 +130,8 @@ def split_dataset(
 ) -> Dataset:
     """Train, valid and test among the volumes `names` of `source`; valid may be empty.
 
-    Raises UserError for a pattern that matches nothing and a split that comes out empty.
+    Raises UserError for a pattern that matches nothing, a split that comes out empty, and a subject
+    in two of them.
     """
     if config.train is None:
         groups = {
@@ -137,4 +142,6 @@ def split_dataset(
     else:
         groups = {"train": config.train, "valid": config.valid, "test": config.test}
     asked = {name: group for name, group in groups.items() if group}
-    return Dataset(source, {"valid": ()} | split_volumes(names, groups=asked, seed=seed))
+    subjects = subjects_of(source, by=config.by)
+    volumes = split_volumes(names, groups=asked, seed=seed, subjects=subjects)
+    return Dataset(source, {"valid": ()} | volumes, subjects)

@@ -38,14 +38,9 @@ def check_alike(clients: Sequence[Client]) -> None:
 def check_halves(config: Config, clients: Sequence[Client]) -> None:
     """UserError for a client whose training volumes do not make two halves of a batch each."""
     for client in clients:
-        volumes = client.dataset.volumes["train"]
-        if len(volumes) < 2:
-            raise UserError(
-                f"client {client.name!r}: has {len(volumes)} training volume; a search needs at "
-                f"least 2, one half for the weights and one for the architecture, add volumes or "
-                f"change data.split"
-            )
-        for half in search_halves(config, client):
+        with named(f"client {client.name!r}"):
+            halves = search_halves(config, client)
+        for half in halves:
             _check_batch(client, "search.batch", config.search.batch, len(half), " in one half")
 
 

@@ -1,6 +1,6 @@
 """The clients of a federated run: from the config to each one's data, acquisition and weight."""
 
-import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from jaxnas.core.places import placed
 from jaxnas.core.schema import AcquisitionConfig, Config, DataConfig
 from jaxnas.data.labels import volume_labels
 from jaxnas.data.source import Source, volume_names
+from jaxnas.data.splits import check_subjects, subjects_of, together
 from jaxnas.engine.sources import (
     CACHE_BYTES,
     Center,
@@ -62,8 +63,8 @@ def open_clients(config: Config) -> tuple[Client, ...]:
 
     With fractions every client is split by itself; with patterns the whole data is, and a client
     has its part of each group. The weight is the one given, else the number of training slices or
-    1. UserError, naming the client, where it has no data, one volume is at two clients, or no
-    volume is left for a group.
+    1. UserError, naming the client, where it has no data, a volume or a subject is at two
+    clients, or no volume is left for a group.
     """
     config = placed(config)
     if config.federated.partition is None:
@@ -72,6 +73,7 @@ def open_clients(config: Config) -> tuple[Client, ...]:
         shares = _parted(config, config.federated.partition)
     owned = [Share(share.name, _origin(share.data), share.volumes) for share in shares]
     check_shares(owned, kind="volume")
+    _check_subjects(shares)
     return tuple(_client(config, share) for share in shares)
 
 
@@ -111,21 +113,41 @@ def _listed(config: Config) -> list[_Share]:
 def _parted(config: Config, partition: PartitionConfig) -> list[_Share]:
     """The clients that a partition makes of the config's data."""
     source = _open(config, config.data, common_center(config.acquisition), CACHE_BYTES)
-    parts = divide(
-        partition,
-        volume_names(source),
-        functools.partial(volume_labels, source),
-        seed=config.seed,
-        least=_least(config),
-    )
+    subjects = subjects_of(source, by=config.data.split.by)
+    if partition.method == "natural":  # every volume where its label says; see `_check_subjects`
+        subjects = {}
+    units = together(volume_names(source), subjects=subjects)
+
+    def labels(by: str) -> dict[str, str]:
+        """Of a subject that of its first volume."""
+        found = volume_labels(source, by)
+        return {name: found[name] for name in units}
+
+    parts = divide(partition, list(units), labels, seed=config.seed, least=_least(config))
     return [
-        _Share(name, config.data, source, volumes, config.acquisition)
-        for name, volumes in parts.items()
+        _Share(
+            name,
+            config.data,
+            source,
+            tuple(volume for first in firsts for volume in units[first]),
+            config.acquisition,
+        )
+        for name, firsts in parts.items()
     ]
 
 
+def _check_subjects(shares: Sequence[_Share]) -> None:
+    """UserError for a subject of one data set at two clients, unless both split by volume."""
+    for origin in {_origin(share.data) for share in shares}:
+        own = [s for s in shares if _origin(s.data) == origin and s.data.split.by == "subject"]
+        if own:
+            subjects = subjects_of(own[0].source, by="subject")
+            parts = {share.name: share.volumes for share in own}
+            check_subjects(parts, subjects=subjects, kind="client")
+
+
 def _least(config: Config) -> int:
-    """Volumes a client needs so that its split, and its halves in a search, have one each.
+    """Volumes, or subjects, that a client needs for one in each split and half of a search.
 
     Patterns split the whole data, so nothing can be promised to one client.
     """
@@ -171,7 +193,7 @@ def _split(share: _Share, seed: int) -> Dataset:
         group: tuple(volume for volume in volumes if volume in own)
         for group, volumes in whole.volumes.items()
     }
-    return Dataset(share.source, parts)
+    return Dataset(share.source, parts, whole.subjects)
 
 
 def _origin(data: DataConfig) -> tuple:

@@ -71,3 +71,52 @@ def test_slice_indices():
         slices = tuple(SliceRef(v, i, (4, 4), 1) for v in "abc" for i in range(2))
 
     assert slice_indices(Table(), ["c", "a"]) == (0, 1, 4, 5)
+
+
+SUBJECTS = {f"s{i}_{contrast}": f"subject{i}" for i in range(6) for contrast in ("T1", "T2", "PD")}
+
+
+def people(names, subjects=SUBJECTS):
+    return {subjects[name] for name in names}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_subject_is_in_one_group(seed):
+    groups = {"train": 0.6, "valid": 0.1, "test": 0.3}
+    split = split_volumes(SUBJECTS, groups=groups, seed=seed, subjects=SUBJECTS)
+    assert sorted(name for own in split.values() for name in own) == sorted(SUBJECTS)
+    assert sum(len(people(own)) for own in split.values()) == 6
+    assert [len(split[group]) for group in ("valid", "test")] == [3, 6]
+    first, second = halve(split["train"], seed, subjects=SUBJECTS)
+    assert not people(first) & people(second) and first and second
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_subjects_of_one_volume_each_change_nothing(seed):
+    groups = {"train": 0.7, "test": 0.3}
+    alone = {name: f"of {name[::-1]}" for name in NAMES}
+    for subjects in (alone, dict(list(alone.items())[::2])):
+        split = split_volumes(NAMES, groups=groups, seed=seed, subjects=subjects)
+        assert split == split_volumes(NAMES, groups=groups, seed=seed)
+        assert halve(NAMES, seed, subjects=subjects) == halve(NAMES, seed)
+
+
+@pytest.mark.parametrize("groups", [
+    {"train": ["s[0-3]_*", "s4_T1"], "test": ["s4_T2", "s5_*"]},
+    {"train": 0.8, "test": ["s4_T2"]},
+])  # fmt: skip
+def test_a_subject_in_two_groups_is_named(groups):
+    with pytest.raises(
+        UserError, match=r"subject 'subject4' is in group .* data\.split\.by=volume"
+    ):
+        split_volumes(SUBJECTS, groups=groups, seed=1, subjects=SUBJECTS)
+
+
+def test_one_subject_cannot_be_divided():
+    subjects = {"a": "x", "b": "x", "c": "x"}
+    with pytest.raises(
+        UserError, match=r"1 subject with 3 volumes is none; .* data\.split\.by=vol"
+    ):
+        split_volumes(subjects, groups={"train": 0.5, "test": 0.5}, subjects=subjects)
+    with pytest.raises(UserError, match=r"has 1 subject with 3 volumes; .* data\.split\.by=volume"):
+        halve(subjects, 0, subjects=subjects)

@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -173,7 +174,7 @@ def test_a_partition_gives_no_more_than_the_stages_need():
     sections = {"split": {"valid_fraction": 0}, "stages": ["train", "evaluate"]}
     clients = open_clients(federated_config(federated={"partition": partition}, **sections))
     assert len(clients) == 8
-    with pytest.raises(UserError, match="client 'client0': has 1 training volume; a search needs"):
+    with pytest.raises(UserError, match="client 'client0': training data has 1 volume"):
         check_halves(federated_config(), clients)
 
 
@@ -240,3 +241,58 @@ def test_the_roster_remembers_clients(tmp_path):
     assert (entries[0].shape, entries[0].coils) == ((SIZE, SIZE), 1)
     assert entries[0].acquisition == clients[0].acquisition
     assert json.loads((tmp_path / ROSTER).read_text())[0]["weight"] == clients[0].weight
+
+
+CONTRASTS = ("T1", "T2", "PD")
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory):
+    """Three scans of each of six patients, who are named in the files only."""
+    folder = tmp_path_factory.mktemp("patients")
+    source = SyntheticSource(volumes=18, slices=1, size=16)
+    for i, path in enumerate(make_dataset(folder, source)):
+        with h5py.File(path, "r+") as file:
+            file.attrs["patient_id"] = f"patient{i % 6}"
+            file.attrs["acquisition"] = CONTRASTS[i % 3]
+        path.rename(folder / f"{(i * 7) % 18:02d}.h5")
+    return folder
+
+
+def of_patients(folder, *, split, **federated):
+    return federated_config(
+        data={"source": "fastmri", "path": str(folder), "split": split}, federated=federated
+    )
+
+
+@pytest.mark.parametrize(
+    "partition",
+    [
+        {"method": "even", "clients": 2},
+        {"method": "dirichlet", "clients": 2, "by": "contrast", "concentration": 1.0},
+    ],
+    ids=lambda partition: partition["method"],
+)
+def test_a_patient_is_at_one_client_and_in_one_split(patients, partition):
+    config = of_patients(
+        patients, split={"valid_fraction": 0, "test_fraction": 0.4}, partition=partition
+    )
+    places = {}
+    for client in open_clients(config):
+        for group, names in client.dataset.volumes.items():
+            for name in names:
+                patient = client.dataset.source.labels[name]["subject"]
+                assert places.setdefault(patient, (client.name, group)) == (client.name, group)
+    assert len(places) == 6
+
+
+@pytest.mark.parametrize("by", ["subject", "volume"])
+def test_clients_that_share_a_patient_are_refused_unless_asked_for(patients, by):
+    split = {"by": by, "valid_fraction": 0, "test_fraction": 0.4}
+    clients = [{"name": "a", "volumes": ["0*"]}, {"name": "b", "volumes": ["1*"]}]
+    config = of_patients(patients, split=split, clients=clients)
+    if by == "volume":
+        assert len(open_clients(config)) == 2
+    else:
+        with pytest.raises(UserError, match=r"subject 'patient\d' is in client 'a' .* client 'b'"):
+            open_clients(config)
