@@ -10,6 +10,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.data.array_files import array_header, array_names, array_place, read_array
 from jaxnas.data.coils import expand, smooth_phase, unit_maps
 from jaxnas.data.files import ARRAYS, NIFTI, SINGLE, Paths, find_files, has_suffix
+from jaxnas.data.nifti import axis_letters
 from jaxnas.data.numbers import narrowed
 from jaxnas.data.origin import centred
 from jaxnas.data.sampling import examined
@@ -18,7 +19,6 @@ from jaxnas.data.transforms import fft2c
 
 DOMAINS = ("kspace", "image", "magnitude")
 AXES = {2: "HW", 3: "SHW", 4: "SCHW"}
-NIFTI_AXES = {2: "WH", 3: "WHS"}
 EVERY = "*"
 
 
@@ -48,8 +48,9 @@ class ArraySource:
     name of its file. With `*` every array of a file is a volume, called `file:array`. `sens` names
     complex coil sensitivities (C, H, W) or (S, C, H, W) in the same file; they are normalised.
 
-    NIfTI files hold x, y, z, which by default are W, H, S. They are shown as stored, not turned:
-    the rows of a file in RAS order run from posterior to anterior, so axial heads look down.
+    NIfTI files hold x, y, z, which by default are W, H, S, in the order that the affine says (see
+    jaxnas.data.grid). Their directions are those stored: the rows of a file in RAS order run from
+    posterior to anterior, so axial heads look down.
     """
 
     def __init__(
@@ -123,7 +124,9 @@ def _open(volume: str, path: Path, dataset: str, axes: str | None, kind: str) ->
         wanted, other = ("complex", "'magnitude'"), ("real", "'image' or 'kspace'")
         (numbers, domain) = wanted if kind == "c" else other
         raise UserError(f"{where} is {dtype}; expected {numbers} numbers, or the domain {domain}")
-    known = NIFTI_AXES if has_suffix(path, NIFTI) else AXES
+    known = AXES
+    if has_suffix(path, NIFTI):
+        known = {2: "WH", 3: axis_letters(path) if len(shape) == 3 and not axes else "WHS"}
     letters = axes or known.get(len(shape), "")
     if len(letters) != len(shape) or len(set(letters)) < len(letters):
         raise UserError(

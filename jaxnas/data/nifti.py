@@ -64,28 +64,18 @@ def read_grid(path: str | Path) -> Grid:
     UserError for a file that cannot be read, for vectors, more than four axes, empty ones, voxels
     without a size, and what is no real number.
     """
-    from nibabel.nifti1 import Nifti1Header
-
-    with opened(path) as image:
-        header = image.header
-        if not isinstance(header, Nifti1Header):
-            found = type(header).__name__.removesuffix("Header")
-            raise UserError(f"{path}: is a file of {found}; expected NIfTI, convert it")
-        dtype, shape, affine = image.get_data_dtype(), image.shape, np.array(image.affine, float)
-        pixdim = _stored_pixdim(image)
+    grid, dtype = _read_header(path)
     if dtype.kind not in "fiu":
         raise UserError(
             f"{path}: holds {dtype} voxels; expected real numbers, convert it to a scalar image"
         )
-    unit = MILLIMETRES.get(int(header["xyzt_units"]) & UNIT, 1.0)
-    affine[:3] *= unit
-    placed = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
-    try:
-        if int(header["intent_code"]) in VECTORS and len(shape) > 4:
-            raise ValueError(f"has vectors as voxels, shape {shape}; convert it to a scalar image")
-        return make_grid(shape, affine, placed=placed, pixdim=unit * pixdim)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
+    return grid
+
+
+def axis_letters(path: str | Path) -> str:
+    """What the three axes of a file are, in its order: W, H and S, `WHS` where slices are last."""
+    grid, _ = _read_header(path)
+    return "".join(letter for _, letter in sorted(zip(grid.axes, "WHS")))
 
 
 def read_voxels(path: str | Path, grid: Grid, *, frame: int | None = None) -> np.ndarray:
@@ -159,6 +149,27 @@ def write_image(path: str | Path, image) -> Path:
     # A fixed time of compression: equal voxels make equal files.
     packed = gzip.compress(content, 6, mtime=0) if has_suffix(path, (".gz",)) else content
     return write_atomic(path, packed)
+
+
+def _read_header(path: str | Path) -> tuple[Grid, np.dtype]:
+    from nibabel.nifti1 import Nifti1Header
+
+    with opened(path) as image:
+        header = image.header
+        if not isinstance(header, Nifti1Header):
+            found = type(header).__name__.removesuffix("Header")
+            raise UserError(f"{path}: is a file of {found}; expected NIfTI, convert it")
+        dtype, shape, affine = image.get_data_dtype(), image.shape, np.array(image.affine, float)
+        pixdim = _stored_pixdim(image)
+    unit = MILLIMETRES.get(int(header["xyzt_units"]) & UNIT, 1.0)
+    affine[:3] *= unit
+    placed = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
+    try:
+        if int(header["intent_code"]) in VECTORS and len(shape) > 4:
+            raise ValueError(f"has vectors as voxels, shape {shape}; convert it to a scalar image")
+        return make_grid(shape, affine, placed=placed, pixdim=unit * pixdim), dtype
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def _stored_pixdim(image) -> np.ndarray:

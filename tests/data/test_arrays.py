@@ -188,6 +188,20 @@ def test_nifti_of_other_shapes(tmp_path):
     )
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (0, 2, 1), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("thick", [True, False])
+def test_slices_of_nifti_lie_across_the_thick_axis(tmp_path, order, thick):
+    voxels = np.random.default_rng(0).uniform(size=(6, 5, 3)).astype(np.float32)
+    affine = np.diag([1.0, 1.2, 5.0 if thick else 1.2, 1.0])[:, [*order, 3]]
+    nibabel.save(nibabel.Nifti1Image(voxels.transpose(order), affine), tmp_path / "a.nii")
+    source = ArraySource(tmp_path / "a.nii", domain="magnitude")
+    # Without thick ones the slices are the last axis; columns and rows are x before y before z.
+    stored = voxels.transpose(order)
+    want = voxels if thick else stored.swapaxes(0, 1) if order[0] > order[1] else stored
+    shown = np.abs(ifft2c(source.read(1).kspace))
+    np.testing.assert_allclose(shown, want[..., 1].T, atol=1e-5)
+
+
 def test_one_slice_of_many_coils(tmp_path):
     path = save(tmp_path / "a.npz", kspace=volume("CHW"), sens=volume("CHW", 1))
     source = ArraySource(path, axes="CHW", sens="sens")
