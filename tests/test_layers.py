@@ -36,6 +36,10 @@ def imports(path):
             yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
 
 
+def is_call(node):
+    return isinstance(node, ast.Call)
+
+
 def test_rooms_are_known():
     assert {path.parent.name for path in FILES} <= set(ORDER)
     assert len(FILES) > 30
@@ -60,6 +64,15 @@ def test_convolution_has_one_home(path):
     if path.parent.name != "ops":
         text = path.read_text()
         assert "lax.conv" not in text and "nn.Conv(" not in text
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_the_terminal_has_one_home(path):
+    """`core.console`, for rich takes square brackets for markup unless it is told otherwise."""
+    if path.name not in ("console.py", "notices.py"):
+        assert "rich" not in {module.split(".")[0] for module, _ in imports(path)}
+        calls = (node.func for node in ast.walk(ast.parse(path.read_text())) if is_call(node))
+        assert "print" not in {call.id for call in calls if isinstance(call, ast.Name)}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")

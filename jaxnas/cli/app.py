@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jaxnas.cli.exits import exit_code
+from jaxnas.cli.exits import exit_code, print_anything
 from jaxnas.core.allocator import keep_freed_memory
 from jaxnas.core.compilation import keep_compiled_programs
 
@@ -210,9 +210,10 @@ def compare(
     by: Annotated[CompareBy, typer.Option(help="Table II (nodes) or Table III (space).")],
 ):
     """The derived networks of several runs as one table, in Markdown."""
+    from jaxnas.core.console import show
     from jaxnas.report.tables import compare_runs, to_markdown
 
-    print(to_markdown(compare_runs(runs, by=by.value)))
+    show(to_markdown(compare_runs(runs, by=by.value)))
 
 
 @app.command()
@@ -392,9 +393,7 @@ def data_info(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and leaves with its exit code: 0, 2, 3 or 130."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed by the caller
-            stream.reconfigure(errors="backslashreplace")
+    print_anything()
     keep_freed_memory()
     keep_compiled_programs()
     sys.exit(exit_code(lambda: app(arguments, standalone_mode=True)))

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.table import Table
-
+from jaxnas.core.console import show, show_table
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
 from jaxnas.core.outputs import check_output_folder
@@ -49,12 +47,14 @@ def make(
     check_output_folder(out)
     if layout in labeled_layouts.LAYOUTS:
         hearts = HeartSource(patients=volumes, slices=slices, size=size, phases="all", seed=seed)
-        for path in labeled_layouts.LAYOUTS[layout](out, hearts):
-            print(path)
+        labeled_layouts.LAYOUTS[layout](out, hearts, on_file=_name)
         return
     source = SyntheticSource(volumes=volumes, slices=slices, size=size, coils=coils, seed=seed)
-    for path in LAYOUTS[layout](out, source):
-        print(path)
+    LAYOUTS[layout](out, source, on_file=_name)
+
+
+def _name(path: Path) -> None:
+    show(str(path))
 
 
 def section(
@@ -100,7 +100,7 @@ def check(config: DataConfig | Labeled) -> None:
     _refuse([problem for problem in problems if problem.certain])
     rows = summarise(_open(config))
     found = f"{len(doubtful)} warning(s)" if doubtful else "no problem found"
-    print(f"{len(rows)} volumes, {sum(row.slices for row in rows)} slices, {found}")
+    show(f"{len(rows)} volumes, {sum(row.slices for row in rows)} slices, {found}")
 
 
 def _check_labeled(config: Labeled) -> None:
@@ -115,7 +115,7 @@ def _check_labeled(config: Labeled) -> None:
     bare = len(rows) - len(known)
     rest = f", {bare} volumes without labels" if bare else ""
     patients = len({row.patient for row in rows})
-    print(f"{patients} patients, {len(known)} labelled volumes{rest}, no problem found")
+    show(f"{patients} patients, {len(known)} labelled volumes{rest}, no problem found")
 
 
 def _refuse(problems: Sequence[Problem]) -> None:
@@ -132,32 +132,44 @@ def info(config: DataConfig | Labeled, *, as_json: bool) -> None:
         return
     rows = summarise(_open(config))
     if as_json:
-        print(json.dumps([row._asdict() for row in rows], indent=2))
+        show(json.dumps([row._asdict() for row in rows], indent=2))
         return
-    table = Table("volume", "slices", "k-space", "coils", "contrast", "undersampled")
-    for row in rows:
-        shape, contrast = f"{row.shape[0]}×{row.shape[1]}", row.labels.get("contrast", "")
-        table.add_row(row.volume, str(row.slices), shape, str(row.coils), contrast, str(row.masked))
-    Console().print(table)
+    show_table(
+        ["volume", "slices", "k-space", "coils", "contrast", "undersampled"],
+        [
+            [
+                row.volume,
+                str(row.slices),
+                "×".join(map(str, row.shape)),
+                str(row.coils),
+                row.labels.get("contrast", ""),
+                str(row.masked),
+            ]
+            for row in rows
+        ],
+    )
 
 
 def _labeled_info(config: Labeled, *, as_json: bool) -> None:
     rows = summarise_labeled(open_labeled(config.kind, config.paths))
     if as_json:
-        print(json.dumps([row._asdict() for row in rows], indent=2))
+        show(json.dumps([row._asdict() for row in rows], indent=2))
         return
-    table = Table("volume", "patient", "phase", "group", "shape", "spacing (mm)", "volumes (ml)")
-    for row in rows:
-        table.add_row(
-            row.name,
-            row.patient,
-            row.phase,
-            row.group or "",
-            "×".join(map(str, row.shape)),
-            "×".join(f"{step:g}" for step in row.spacing),
-            ", ".join(f"{name} {ml:.0f}" for name, ml in (row.millilitres or {}).items()),
-        )
-    Console().print(table)
+    show_table(
+        ["volume", "patient", "phase", "group", "shape", "spacing (mm)", "volumes (ml)"],
+        [
+            [
+                row.name,
+                row.patient,
+                row.phase,
+                row.group or "",
+                "×".join(map(str, row.shape)),
+                "×".join(f"{step:g}" for step in row.spacing),
+                ", ".join(f"{name} {ml:.0f}" for name, ml in (row.millilitres or {}).items()),
+            ]
+            for row in rows
+        ],
+    )
 
 
 def _open(config: DataConfig) -> Source:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxnas.cli.stages import speaker
+from jaxnas.core.console import show
 from jaxnas.core.errors import UserError
 from jaxnas.core.outputs import check_output_folder
 from jaxnas.core.segmentation_schema import DecodeConfig
@@ -51,7 +52,7 @@ def decode(
     weights = searched_weights(run)
     for network in decode_networks(chosen, deployment, weights, fitted, run.config.seed):
         path = save_genotype(folder / f"{network.name}.json", network.genotype)
-        print(
+        show(
             f"{path}: {len(network.genotype.paths)} paths, predicted {network.predicted_ms:.2f} "
             f"ms, measured {network.measured_ms:.2f} ms"
         )

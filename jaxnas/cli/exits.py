@@ -1,7 +1,6 @@
 """How a command leaves: its exit code, and one message instead of a traceback where the cause is
 known."""
 
-import io
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from collections.abc import Callable
 from jaxnas.core.backend import explain_backend
 from jaxnas.core.errors import Diverged, Interrupted, UserError
 from jaxnas.core.notices import forget_warnings, tell
-from jaxnas.core.outputs import refused, system_says
+from jaxnas.core.outputs import STDOUT, refused, system_says
 
 READER_LEFT = 1  # what the command line library leaves with as well
 
@@ -21,8 +20,31 @@ def exit_code(call: Callable[[], object]) -> int:
     is not, and keeps its traceback.
     """
     forget_warnings()
+    code = _code_of(call)
     try:
-        return _run(call)
+        if sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()  # now, not when Python ends and nobody can speak of it
+    except OSError as error:
+        _drop_output()
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            tell(f"jaxnas: {refused(STDOUT, error)}")
+            return UserError.exit_code
+        return code or READER_LEFT
+    return code
+
+
+def print_anything() -> None:
+    """Lets stdout and stderr show what their encoding does not have as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by the caller
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _code_of(call: Callable[[], object]) -> int:
+    try:
+        call()
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except (UserError, Diverged, Interrupted) as error:
         tell(f"jaxnas: {error}")
         return error.exit_code
@@ -30,12 +52,9 @@ def exit_code(call: Callable[[], object]) -> int:
         tell("jaxnas: interrupted")
         return Interrupted.exit_code
     except BrokenPipeError:
-        _drop_output()
         return READER_LEFT
-    except io.UnsupportedOperation:
-        raise
     except OSError as error:
-        if not error.errno:
+        if not error.errno:  # what raised it may be a mistake of ours
             raise
         tell(f"jaxnas: {_refusal(error)}")
         return UserError.exit_code
@@ -45,24 +64,7 @@ def exit_code(call: Callable[[], object]) -> int:
             raise
         tell(f"jaxnas: {message}")
         return UserError.exit_code
-
-
-def _run(call: Callable[[], object]) -> int:
-    """The exit code of a call that ends or leaves by itself, with its output delivered."""
-    code = 0
-    try:
-        call()
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    if sys.stdout is not None and not sys.stdout.closed:
-        try:
-            sys.stdout.flush()  # now, not when Python ends and nobody can speak of it
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            _drop_output()
-            raise refused("standard output", error) from error
-    return code
+    return 0
 
 
 def _refusal(error: OSError) -> str:
@@ -75,9 +77,6 @@ def _refusal(error: OSError) -> str:
 
 def _drop_output() -> None:
     """Lets what is still buffered for stdout go nowhere: Python then ends without an error."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):
-        sys.stdout = None
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

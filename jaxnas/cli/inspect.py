@@ -8,10 +8,9 @@ from typing import Any
 
 import jax
 from flax import linen as nn
-from rich.console import Console
-from rich.table import Table
 
 from jaxnas.core.config import load_config
+from jaxnas.core.console import show, show_table
 from jaxnas.core.schema import Config
 from jaxnas.engine.training import model_names, models_key
 from jaxnas.models.costing import network_cost
@@ -39,25 +38,21 @@ def inspect(
     path = target / "config.yaml" if target.is_dir() else target
     config = load_config(path, overrides=overrides)
     if config.task == "segmentation":
-        from jaxnas.cli.inspect_segmentation import show
+        from jaxnas.cli.inspect_segmentation import inspect_segmentation
 
-        show(config, genotype, target, as_json=as_json)
+        inspect_segmentation(config, genotype, target, as_json=as_json)
         return
     chosen, origin = _chosen(config, genotype, target)
     result = describe_config(config, chosen, origin, whole=supernet)
     if as_json:
-        print(json.dumps(result, indent=2))
+        show(json.dumps(result, indent=2))
         return
-    console = Console()
-    console.print(f"space {config.network.space}, image {result['size'][0]}×{result['size'][1]}")
-    console.print(
-        f"genotype from {result['genotype_from']}\n{describe(chosen)}",
-        soft_wrap=True,
-        highlight=False,
-    )
-    console.print(_table(result["networks"]))
+    show(f"space {config.network.space}, image {result['size'][0]}×{result['size'][1]}")
+    show(f"genotype from {result['genotype_from']}")
+    show(describe(chosen))
+    _show_networks(result["networks"])
     for name, cost in _deployed(result["networks"]).items():
-        console.print(f"deployed {name}: {cost}", highlight=False)
+        show(f"deployed {name}: {cost}")
 
 
 def describe_config(
@@ -137,8 +132,8 @@ def _across_clients(
     ]
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The rows for a person; columns about clients only where there are some."""
+def _show_networks(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints the rows for a person; columns about clients only where there are some."""
     columns = {
         "network": lambda row: row["model"],
         "strategy": lambda row: row.get("strategy", ""),
@@ -152,10 +147,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     }
     if "up" not in rows[0]:
         columns = {name: columns[name] for name in columns if name not in CLIENT_COLUMNS}
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(show(row) for show in columns.values()))
-    return table
+    show_table([*columns], [[cell(row) for cell in columns.values()] for row in rows])
 
 
 def _deployed(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 from flax import linen as nn
-from rich.console import Console
-from rich.table import Table
 
+from jaxnas.core.console import show, show_table
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.models.segmentation import (
     DERIVED,
@@ -24,7 +23,9 @@ from jaxnas.spaces.rtdnas import TwoLevelSpace
 EXAMPLE = "example (no genotype given)"
 
 
-def show(config: SegmentationConfig, given: Path | None, target: Path, *, as_json: bool) -> None:
+def inspect_segmentation(
+    config: SegmentationConfig, given: Path | None, target: Path, *, as_json: bool
+) -> None:
     """Prints the grid and one row per network, as tables or as JSON; trains nothing."""
     check_models(config)
     space = two_level_space(config)
@@ -44,19 +45,18 @@ def show(config: SegmentationConfig, given: Path | None, target: Path, *, as_jso
         "networks": rows,
     }
     if as_json:
-        print(json.dumps(result, indent=2))
+        show(json.dumps(result, indent=2))
         return
-    console = Console()
-    console.print(
+    show(
         f"space {space.name}: {space.grid.paths:,} paths over {len(space.grid.cells)} cells, image "
         f"{config.data.size[0]}×{config.data.size[1]}"
     )
-    console.print(f"genotype from {origin}, {result['genotype_cells']} cells", highlight=False)
-    console.print(describe(genotype), soft_wrap=True, highlight=False)
-    table = Table("network", "params", "MACs")
-    for row in rows:
-        table.add_row(row["model"], f"{row['params']:,}", f"{row['macs'] / 1e9:.3f} G")
-    console.print(table)
+    show(f"genotype from {origin}, {result['genotype_cells']} cells")
+    show(describe(genotype))
+    show_table(
+        ["network", "params", "MACs"],
+        [[r["model"], f"{r['params']:,}", f"{r['macs'] / 1e9:.3f} G"] for r in rows],
+    )
 
 
 def _networks(config: SegmentationConfig, genotype: Genotype) -> dict[str, nn.Module]:

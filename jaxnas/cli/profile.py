@@ -4,10 +4,9 @@ import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from jaxnas.cli.unrolled_latency import scan_of, with_latency
 from jaxnas.core.config import AnyConfig, load_config
+from jaxnas.core.notices import tell
 from jaxnas.core.outputs import check_output_file
 from jaxnas.engine.sources import open_dataset
 from jaxnas.fed.clients import open_clients
@@ -19,14 +18,11 @@ from jaxnas.search.unrolled_profile import profile_unrolled
 def profile(config: Path, *, out: Path, overrides: Sequence[str]) -> None:
     """Times every operation that a network of the config may have, and writes the table."""
     check_output_file(out)
-    console = Console(stderr=True)
     table = _measurement(load_config(config, overrides=overrides))(
-        on_part=lambda key, timing: console.print(
-            f"{timing.p50:9.3f} ms  {key}", highlight=False, soft_wrap=True
-        ),
+        on_part=lambda key, timing: tell(f"{timing.p50:9.3f} ms  {key}"),
     )
     path = save_table(out, table)
-    console.print(f"{path}: {len(table.entries)} operations on {table.device}", highlight=False)
+    tell(f"{path}: {len(table.entries)} operations on {table.device}")
 
 
 def _measurement(config: AnyConfig) -> Callable[..., LatencyTable]:

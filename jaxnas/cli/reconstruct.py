@@ -4,8 +4,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from jaxnas.cli.deployed import deploy_in
 from jaxnas.cli.trained import (
     Choice,
@@ -16,6 +14,7 @@ from jaxnas.cli.trained import (
     load_trained,
 )
 from jaxnas.core.errors import UserError
+from jaxnas.core.notices import tell
 from jaxnas.core.outputs import check_output_folder
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files
@@ -51,11 +50,6 @@ def reconstruct(
     check_output_folder(out)
     run = open_run(run_dir, quiet=True)
     check_reconstruction(run)
-    console = Console(stderr=True)
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, soft_wrap=True)
-
     trained = _trained(run, choice, precision)
     origin = origin or run.config.data.origin
     volumes = [open_volume(path, origin=origin) for path in find_files(inputs)]
@@ -67,7 +61,7 @@ def reconstruct(
         method = classical_reconstructors(run.config.evaluate)[choice.model]
         acquisition = run.config.acquisition
     else:
-        net, params, acquisition = deploy_in(run, choice, trained, precision=precision, say=say)
+        net, params, acquisition = deploy_in(run, choice, trained, precision=precision, say=tell)
         method = network_reconstructor(net, params)
     for volume in volumes:
         source = FastMRISource(volume.path, origin=origin)
@@ -96,7 +90,7 @@ def reconstruct(
                 dataset[i] = image
         compiled_s = compiled.compile_s - compiled_s
         rate = volume.slices / (time.perf_counter() - start - compiled_s)
-        say(
+        tell(
             f"{out / volume.name}: reconstruction {shape}, {rate:.3g} slices/s, compiled in "
             f"{compiled_s:.1f} s"
         )

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from jaxnas.cli.trained import Choice, load_segmenter
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_json
-from jaxnas.core.notices import warn
+from jaxnas.core.notices import tell, warn
 from jaxnas.core.outputs import check_output_folder
 from jaxnas.data.files import NIFTI, find_files, has_suffix
 from jaxnas.data.grid import Grid
@@ -41,7 +40,7 @@ def segment(
         predictor.preparation.check(str(path), grid.spacing)
     if remark := spacing_remark(grids):
         warn(remark)
-    console, report = Console(stderr=True), {}
+    report = {}
     for path, grid in grids.items():
         target = out / path.name
         labels, latencies = [], []
@@ -53,11 +52,9 @@ def segment(
         summary = stream_summary(latencies, fps=run.config.latency.min_fps)
         report[path.name] = summary
         total, dropped = summary["total"], summary["dropped"]
-        console.print(
+        tell(
             f"{target}: {summary['frames']} frames, {total['p50']:.1f} ms each (p99 "
-            f"{total['p99']:.1f} ms), {dropped} dropped at {summary['target_fps']:g} FPS",
-            highlight=False,
-            soft_wrap=True,
+            f"{total['p99']:.1f} ms), {dropped} dropped at {summary['target_fps']:g} FPS"
         )
     write_json(out / LATENCY, report)
 

@@ -4,14 +4,11 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from rich.console import Console
-
 from jaxnas.core.errors import UserError
+from jaxnas.core.notices import tell
 from jaxnas.engine.inputs import check_inputs, describe_inputs, keep_inputs
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run, check_directory, claim
-
-console = Console(stderr=True)
 
 
 def named_stages(run: Run, command: str) -> tuple[str, ...]:
@@ -54,7 +51,7 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
 def say(run: Run, text: str) -> None:
     """One line for a person, unless the run is quiet."""
     if not run.quiet:
-        console.print(text, highlight=False, soft_wrap=True)
+        tell(text)
 
 
 def speaker(run: Run) -> Callable[[str], None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jaxnas.core.errors import UserError
 
+STDOUT = "standard output"
 _REMEDIES = {
     errno.ENOSPC: "free some space, or choose another place",
     errno.EDQUOT: "free some space, or choose another place",
@@ -28,7 +29,7 @@ def writing(path: str | Path) -> Iterator[None]:
     """Turns an OSError of the block, which writes `path`, into a UserError that names it."""
     try:
         yield
-    except io.UnsupportedOperation:  # an OSError by name, a mistake of ours by nature
+    except (io.UnsupportedOperation, BrokenPipeError):  # a mistake of ours; nobody reads on
         raise
     except OSError as error:
         raise refused(path, error) from error
@@ -55,21 +56,27 @@ def check_output_folder(path: str | Path) -> None:
     fills up meanwhile is not foreseen.
     """
     with writing(path):
-        place = _nearest(Path(path))
-        if not place.is_dir():
-            raise OSError(errno.ENOTDIR, "")
-        if os.statvfs(place).f_flag & os.ST_RDONLY:
-            raise OSError(errno.EROFS, "")
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise OSError(errno.EACCES, "")
+        _check_folder(Path(path))
 
 
 def check_output_file(path: str | Path) -> None:
     """Raises UserError where `path` can be no new or replaced file; makes and writes nothing."""
+    path = Path(path)
     with writing(path):
-        if Path(path).is_dir():
+        if path.is_dir():
             raise OSError(errno.EISDIR, "")
-    check_output_folder(Path(path).parent)
+        _check_folder(path.parent)
+
+
+def _check_folder(path: Path) -> None:
+    """Raises OSError unless files can be made in `path`, or in a folder of this name made first."""
+    place = _nearest(path)
+    if not place.is_dir():
+        raise OSError(errno.ENOTDIR, "")
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, "")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, "")
 
 
 def _nearest(path: Path) -> Path:

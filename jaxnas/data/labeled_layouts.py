@@ -8,18 +8,19 @@ import numpy as np
 from jaxnas.core.files import write_atomic
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled import ED, ES, LabeledVolume
+from jaxnas.data.make import Listener, ignore
 from jaxnas.data.nifti import write_image
 from jaxnas.data.patients import INFO
 
 CYCLE = 1000.0  # ms
 
 
-def make_acdc(folder: str | Path, source: HeartSource) -> list[Path]:
+def make_acdc(folder: str | Path, source: HeartSource, *, on_file: Listener = ignore) -> list[Path]:
     """Writes every patient of `source` as ACDC has them, and returns the patients' folders.
 
     The cine holds all frames; ED, ES and whatever else is a volume of `source` are written as
     files of one frame too, with their labels. Images are int16, labels uint8. See jaxnas.data.acdc
-    for the layout.
+    for the layout. `on_file` hears of each folder once it is whole.
     """
     folders = []
     for number, name in enumerate(source.patients):
@@ -34,11 +35,12 @@ def make_acdc(folder: str | Path, source: HeartSource) -> list[Path]:
                 write_image(path / f"{frame.name}_gt.nii.gz", labels)
         # Last, because a folder without it is known to be incomplete.
         write_atomic(path / INFO, _info(frames))
+        on_file(path)
         folders.append(path)
     return folders
 
 
-LAYOUTS: dict[str, Callable[[str | Path, HeartSource], list[Path]]] = {"acdc": make_acdc}
+LAYOUTS: dict[str, Callable[..., list[Path]]] = {"acdc": make_acdc}
 
 
 def _info(frames: list[LabeledVolume]) -> str:

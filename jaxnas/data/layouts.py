@@ -1,7 +1,7 @@
 """Writing synthetic data in the layouts of public data sets.
 
 What the readers must undo is done here: transforms without shifts, parts interleaved, the scale of
-the raw data, columns beyond those that count.
+the raw data, columns beyond those that count. `on_file` hears of each file once it is whole.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.files import replacing
 from jaxnas.data.coils import combine
 from jaxnas.data.hdf5 import new_file
-from jaxnas.data.make import make_dataset
+from jaxnas.data.make import Listener, ignore, make_dataset
 from jaxnas.data.source import Slice, volume_names
 from jaxnas.data.splits import slice_indices
 from jaxnas.data.synthetic import SyntheticSource
@@ -25,7 +25,9 @@ ACCELERATION = 6  # of the masks in MoDL-Brain
 DENSITY = 0.35  # their width in k-space, where 1 is the end of an axis
 
 
-def make_modl_brain(folder: str | Path, source: SyntheticSource) -> list[Path]:
+def make_modl_brain(
+    folder: str | Path, source: SyntheticSource, *, on_file: Listener = ignore
+) -> list[Path]:
     """Writes dataset.hdf5 as MoDL-Brain has it: the last volume is the test set.
 
     A source of one volume gives a file without training set, as the published demo. A single coil
@@ -38,10 +40,13 @@ def make_modl_brain(folder: str | Path, source: SyntheticSource) -> list[Path]:
             indices = slice_indices(source, names)
             if indices:
                 _write_group(file, prefix, source, indices)
+    on_file(path)
     return [path]
 
 
-def make_cc359(folder: str | Path, source: SyntheticSource) -> list[Path]:
+def make_cc359(
+    folder: str | Path, source: SyntheticSource, *, on_file: Listener = ignore
+) -> list[Path]:
     """Writes every volume as single-channel CC359 .npy; UserError for several coils."""
     if source.slices[0].coils > 1:
         raise UserError(
@@ -54,11 +59,14 @@ def make_cc359(folder: str | Path, source: SyntheticSource) -> list[Path]:
         path = Path(folder) / f"{name}.npy"
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.save(file, np.stack(parts))
+        on_file(path)
         paths.append(path)
     return paths
 
 
-def make_cc359_multi(folder: str | Path, source: SyntheticSource) -> list[Path]:
+def make_cc359_multi(
+    folder: str | Path, source: SyntheticSource, *, on_file: Listener = ignore
+) -> list[Path]:
     """Writes every volume as multi-channel CC359 HDF5, all columns filled."""
     paths = []
     for name, slices in _volumes(source):
@@ -69,11 +77,12 @@ def make_cc359_multi(folder: str | Path, source: SyntheticSource) -> list[Path]:
             kspace = file.create_dataset("kspace", shape, np.float32)
             for row, i in enumerate(slices):
                 kspace[row] = _multi_channel(source.read(i))
+        on_file(path)
         paths.append(path)
     return paths
 
 
-LAYOUTS: dict[str, Callable[[Path, SyntheticSource], list[Path]]] = {
+LAYOUTS: dict[str, Callable[..., list[Path]]] = {
     "fastmri": make_dataset,
     "modl_brain": make_modl_brain,
     "cc359": make_cc359,

@@ -16,6 +16,11 @@ from jaxnas.data.transforms import center_crop, fft2c, ifft2c
 from jaxnas.data.views import center_run
 
 Mask = Callable[[str, int], np.ndarray]
+Listener = Callable[[Path], object]
+
+
+def ignore(path: Path) -> None:
+    """Listens to nothing."""
 
 
 def make_dataset(
@@ -25,13 +30,15 @@ def make_dataset(
     oversampling: int = 1,
     padding: int = 0,
     mask: Mask | None = None,
+    on_file: Listener = ignore,
 ) -> list[Path]:
     """Writes every volume of `source` to `folder` as a fastMRI file and returns the paths.
 
     `oversampling` repeats the scanner's habit of reading out a field of view that many times
     higher than the image; `padding` zeroes that many columns at either edge of k-space, as after
     a scan of fewer phase encodings. With `mask(file_name, columns) -> bool (columns,)` the files
-    are those of a test set: undersampled, with `mask`, without target.
+    are those of a test set: undersampled, with `mask`, without target. `on_file` hears of each as
+    soon as it is whole.
     """
     paths = []
     for name, refs in groupby(range(len(source.slices)), lambda i: source.slices[i].volume):
@@ -42,16 +49,16 @@ def make_dataset(
         columns = None if mask is None else mask(file, kspace.shape[-1])
         size = (kspace.shape[-2] // oversampling, kspace.shape[-1])
         path = Path(folder) / file
-        paths.append(
-            write_volume(
-                path,
-                kspace,
-                image_size=size,
-                acquisition=acquisition(name),
-                padding=padding,
-                mask=columns,
-            )
+        write_volume(
+            path,
+            kspace,
+            image_size=size,
+            acquisition=acquisition(name),
+            padding=padding,
+            mask=columns,
         )
+        on_file(path)
+        paths.append(path)
     return paths
 
 

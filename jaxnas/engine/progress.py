@@ -3,27 +3,14 @@
 from collections.abc import Mapping
 from types import TracebackType
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from jaxnas.core.console import progress_bar
 
 
 class ProgressBar:
     """A bar that counts steps and shows the latest metrics; shows nothing when `quiet`."""
 
     def __init__(self, name: str, start: int, steps: int, *, quiet: bool = False) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        self._progress = Progress(*columns, disable=quiet)
+        self._progress = progress_bar(quiet=quiet)
         self._task = self._progress.add_task(name, total=steps, completed=start, note="")
 
     def __enter__(self) -> "ProgressBar":

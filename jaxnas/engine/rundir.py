@@ -77,7 +77,7 @@ def check_directory(run: Run, *, fresh: bool) -> None:
                 f"{path}: holds a run of another config ({named}{more}); restore what was, or use "
                 f"another --workdir ({START_OVER})"
             )
-    elif fresh and path.is_dir() and any(path.iterdir()):
+    elif fresh and path.is_dir() and any(entry.name != LOCK for entry in path.iterdir()):
         raise UserError(f"{path}: not a run directory, --fresh will not delete it; choose another")
 
 

@@ -306,7 +306,7 @@ def _group_starts(table: Table) -> list[bool]:
 
 
 def _pipe(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def _html_row(row: Sequence[Cell], edges: Sequence[str]) -> str:

@@ -13,11 +13,11 @@ def show(*, quiet):
 
 def test_shows_name_count_and_losses(capsys):
     show(quiet=False)
-    text = capsys.readouterr().out
+    text = capsys.readouterr().err
     assert all(part in text for part in ("train derived", "5/5", "loss 0.125"))
     assert "grad_norm" not in text
 
 
 def test_quiet_is_silent(capsys):
     show(quiet=True)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
