@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from jaxnas.cli.stages import show_genotype
+from jaxnas.cli.stages import note_training, show_genotype
 from jaxnas.cli.unrolled_latency import check_latency, load_aim, note_latency
+from jaxnas.engine.groups import check_search_data, check_training_data, training_data
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset, open_dataset
-from jaxnas.engine.training import train_all, trainable
+from jaxnas.engine.training import check_training, train_all, trainable
+from jaxnas.search.stage import check_search
 
 
 def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Dataset:
@@ -19,6 +21,12 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Dataset:
     if {"search", "train", "evaluate"} & {*stages}:
         dataset.check_sampled()
     check_latency(run.config, dataset)
+    if "search" in stages:
+        check_search_data(run.config, dataset, run.config.seed)
+        check_search(run.config, dataset)
+    if "train" in stages:
+        check_training_data(run.config, dataset)
+        check_training(run.config, training_data(run.config, dataset))
     return dataset
 
 
@@ -42,7 +50,8 @@ def derive(run: Run, dataset: Dataset, log: RunLog) -> None:
 
 def train(run: Run, dataset: Dataset, log: RunLog) -> None:
     """Trains the networks of the config."""
-    train_all(run, dataset, log)
+    note_training(run, [dataset])
+    train_all(run, training_data(run.config, dataset), log)
 
 
 def evaluate(run: Run, dataset: Dataset, log: RunLog) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jaxnas.cli.stages import say, show_genotype
+from jaxnas.cli.stages import note_training, say, show_genotype
 from jaxnas.cli.unrolled_latency import check_latency, load_aim, note_latency
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.logs import RunLog
@@ -54,6 +54,7 @@ def derive(run: Run, clients: Clients, log: RunLog) -> None:
 def train(run: Run, clients: Clients, log: RunLog) -> None:
     """Trains the methods of the config."""
     write_roster(run.path, clients)
+    note_training(run, [client.dataset for client in clients])
     training.train_all(run, clients, log)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from flax import linen as nn
 
 from jaxnas.cli import segmentation as central
-from jaxnas.cli.stages import say, speaker
+from jaxnas.cli.stages import note_training, say, speaker
 from jaxnas.core.errors import UserError
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.logs import RunLog
@@ -20,8 +20,14 @@ from jaxnas.fed.labeled_clients import (
     describe_labeled_client,
     open_labeled_clients,
 )
+from jaxnas.fed.members import check_training_members, training_members
 from jaxnas.fed.roster import write_roster
-from jaxnas.fed.segmentation import segmentation_task, take_statistics, training_cohort
+from jaxnas.fed.segmentation import (
+    dice_validation,
+    segmentation_task,
+    take_statistics,
+    training_cohort,
+)
 from jaxnas.fed.training import check_methods, train_methods
 from jaxnas.models.segmentation import DERIVED
 from jaxnas.search import two_level
@@ -44,7 +50,9 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
         searching.check_search(config, clients)
     if "train" in stages:
         nets = networks(run, searched="search" in stages, fresh=fresh)
-        check_methods(config, segmentation_task(config), nets, training_cohort(config, clients))
+        check_training_members(config, clients)
+        cohort = training_cohort(config, training_members(config, clients))
+        check_methods(config, segmentation_task(config), nets, cohort)
     if {"search", "train"} & {*stages}:
         for client in clients:
             say(run, describe_labeled_client(client))
@@ -75,10 +83,13 @@ def train(run: Run, clients: Clients, log: RunLog) -> None:
     """Trains the methods of the config, then takes the statistics of every client."""
     write_roster(run.path, clients)
     keep_genotypes(_as_central(run))
+    note_training(run, [client.dataset for client in clients])
     nets, task = networks(run), segmentation_task(run.config)
-    train_methods(run, task, nets, training_cohort(run.config, clients), log)
+    members = training_members(run.config, clients)
+    cohort = training_cohort(run.config, members)
+    train_methods(run, task, nets, cohort, log, validation=dice_validation(run.config, members))
     for method in run.config.federated.methods:
-        take_statistics(run, method, nets[method.model], clients)
+        take_statistics(run, method, nets[method.model], members)
 
 
 def evaluate(run: Run, clients: Clients, log: RunLog) -> None:

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jaxnas.cli.stages import speaker
+from jaxnas.cli.stages import note_training, speaker
 from jaxnas.core.errors import UserError
 from jaxnas.core.places import placed
 from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.engine.groups import check_search_data, check_training_data, training_data
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.labeled import LabeledDataset, open_labeled_dataset
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
-from jaxnas.engine.segmentation_training import train_all
+from jaxnas.engine.segmentation_training import check_training, train_all
 from jaxnas.search import two_level
 from jaxnas.search.deployed import load_deployment
 from jaxnas.search.derive_networks import check_paths_exist, derive_networks
@@ -46,10 +47,18 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Datasets:
             "train.folds: only data.split.method nnunet and modulo have folds, found fractions; "
             "set one of them, or folds: null"
         )
-    data = placed(config).data
-    return Datasets(
-        {fold: open_labeled_dataset(data, seed=config.seed, fold=fold) for fold in folds}
+    section = placed(config).data
+    data = Datasets(
+        {fold: open_labeled_dataset(section, seed=config.seed, fold=fold) for fold in folds}
     )
+    if "search" in stages:
+        check_search_data(config, data.search, config.seed)
+        two_level.check_search(config, data.search)
+    if "train" in stages:
+        for dataset in data.by_fold.values():
+            check_training_data(config, dataset)
+            check_training(config, training_data(config, dataset))
+    return data
 
 
 def held(data: Datasets) -> dict[str, Groups]:
@@ -84,7 +93,9 @@ def train(run: Run, data: Datasets, log: RunLog) -> None:
         if name != first:
             say(f"{name}: the network of {first}, trained once")
             del nets[name]
-    train_all(run, nets, data.by_fold, log)
+    note_training(run, [*data.by_fold.values()])
+    whole = {fold: training_data(run.config, dataset) for fold, dataset in data.by_fold.items()}
+    train_all(run, nets, whole, log)
 
 
 def evaluate(run: Run, data: Datasets, log: RunLog) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import tell
+from jaxnas.engine.groups import Grouped, describe_training
 from jaxnas.engine.inputs import check_inputs, describe_inputs, keep_inputs
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run, check_directory, claim
@@ -57,6 +58,13 @@ def say(run: Run, text: str) -> None:
 def speaker(run: Run) -> Callable[[str], None]:
     """`say` of a run, for those who do not know runs."""
     return lambda text: say(run, text)
+
+
+def note_training(run: Run, datasets: Sequence[Grouped]) -> None:
+    """One line where volumes set aside for validation train too."""
+    told = describe_training(run.config, datasets)
+    if told:
+        say(run, told)
 
 
 def show_genotype(run: Run) -> None:

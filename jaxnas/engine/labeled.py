@@ -1,7 +1,7 @@
 """From a config's data section to labelled slices in memory, split by patient."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from jaxnas.core.segmentation_schema import LabeledDataConfig, PatientSplitConfig
@@ -23,6 +23,24 @@ class LabeledDataset:
     source: LabeledSource
     preparation: Preparation
     patients: Mapping[str, Patients]
+
+    @property
+    def groups(self) -> Mapping[str, Patients]:
+        """The patients of every split."""
+        return self.patients
+
+    def regrouped(self, groups: Mapping[str, Patients]) -> "LabeledDataset":
+        """The same source, its patients in other splits."""
+        return replace(self, patients=groups)
+
+    def count(self, split: str) -> int:
+        """The number of slices of a split."""
+        return self._slices(self.patients[split])
+
+    def half_counts(self, seed: int) -> tuple[int, int]:
+        """The number of slices in each of the `halves`."""
+        first, second = halve(self.patients["train"], seed)
+        return self._slices(first), self._slices(second)
 
     def volumes(self, split: str) -> tuple[int, ...]:
         """The numbers of the volumes of a split, in the source's order."""
@@ -52,6 +70,10 @@ class LabeledDataset:
     @cached_property
     def _train(self) -> Slices:
         return self._prepared(self.patients["train"])
+
+    def _slices(self, patients: Patients) -> int:
+        volumes = self.source.volumes
+        return sum(volumes[i].shape[0] for i in volume_indices(self.source, patients))
 
     def _prepared(self, patients: Patients) -> Slices:
         return prepare_slices(self.source, volume_indices(self.source, patients), self.preparation)

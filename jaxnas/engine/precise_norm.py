@@ -14,6 +14,7 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jaxnas.data.batches import BatchStream
 from jaxnas.ops.norm import STATISTICS
 
 Statistics = Callable[[Any, jax.Array], Any]
@@ -45,6 +46,14 @@ def precise_statistics(
         for path in found[0]
     }
     return unflatten_dict({path: _combined(path, columns) for path in columns})
+
+
+def deployed_variables(
+    statistics: Statistics, params: Any, batches: BatchStream, *, count: int
+) -> dict[str, Any]:
+    """`params` and the `batch_stats` of the first `count` batches, without augmentation."""
+    images = (batches.batch(step)["image"] for step in range(count))
+    return {"params": params, STATISTICS: precise_statistics(statistics, params, images)}
 
 
 def _combined(path: tuple[str, ...], columns: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:

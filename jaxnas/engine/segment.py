@@ -5,6 +5,7 @@ device, the network, softmax, back) and `restore` (resample the probabilities, a
 is compiled ahead of its first use and once.
 """
 
+import copy
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -58,6 +59,12 @@ class Predictor:
             )
         )
         self._compiled: dict[tuple[int, ...], jax.stages.Compiled] = {}
+
+    def under(self, variables: Any, preparation: Preparation) -> "Predictor":
+        """The same programs with other weights, for volumes that are prepared in another way."""
+        other = copy.copy(self)
+        other.variables, other.preparation = jax.device_put(fold_norms(variables)), preparation
+        return other
 
     def compiled(self, shape: tuple[int, int, int]) -> jax.stages.Compiled:
         """The program (variables, stack float32 of `shape` (Z, h, w)) -> probabilities."""

@@ -1,7 +1,7 @@
 """Training the segmentation networks of a config: same batches, augmentation and steps for all."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.data.batches import BatchStream
 from jaxnas.data.labeled_batches import LabeledBatches
 from jaxnas.engine.advance import Advance
 from jaxnas.engine.augment import Augmentation
@@ -26,13 +27,15 @@ from jaxnas.engine.labeled import LabeledDataset
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
-from jaxnas.engine.precise_norm import Statistics, make_statistics, precise_statistics
+from jaxnas.engine.precise_norm import Statistics, deployed_variables, make_statistics
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.segmentation_losses import OBJECTIVES, segmentation_loss
+from jaxnas.engine.segmentation_validation import DiceValidation
 from jaxnas.engine.state import TrainState, init_train_state, make_train_step
 from jaxnas.engine.training import note_timing, training_steps
 from jaxnas.ops.norm import STATISTICS
 
+Validate = Callable[[TrainState], dict[str, float]]
 INIT_SIZE = 64  # two pixels at the coarsest scale a config may have
 
 
@@ -47,6 +50,11 @@ class Training:
     def name(self) -> str:
         """What it is called in a run: `<model>` or `<model>/fold<n>`."""
         return self.model if self.fold is None else f"{self.model}/fold{self.fold}"
+
+
+def check_training(config: SegmentationConfig, dataset: LabeledDataset) -> None:
+    """UserError where the schedule does not fit into a training on `dataset`; reads no image."""
+    training_steps(config, -(-dataset.count("train") // config.train.batch))
 
 
 def train_all(
@@ -70,18 +78,39 @@ def train_all(
 
 
 class Programs(NamedTuple):
-    """What training for `steps` compiles of a network: its step, and the statistics of a batch."""
+    """What training for `steps` compiles of a network: its step, the statistics of a batch, and
+    the network at work, for validation."""
 
     steps: int
     advance: Advance
     statistics: Statistics
+    score: DiceValidation
+
+    def deploy(self, params: Any, batches: BatchStream, *, count: int) -> dict[str, Any]:
+        """The variables that a network of these weights is deployed with."""
+        return deployed_variables(self.statistics, params, batches, count=count)
+
+    def validation(self, config: SegmentationConfig, dataset: LabeledDataset) -> Validate:
+        """What the loop reports as `valid_dice`, under the statistics that would be deployed."""
+        batches, count = training_batches(config, dataset), config.train.statistics
+
+        def validate(state: TrainState) -> dict[str, float]:
+            variables = self.deploy(state.params, batches, count=count)
+            return {"valid_dice": self.score(variables, dataset)}
+
+        return validate
 
 
 def make_programs(config: SegmentationConfig, net: nn.Module, steps: int) -> Programs:
     """The programs of `net`; nothing is compiled before it is called."""
     tx = make_optimizer(config.train.optimizer, steps)
     loss = segmentation_loss(net, OBJECTIVES[config.train.loss], augmentation(config))
-    return Programs(steps, Advance(make_train_step(loss, tx), Clock()), make_statistics(net))
+    return Programs(
+        steps,
+        Advance(make_train_step(loss, tx), Clock()),
+        make_statistics(net),
+        DiceValidation(net, slices=config.latency.stack),
+    )
 
 
 def training_batches(config: SegmentationConfig, dataset: LabeledDataset) -> LabeledBatches:
@@ -115,15 +144,19 @@ def train_network(
             log=log,
             stage="train",
             model=training.name,
-            every=Cadence(log=run.config.log_every, checkpoint=run.config.checkpoint_every),
+            every=Cadence(
+                log=run.config.log_every,
+                checkpoint=run.config.checkpoint_every,
+                validate=config.validate_every,
+            ),
+            validate=programs.validation(run.config, dataset) if config.validate_every else None,
             clock=clock,
             quiet=run.quiet,
         )
     if not _statistics_path(run, training).exists():
-        # The first batches of the data order, without augmentation, under the final weights.
-        images = (batches.batch(step)["image"] for step in range(config.statistics))
-        found = precise_statistics(programs.statistics, state.params, images)
-        write_atomic(_statistics_path(run, training), serialization.msgpack_serialize(found))
+        deployed = programs.deploy(state.params, batches, count=config.statistics)
+        stored = serialization.msgpack_serialize(deployed[STATISTICS])
+        write_atomic(_statistics_path(run, training), stored)
     note_timing(run.path, f"train {training.name}", clock.summary())
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from jaxnas.core.places import placed
@@ -47,9 +47,27 @@ class Dataset:
     volumes: Mapping[str, tuple[str, ...]]
     subjects: Subjects = field(default_factory=dict)
 
+    @property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """The volumes of every split."""
+        return self.volumes
+
+    def regrouped(self, groups: Mapping[str, tuple[str, ...]]) -> "Dataset":
+        """The same source, its volumes in other splits."""
+        return replace(self, volumes=groups)
+
     def slices(self, split: str) -> Indices:
         """The numbers of the slices of a split, in the source's order."""
         return slice_indices(self.source, self.volumes[split])
+
+    def count(self, split: str) -> int:
+        """The number of slices of a split."""
+        return len(self.slices(split))
+
+    def half_counts(self, seed: int) -> tuple[int, int]:
+        """The number of slices in each of the `halves`."""
+        first, second = self.halves(seed)
+        return len(first), len(second)
 
     def check_sampled(self) -> None:
         """UserError for a volume, in any split, that has no truth to train for or compare with.

@@ -90,6 +90,17 @@ def training_steps(config: AnyConfig, per_epoch: int) -> int:
     return steps
 
 
+def check_training(config: Config, dataset: Dataset) -> None:
+    """UserError where the schedule does not fit into a training on `dataset`."""
+    training_steps(config, training_batches(config, dataset).per_epoch)
+
+
+def training_batches(config: Config, dataset: Dataset) -> Batches:
+    """The batches of a training at one site."""
+    slices, size = dataset.slices("train"), config.train.batch
+    return Batches(dataset.source, slices, size=size, seed=config.seed)
+
+
 def train_all(run: Run, dataset: Dataset, log: RunLog) -> None:
     """Trains what the config names, one after the other; finished networks cost nothing.
 
@@ -111,8 +122,7 @@ def train_network(
     The key of initialisation, data order and masks is the run's: it does not depend on `name`.
     """
     config = run.config.train
-    slices = dataset.slices("train")
-    batches = Batches(dataset.source, slices, size=config.batch, seed=run.config.seed)
+    batches = training_batches(run.config, dataset)
     steps = training_steps(run.config, batches.per_epoch)
     tx = make_optimizer(config.optimizer, steps)
     with CheckpointStore(run.checkpoints(f"train-{name}"), keep=2) as store:
@@ -170,12 +180,7 @@ def make_validation(
 def _validation(
     run: Run, dataset: Dataset, net: nn.Module
 ) -> Callable[[TrainState], dict[str, float]]:
-    """What the loop reports as `valid_psnr`; UserError without validation volumes."""
-    if not dataset.slices("valid"):
-        raise UserError(
-            f"{run.path / 'config.yaml'}: train.validate_every needs validation volumes; set "
-            f"data.split.valid or valid_fraction, or validate_every=0"
-        )
+    """What the loop reports as `valid_psnr`."""
     score = make_validation(net)
     return lambda state: {"valid_psnr": score(state.params, dataset, run.config.acquisition)}
 

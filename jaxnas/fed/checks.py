@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import Config
 from jaxnas.data.source import SliceRef
-from jaxnas.fed.batches import search_halves
 from jaxnas.fed.clients import Client
 from jaxnas.fed.shares import named
 from jaxnas.mri import masks
@@ -35,40 +33,11 @@ def check_alike(clients: Sequence[Client]) -> None:
         _check_masks(client, reference.shape)
 
 
-def check_halves(config: Config, clients: Sequence[Client]) -> None:
-    """UserError for a client whose training volumes do not make two halves of a batch each."""
-    for client in clients:
-        with named(f"client {client.name!r}"):
-            halves = search_halves(config, client)
-        for half in halves:
-            _check_batch(client, "search.batch", config.search.batch, len(half), " in one half")
-
-
-def check_batches(config: Config, clients: Sequence[Client]) -> None:
-    """UserError for a client with less than a batch, or without the validation that is asked."""
-    for client in clients:
-        slices = len(client.dataset.slices("train"))
-        _check_batch(client, "train.batch", config.train.batch, slices, "")
-        if config.train.validate_every and not client.dataset.volumes["valid"]:
-            raise UserError(
-                f"client {client.name!r}: has no validation volume, which train.validate_every "
-                f"needs; set data.split.valid or valid_fraction, or validate_every=0"
-            )
-
-
 def check_sampled(clients: Sequence[Client]) -> None:
     """UserError for a client with a volume that has no truth to train for or to compare with."""
     for client in clients:
         with named(f"client {client.name!r}"):
             client.dataset.check_sampled()
-
-
-def _check_batch(client: Client, key: str, size: int, slices: int, what: str) -> None:
-    if slices < size:
-        raise UserError(
-            f"client {client.name!r}: has {slices} training slices{what}, fewer than the batch of "
-            f"{size}; lower {key} or give it more volumes"
-        )
 
 
 def _check_masks(client: Client, size: tuple[int, int]) -> None:

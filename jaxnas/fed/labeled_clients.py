@@ -31,8 +31,7 @@ class LabeledClient:
 
     def slices(self, group: str) -> int:
         """The number of slices of its training, validation or test volumes."""
-        volumes = self.dataset.source.volumes
-        return sum(volumes[i].shape[0] for i in self.dataset.volumes(group))
+        return self.dataset.count(group)
 
     def to_json(self) -> dict[str, Any]:
         """What the roster of a run says of it."""
@@ -88,21 +87,13 @@ def describe_labeled_client(client: LabeledClient) -> str:
 
 
 def check_labeled_clients(config: SegmentationConfig, clients: Sequence[LabeledClient]) -> None:
-    """UserError unless all prepared slices have one size, and searches have patients to halve."""
+    """UserError unless all prepared slices have one size."""
     sizes = {client.name: client.dataset.preparation.size for client in clients}
     for name, size in sizes.items():
         if size != config.data.size:
             raise UserError(
                 f"client {name!r}: data.size is {size}, that of the config {config.data.size}; "
                 f"expected one size everywhere, because clients are computed together"
-            )
-    for client in clients:
-        patients = client.dataset.patients["train"]
-        if "search" in config.stages and len(patients) < 2:
-            raise UserError(
-                f"client {client.name!r}: has {len(patients)} training patient; a search needs at "
-                f"least 2, one half for the weights and one for the architecture, add patients or "
-                f"change data.split"
             )
 
 

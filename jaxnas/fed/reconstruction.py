@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 from flax import linen as nn
 
 from jaxnas.core.schema import AcquisitionConfig, Config
@@ -15,11 +14,17 @@ from jaxnas.engine.rundir import Run
 from jaxnas.engine.state import Loss
 from jaxnas.engine.training import find_genotype, make_validation, trainable
 from jaxnas.fed.batches import search_batches, training_batches
-from jaxnas.fed.checks import check_batches
 from jaxnas.fed.clients import Client
 from jaxnas.fed.local import ClientBatches, Cohort
+from jaxnas.fed.members import check_training_members, training_members
 from jaxnas.fed.rounds import Federation
-from jaxnas.fed.training import Validate, Validation, check_methods, train_methods
+from jaxnas.fed.training import (
+    Validate,
+    Validation,
+    check_methods,
+    client_scores,
+    train_methods,
+)
 from jaxnas.models.networks import DERIVED, init_variables
 from jaxnas.spaces.genotype import save_genotype
 
@@ -66,8 +71,8 @@ def check_training(run: Run, clients: Sequence[Client], *, searched: bool, fresh
     `searched` and `fresh` as in `trainable`; a network still to be found is not looked into.
     """
     nets = trainable(run, searched=searched, fresh=fresh)
-    check_batches(run.config, clients)
-    cohort = training_cohort(run.config, clients)
+    check_training_members(run.config, clients)
+    cohort = training_cohort(run.config, training_members(run.config, clients))
     check_methods(run.config, _task(run.config, clients), nets, cohort)
 
 
@@ -79,7 +84,7 @@ def train_all(run: Run, clients: Sequence[Client], log: RunLog) -> None:
         run,
         _task(run.config, clients),
         trainable(run),
-        training_cohort(run.config, clients),
+        training_cohort(run.config, training_members(run.config, clients)),
         log,
         validation=_validation(clients),
     )
@@ -106,8 +111,7 @@ def _validation(clients: Sequence[Client]) -> Validation:
             for i, client in enumerate(clients):
                 params = federation.client_model(state, i)["params"]
                 scores[client.name] = score(params, client.dataset, client.acquisition)
-            mean = float(np.mean([*scores.values()]))
-            return {"valid_psnr": mean} | {f"valid_psnr/{name}": x for name, x in scores.items()}
+            return client_scores("valid_psnr", scores)
 
         return validate
 

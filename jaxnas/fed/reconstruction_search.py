@@ -10,9 +10,9 @@ from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.rundir import Run
-from jaxnas.fed.checks import check_halves
 from jaxnas.fed.clients import Client
 from jaxnas.fed.local import ClientBatches
+from jaxnas.fed.members import check_search_members
 from jaxnas.fed.reconstruction import search_cohort
 from jaxnas.fed.search import FederatedSearch, search_federation, search_rounds
 from jaxnas.models.networks import init_variables
@@ -43,7 +43,7 @@ class _Parts:
 
 def check_search(config: Config, clients: Sequence[Client]) -> None:
     """Raises UserError for whatever a search would stumble over; computes and writes nothing."""
-    check_halves(config, clients)
+    check_search_members(config, clients)
     search_federation(config, _parts(config, clients, ACCURACY, None).search, Clock())
 
 

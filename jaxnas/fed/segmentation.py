@@ -21,14 +21,17 @@ from jaxnas.core.federated_schema import Method
 from jaxnas.core.files import write_atomic
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.augment import Augmentation
-from jaxnas.engine.precise_norm import make_statistics, precise_statistics
+from jaxnas.engine.precise_norm import deployed_variables, make_statistics
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.segmentation_losses import OBJECTIVES, segmentation_loss
 from jaxnas.engine.segmentation_training import augmentation, init_segmentation
+from jaxnas.engine.segmentation_validation import DiceValidation
 from jaxnas.engine.state import Loss
 from jaxnas.fed.labeled_clients import LabeledClient
 from jaxnas.fed.local import ClientBatches, Cohort, client_seed, local_steps
-from jaxnas.fed.training import load_method, method_name
+from jaxnas.fed.rounds import Federation
+from jaxnas.fed.state import FedState
+from jaxnas.fed.training import Validate, Validation, client_scores, load_method, method_name
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.search.stage import HalfBatches
 
@@ -87,10 +90,32 @@ def take_statistics(
     trained = load_method(run, segmentation_task(config), method, net, names)
     for number, client in enumerate(clients):
         batches = _training_batches(config, client)
-        images = (batches.batch(step)["image"] for step in range(config.train.statistics))
-        found = precise_statistics(statistics, trained.params(number), images)
+        params, count = trained.params(number), config.train.statistics
+        deployed = deployed_variables(statistics, params, batches, count=count)
         path = _statistics_path(run, method, client.name)
-        write_atomic(path, serialization.msgpack_serialize(found))
+        write_atomic(path, serialization.msgpack_serialize(deployed[STATISTICS]))
+
+
+def dice_validation(config: SegmentationConfig, clients: Sequence[LabeledClient]) -> Validation:
+    """What the loop reports: every client's mean Dice as `valid_dice/<client>`, with the weights
+    and the statistics that it would be deployed with, and their mean as `valid_dice`."""
+
+    def make(federation: Federation, net: nn.Module) -> Validate:
+        score, statistics = DiceValidation(net, slices=config.latency.stack), make_statistics(net)
+        batches = [_training_batches(config, client) for client in clients]
+        count = config.train.statistics
+
+        def validate(state: FedState) -> dict[str, float]:
+            scores = {}
+            for i, client in enumerate(clients):
+                params = federation.client_model(state, i)["params"]
+                variables = deployed_variables(statistics, params, batches[i], count=count)
+                scores[client.name] = score(variables, client.dataset)
+            return client_scores("valid_dice", scores)
+
+        return validate
+
+    return make
 
 
 def client_variables(

@@ -8,6 +8,7 @@ from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import RunLog
 from jaxnas.engine.rundir import Run
 from jaxnas.fed.labeled_clients import LabeledClient
+from jaxnas.fed.members import check_search_members
 from jaxnas.fed.search import FederatedSearch, search_federation, search_rounds
 from jaxnas.fed.segmentation import search_cohort
 from jaxnas.search.aim import ACCURACY, Aim
@@ -17,6 +18,7 @@ from jaxnas.search.two_level import TwoLevelSearch, make_search
 
 def check_search(config: SegmentationConfig, clients: Sequence[LabeledClient]) -> None:
     """Raises UserError for whatever a search would stumble over; computes and writes nothing."""
+    check_search_members(config, clients)
     parts = make_search(config, two_level_space(config), ACCURACY)
     search_federation(config, _federated(parts, clients), Clock())
 

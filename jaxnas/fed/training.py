@@ -53,6 +53,12 @@ Validate = Callable[[FedState], dict[str, float]]
 Validation = Callable[[Federation, nn.Module], Validate]
 
 
+def client_scores(name: str, scores: Mapping[str, float]) -> dict[str, float]:
+    """The mean of the scores of all clients under `name`, and each as `<name>/<client>`."""
+    mean = float(np.mean([*scores.values()]))
+    return {name: mean} | {f"{name}/{client}": score for client, score in scores.items()}
+
+
 def method_name(method: Method) -> str:
     """What a method is called in a run: `<model>/<label>`."""
     return f"{method.model}/{method.label}"

@@ -102,6 +102,11 @@ def search(run: Run, dataset: Dataset, log: RunLog, *, aim: Aim = ACCURACY) -> G
     return genotype
 
 
+def check_search(config: Config, dataset: Dataset) -> None:
+    """UserError where the alphas would never move, or a schedule does not fit."""
+    search_steps(config, search_batches(config, dataset).train.per_epoch)
+
+
 @dataclass(frozen=True)
 class Darts:
     """Differentiable search: the genotype of the last alphas, stopped early once it is stable."""

@@ -116,6 +116,12 @@ def search(run: Run, space: TwoLevelSpace, dataset: LabeledDataset, log: RunLog,
     note_timing(run.path, "search", clock.summary())
 
 
+def check_search(config: SegmentationConfig, dataset: LabeledDataset) -> None:
+    """UserError where the logits would never move, or a schedule does not fit; reads no image."""
+    slices, _ = dataset.half_counts(config.seed)
+    search_steps(config, -(-slices // config.search.batch))
+
+
 def searched_weights(run: Run) -> dict[str, Any]:
     """The softmaxed weights at the end of a run's search, as NumPy arrays; UserError before it."""
     file = run.path / ALPHAS

@@ -236,7 +236,7 @@ def test_inspect_shows_methods_and_bytes(federated, tiny_federated, call):
     [
         (["federated.partition.clients=5"], "14 volumes for 5 clients; expected at least 20"),
         (["federated.partition.by=scanner"], "federated.partition.by: 'scanner' is no label"),
-        (["train.batch=50"], "client 'client0': has"),
+        (["data.split.valid_fraction=0"], "client 'client0': train.validate_every is 2"),
         (["federated.local_epochs=0"], "federated.local_epochs"),
         (["federated.methods=[{strategy: fedautomri, gamma: 1.0}]"], "gamma"),
         (["federated.methods=[{strategy: fedmri, shared: [x]}]"], "matches no parameter"),

@@ -84,7 +84,7 @@ def test_a_searched_genotype_goes_through_all_stages(tiny, tmp_path, call):
 def test_nothing_to_move_the_alphas_is_refused(tiny, tmp_path, call):
     settings = sets("search.method=milenas", "search.w_train=0", "search.w_val=0", *SMALL)
     result = call("search", tiny, "--workdir", tmp_path / "run", *settings)
-    assert result.code == 2 and "search.w_train and search.w_val" in result.err
+    assert result.code == 2 and "search: w_train and w_val are both 0" in result.err
 
 
 @pytest.mark.parametrize("edges", ["sum", "weighted"])

@@ -13,8 +13,9 @@ from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.views import FullySampled
 from jaxnas.engine.sources import Dataset
-from jaxnas.fed.checks import check_alike, check_batches, check_halves, check_sampled
+from jaxnas.fed.checks import check_alike, check_sampled
 from jaxnas.fed.clients import Client, open_clients
+from jaxnas.fed.members import check_search_members, check_training_members
 from jaxnas.fed.roster import ROSTER, read_roster, write_roster
 from tests.fed.sites import SIZE, by_contrast, federated_config, volume
 
@@ -43,7 +44,7 @@ def test_partitions_give_every_client_all_it_needs(partition):
     if partition["method"] == "natural":
         assert [c.name for c in clients] == ["FLAIR", "PD", "T1", "T2"]
         assert all(v.endswith(c.name) for c in clients for v in volumes(c))
-    for check in (check_halves, check_batches):
+    for check in (check_search_members, check_training_members):
         check(config, clients)
     check_alike(clients)
 
@@ -175,25 +176,13 @@ def test_a_partition_gives_no_more_than_the_stages_need():
     clients = open_clients(federated_config(federated={"partition": partition}, **sections))
     assert len(clients) == 8
     with pytest.raises(UserError, match="client 'client0': training data has 1 volume"):
-        check_halves(federated_config(), clients)
+        check_search_members(federated_config(), clients)
 
 
-@pytest.mark.parametrize(
-    ("sections", "check", "message"),
-    [
-        ({"train": {"batch": 7}}, check_batches, "client 'FLAIR': has 6 training slices, fewer"),
-        ({"search": {"batch": 4}}, check_halves, "3 training slices in one half, fewer than .* 4"),
-        (
-            {"train": {"validate_every": 1}, "split": {"valid_fraction": 0}},
-            check_batches,
-            "client 'FLAIR': has no validation volume",
-        ),
-    ],
-)
-def test_too_little_for_a_stage(sections, check, message):
-    config = federated_config(**sections)
-    with pytest.raises(UserError, match=message):
-        check(config, open_clients(config))
+def test_a_client_without_the_validation_that_is_asked():
+    config = federated_config(train={"validate_every": 1}, split={"valid_fraction": 0})
+    with pytest.raises(UserError, match=r"client 'FLAIR': train.validate_every is 1, but no vol"):
+        check_training_members(config, open_clients(config))
 
 
 def test_undersampled_volumes_are_refused():

@@ -182,14 +182,8 @@ def test_training_is_looked_into_before_it_begins(sections, message, tmp_path):
     assert not run.path.exists()
 
 
-@pytest.mark.parametrize(
-    ("search", "message"),
-    [
-        ({"weights": {"warmup": 50}}, "warmup: 50 steps do not fit"),
-        ({"method": "milenas", "w_train": 0, "w_val": 0}, "both are 0"),
-    ],
-)
-def test_a_search_is_looked_into_before_it_begins(search, message):
-    config = federated_config(search=search)
-    with pytest.raises(UserError, match=message):
+@pytest.mark.parametrize("optimizer", ["weights", "alphas"])
+def test_a_search_is_looked_into_before_it_begins(optimizer):
+    config = federated_config(search={optimizer: {"warmup": 50}})
+    with pytest.raises(UserError, match=f"search.{optimizer}.warmup: 50 steps do not fit"):
         check_search(config, open_clients(config))
