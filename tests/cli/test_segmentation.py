@@ -24,7 +24,7 @@ data:
   split: {test_fraction: 0.2}
 network: {layers: 2, scales: 2, channels: 4, operations: [skip_connect, conv_3x3], unet_channels: 4}
 latency: {stack: 2, calibration: 3, budget_ms: 1000}
-search: {steps: 4, batch: 2, channels: 4, warmup: 1, check_every: 2}
+search: {objective: accuracy, steps: 4, batch: 2, channels: 4, warmup: 1, check_every: 2}
 decode:
   {methods: [dijkstra, ga, constrained, random], paths: [1, 2], pool: 2, generations: 3, draws: 1}
 train: {models: [decoded, unet2d], steps: 4, batch: 2, statistics: 2}
@@ -32,6 +32,9 @@ evaluate: {calls: 3, seconds: 0}
 log_every: 2
 checkpoint_every: 2
 """
+# A search under a latency refuses a calibration that a busy machine has made worthless.
+EXACT = {"a": 1, "b": 0, "n": 3, "mape": 0, "raw_mape": 0, "raw_bias_ms": 0, "spearman": 1}
+EXACT |= {"kendall": 1, "predicted_ms": [1, 2, 3], "measured_ms": [1, 2, 3]}
 NETWORKS = [f"derived_{d}_{n}" for d in ("dijkstra", "ga") for n in (1, 2)]
 NETWORKS += ["derived_constrained_1000ms", "random_1"]
 
@@ -234,6 +237,8 @@ def test_another_search_names_its_network(finished, tiny, call, tmp_path):
         f"latency.table={finished / 'latency_table.json'}",
     )
     options = [option for setting in settings for option in ("--set", setting)]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "calibration.json").write_text(json.dumps(EXACT))
     result = call("search", tiny, *options, "--workdir", tmp_path / "run", "--quiet")
     assert result.code == 0, result.err
     facts = read(tmp_path / "run" / "networks.json")
