@@ -16,12 +16,12 @@ from jaxnas.data.check import Problem
 from jaxnas.data.check import check as find_problems
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.info import summarise
-from jaxnas.data.labeled import CLASSES
+from jaxnas.data.labeled import CLASSES, annotated
 from jaxnas.data.labeled_check import check_labeled
 from jaxnas.data.labeled_info import summarise_labeled
 from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.open import SUFFIXES, check_fields, open_source
-from jaxnas.data.presence import require_foreground, warn_of_absent
+from jaxnas.data.presence import describe_absent, require_foreground
 from jaxnas.data.source import Source
 from jaxnas.data.synthetic import SyntheticSource
 
@@ -94,35 +94,42 @@ def check(config: DataConfig | Labeled) -> None:
         return _open(config.model_copy(update={"path": str(path)}))
 
     problems = find_problems(config.path, reader=reader, suffixes=SUFFIXES[config.source])
-    doubtful = [problem for problem in problems if not problem.certain]
-    for problem in doubtful:
-        warn(problem.message)
-    _refuse([problem for problem in problems if problem.certain])
+    doubts = _sorted_out(problems)
     rows = summarise(_open(config))
-    found = f"{len(doubtful)} warning(s)" if doubtful else "no problem found"
-    show(f"{len(rows)} volumes, {sum(row.slices for row in rows)} slices, {found}")
+    slices = sum(row.slices for row in rows)
+    show(f"{len(rows)} volumes, {slices} slices, {_outcome(doubts)}")
 
 
 def _check_labeled(config: Labeled) -> None:
-    _refuse(check_labeled(config.kind, config.paths))
-    rows = summarise_labeled(open_labeled(config.kind, config.paths))
-    where = ", ".join(config.paths)
+    doubts = _sorted_out(check_labeled(config.kind, config.paths))
+    source, where = open_labeled(config.kind, config.paths), ", ".join(config.paths)
+    rows = summarise_labeled(source)
     known = [row.millilitres for row in rows if row.millilitres is not None]
     present = [{CLASSES.index(name) for name, ml in each.items() if ml} for each in known]
     require_foreground(present, what=where)
-    if known:
-        warn_of_absent(present, tuple(known[0]), what=where)
+    absent = describe_absent(present, annotated(source), what=where)
+    for sentence in absent:
+        warn(sentence)
     bare = len(rows) - len(known)
     rest = f", {bare} volumes without labels" if bare else ""
     patients = len({row.patient for row in rows})
-    show(f"{patients} patients, {len(known)} labelled volumes{rest}, no problem found")
+    outcome = _outcome([*doubts, *absent, *getattr(source, "remarks", ())])
+    show(f"{patients} patients, {len(known)} labelled volumes{rest}, {outcome}")
 
 
-def _refuse(problems: Sequence[Problem]) -> None:
-    if problems:
-        raise UserError(
-            "\n".join([f"{len(problems)} problem(s) found", *(p.message for p in problems)])
-        )
+def _sorted_out(problems: Sequence[Problem]) -> list[Problem]:
+    """Warns of the problems that are not certain and returns them; UserError for the others."""
+    doubts = [problem for problem in problems if not problem.certain]
+    for problem in doubts:
+        warn(problem.message)
+    certain = [problem.message for problem in problems if problem.certain]
+    if certain:
+        raise UserError("\n".join([f"{len(certain)} problem(s) found", *certain]))
+    return doubts
+
+
+def _outcome(doubts: Sequence[object]) -> str:
+    return f"{len(doubts)} warning(s)" if doubts else "no problem found"
 
 
 def info(config: DataConfig | Labeled, *, as_json: bool) -> None:

@@ -8,13 +8,14 @@ from jaxnas.core.errors import UserError
 from jaxnas.data.cardiac import PARTS, READERS
 from jaxnas.data.check import Problem
 from jaxnas.data.files import Paths, listed, why_left_out
-from jaxnas.data.labeled import LabeledSource
+from jaxnas.data.labeled import LabeledSource, LabeledVolume
 
 
 def check_labeled(kind: str, paths: Paths) -> list[Problem]:
     """Opens every patient or file of data set `kind` and reads every volume; all problems.
 
-    `kind` is one of READERS. An empty list means that the data can be used.
+    `kind` is one of READERS. An image of one value is a problem that is not certain. An empty list
+    means that the data can be used.
     """
     problems = []
     for path in map(Path, listed(paths)):
@@ -38,7 +39,17 @@ def _check_part(part: Path, reader: Callable[..., LabeledSource]) -> list[Proble
     problems = []
     for i in range(len(source.volumes)):
         try:
-            source.read(i)
+            volume = source.read(i)
         except UserError as error:
             problems.append(Problem(part, str(error)))
+        else:
+            problems += _doubts(part, volume)
     return problems
+
+
+def _doubts(part: Path, volume: LabeledVolume) -> list[Problem]:
+    low, high = volume.image.min(), volume.image.max()
+    if low < high:
+        return []
+    text = f"{part}: {volume.name} is {low:g} everywhere; expected an image, leave it out"
+    return [Problem(part, text, certain=False)]

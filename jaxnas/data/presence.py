@@ -26,12 +26,24 @@ def require_foreground(present: Sequence[Collection[int]], *, what: str) -> None
         )
 
 
-def warn_of_absent(present: Sequence[Collection[int]], names: Sequence[str], *, what: str) -> None:
-    """Warns of the classes among `names` that some volumes of `what` lack, with their number."""
+def describe_absent(
+    present: Sequence[Collection[int]], names: Sequence[str], *, what: str
+) -> list[str]:
+    """A sentence about the classes among `names` that volumes of `what` lack; none if all have all.
+
+    For `warn`, or for a list of what was found.
+    """
     missing = {n: sum(CLASSES.index(n) not in found for found in present) for n in names}
     lacking = ", ".join(f"{name} in {count}" for name, count in missing.items() if count)
-    if lacking:
-        warn(
-            f"{what}: no pixel is {lacking} of {len(present)} volumes; where neither labels nor "
-            "network have a class it has no Dice and is left out of means"
-        )
+    if not lacking:
+        return []
+    return [
+        f"{what}: no pixel is {lacking} of {len(present)} volumes; where neither labels nor "
+        "network have a class it has no Dice and is left out of means"
+    ]
+
+
+def warn_of_absent(present: Sequence[Collection[int]], names: Sequence[str], *, what: str) -> None:
+    """Warns of what `describe_absent` describes."""
+    for sentence in describe_absent(present, names, what=what):
+        warn(sentence)

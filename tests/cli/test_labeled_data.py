@@ -43,3 +43,11 @@ def test_check_counts_volumes_without_labels(tmp_path, call):
     write_patient(tmp_path, 101, labelled=())
     checked = call("data", "check", tmp_path, "--source", "acdc")
     assert "2 patients, 2 labelled volumes, 2 volumes without labels, no problem" in checked.out
+
+
+def test_check_says_what_is_odd_and_may_be_meant(tmp_path, call):
+    folder = write_patient(tmp_path, 1)
+    save(folder / "patient001_frame04.nii.gz", np.full((13, 10, 3), 7), np.int16)
+    checked = call("data", "check", tmp_path, "--source", "acdc")
+    assert checked.code == 0 and "1 patients, 2 labelled volumes, 1 warning(s)" in checked.out
+    assert "patient001_frame04 is 7 everywhere" in checked.err
