@@ -3,6 +3,7 @@
 A checkpoint is a pytree of arrays and a small JSON record, committed together by one rename.
 """
 
+import errno
 import json
 import logging
 import os
@@ -22,9 +23,11 @@ from jaxnas.core.notices import warn
 from jaxnas.core.outputs import system_says, writing
 
 UNFINISHED = "*.orbax-checkpoint-tmp"
+BESIDES = 64 << 10  # bytes of a checkpoint beside its arrays, about
 
-# What goes wrong in orbax's threads is raised here too, once; absl would print every traceback.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
+# What goes wrong in orbax's threads is raised here too, once; these would print every traceback.
+for _name in ("absl", "asyncio"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
 class CheckpointStore:
@@ -60,6 +63,7 @@ class CheckpointStore:
             state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
         )
         with _writing(self.directory):
+            _check_space(self.directory, state)
             saved = self._manager.save(step, args=content)
         if not saved:
             raise ValueError(f"step {step} is not newer than checkpoint {self.latest()}")
@@ -103,14 +107,13 @@ class CheckpointStore:
 
     def close(self) -> None:
         """Waits for what is being written and releases the directory; UserError if it could not
-        be written, and no half of it is left."""
+        be written. No half of a checkpoint is left."""
         try:
             with _writing(self.directory):
                 self._manager.close()
-        except UserError:
+        finally:
             for half in self.directory.glob(UNFINISHED):
                 shutil.rmtree(half, ignore_errors=True)
-            raise
 
     def __enter__(self) -> "CheckpointStore":
         return self
@@ -149,6 +152,14 @@ class CheckpointStore:
                 f"{self.directory / str(step)}: the checkpoint cannot be read "
                 f"({system_says(refusal)}); give access to it, then the same command goes on"
             ) from error
+
+
+def _check_space(directory: Path, state: Any) -> None:
+    """Raises OSError where a state does not fit on the disk: orbax's threads, which would find out,
+    go on as they fail and fill the terminal."""
+    needed = BESIDES + sum(x.nbytes for x in jax.tree.leaves(state))
+    if shutil.disk_usage(directory).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextmanager

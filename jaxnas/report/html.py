@@ -104,8 +104,7 @@ def write_report(run_dir: str | Path) -> Path:
     run = read_run(run_dir)
     pictures = list(gallery.draw_figures(run))
     for picture in pictures:
-        name = picture.name.replace("/", "%2F")  # some clients are called after a label of files
-        write_atomic(run.path / "figures" / f"{name}.png", picture.png)
+        write_atomic(run.path / "figures" / f"{picture.name}.png", picture.png)
     return write_atomic(run.path / "report.html", render(run, pictures))
 
 

@@ -45,3 +45,20 @@ def test_the_oldest_are_forgotten(tmp_path):
     assert {f.name for f in tmp_path.iterdir()} == {"new", "middle"}
     forget_oldest(tmp_path, keep=16)
     assert {f.name for f in tmp_path.iterdir()} == {"new", "middle"}
+
+
+@pytest.mark.parametrize("why", ["no account", "read only"])
+def test_a_user_without_a_home_is_told_once(why, monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv(FOLDER, "")
+    monkeypatch.delenv(FOLDER)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if why == "no account":  # no HOME, and a user id that the system does not know
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    else:
+        monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    keep_compiled_programs()
+    assert FOLDER not in os.environ
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"{FOLDER} may name one" in said

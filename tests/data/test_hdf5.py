@@ -1,5 +1,6 @@
 """Ten thousand reads, many threads, forks: nothing leaks and nothing mixes."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -100,3 +101,44 @@ def test_a_replaced_file_is_read_anew(tmp_path):
             file["x"] = [value]
         os.replace(tmp_path / "new.h5", tmp_path / "x.h5")
         assert hdf5.read_dataset(tmp_path / "x.h5", "x", ()) == [value]
+
+
+def without_locks(number):
+    """h5py.File on a file system whose locks fail with an error number."""
+    whole = h5py.File
+
+    def opened(path, mode, **options):
+        if options.get("locking", True):
+            raise BlockingIOError(
+                number,
+                "Unable to synchronously open file (unable to lock file, errno = "
+                f"{number}, error message = '{os.strerror(number)}')",
+            )
+        return whole(path, mode, **options)
+
+    return opened
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_files_are_read_without(tmp_path, monkeypatch, capsys, number):
+    for name in "ab":
+        write(tmp_path / name)
+    monkeypatch.setattr(h5py, "File", without_locks(number))
+    for name in "ab":
+        assert hdf5.read_dataset(tmp_path / name, "kspace", ()).shape == (2,)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "HDF5_USE_FILE_LOCKING=FALSE" in said
+    assert str(tmp_path) in said and os.strerror(number) in said
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EACCES])
+def test_a_file_that_is_being_written_is_not_read(tmp_path, monkeypatch, number):
+    write(tmp_path / "a")
+    monkeypatch.setattr(h5py, "File", without_locks(number))
+    with pytest.raises(UserError, match="locked by a program that is writing it"):
+        hdf5.read_dataset(tmp_path / "a", "kspace", ())
+
+
+def write(path):
+    with hdf5.new_file(path) as file:
+        file["kspace"] = np.zeros(2, np.float32)

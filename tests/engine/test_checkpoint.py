@@ -1,12 +1,15 @@
 """Checkpoints: exact, newest first, robust to damage, closed to other configurations."""
 
+import errno
 import os
+import shutil
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from jaxnas.core.errors import UserError
@@ -156,3 +159,59 @@ def test_what_a_killed_process_left_is_ignored(tmp_path):
         store.save(2, make_state(), "next")
     with CheckpointStore(tmp_path) as store:
         assert store.restore(make_state())[1] == "next"
+
+
+def test_a_full_disk_keeps_what_is_there(tmp_path, monkeypatch):
+    with CheckpointStore(tmp_path) as store:
+        store.save(1, make_state(), "good")
+        store.wait()
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+        with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
+            store.save(2, make_state(2), "bad")
+        monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    with CheckpointStore(tmp_path) as store:
+        assert store.restore(make_state())[1] == "good"
+        store.save(2, make_state(2), "next")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError("RESOURCE_EXHAUSTED: Error writing [os_error_code='28']"),
+    ],
+)
+def test_what_fails_in_the_background_is_one_line(tmp_path, monkeypatch, error):
+    """orbax's array library tells of the system in a ValueError."""
+
+    def fail(self):
+        raise error
+
+    with CheckpointStore(tmp_path) as store, monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "wait_until_finished", fail)
+        with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
+            store.wait()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, "Permission denied"),
+        ValueError("PERMISSION_DENIED: Error reading [os_error_code='13']"),
+        OSError(errno.EIO, "Input/output error"),
+    ],
+)
+def test_a_checkpoint_that_may_not_be_read_is_not_deleted(tmp_path, monkeypatch, error):
+    def fail(self, step, **_):
+        raise error
+
+    with CheckpointStore(tmp_path) as store:
+        store.save(1, make_state(), "good")
+        store.wait()
+        with monkeypatch.context() as patch:
+            patch.setattr(ocp.CheckpointManager, "restore", fail)
+            with pytest.raises(UserError, match="1: the checkpoint cannot be read"):
+                store.restore(make_state())
+        assert store.restore(make_state())[1] == "good"

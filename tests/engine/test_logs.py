@@ -1,5 +1,8 @@
 """The record of a run and its TensorBoard view."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 
@@ -76,3 +79,21 @@ def test_a_damaged_event_file_is_noticed(tmp_path):
     path.write_bytes(data)
     with pytest.raises(ValueError, match="checksum"):
         list(read_events(path))
+
+
+def test_a_record_that_cannot_be_written_is_named(tmp_path):
+    with RunLog(tmp_path) as log:
+        log.path.unlink()
+        log.path.mkdir()
+        with pytest.raises(UserError, match=r"log\.jsonl: cannot be written \(Is a directory\)"):
+            log.write("train", "a", 1, {"loss": 1.0})
+
+
+def test_a_view_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with RunLog(tmp_path) as log, monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match=r"tfevents.*: cannot be written \(No space left"):
+            log.write("train", "a", 1, {"loss": 1.0})
