@@ -11,7 +11,7 @@ from jax import export as jax_export
 from jaxnas.cli.deployed import deploy
 from jaxnas.cli.trained import Choice, image_of, load_segmenter, load_trained
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import write_atomic, write_json
+from jaxnas.core.files import replacing, write_json
 from jaxnas.core.outputs import check_output_file
 from jaxnas.data.labeled import CLASSES
 from jaxnas.engine.rundir import Run, open_run
@@ -48,16 +48,15 @@ def export(run_dir: Path, out: Path, choice: Choice, *, fold: int | None) -> Non
         *(jax.ShapeDtypeStruct((batch, *shape), dtype) for _, dtype, shape in artefact.arguments)
     )
     names = ", ".join(name for name, *_ in artefact.arguments)
-    write_atomic(out, exported.serialize())
-    write_json(
-        out.with_name(out.name + ".json"),
-        {
-            "jax": jax.__version__,
-            "platforms": list(PLATFORMS),
-            **artefact.facts,
-            "load": f"jax.export.deserialize(open(FILE, 'rb').read()).call({names})",
-        },
-    )
+    facts = {
+        "jax": jax.__version__,
+        "platforms": list(PLATFORMS),
+        **artefact.facts,
+        "load": f"jax.export.deserialize(open(FILE, 'rb').read()).call({names})",
+    }
+    with replacing(out) as temporary:  # neither without the other
+        temporary.write_bytes(exported.serialize())
+        write_json(out.with_name(out.name + ".json"), facts)
 
 
 def _reconstructor(run: Run, choice: Choice, fold: int | None) -> Artefact:

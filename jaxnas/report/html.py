@@ -11,6 +11,7 @@ from jaxnas.core.files import write_atomic
 from jaxnas.report import gallery
 from jaxnas.report.gallery import Picture
 from jaxnas.report.inputs import RunFiles, read_run
+from jaxnas.report.style import check_drawing
 from jaxnas.report.texts import section_texts
 
 CSS = """
@@ -101,6 +102,7 @@ def write_report(run_dir: str | Path) -> Path:
     Whatever the run directory holds is shown, and what it lacks is said. A missing directory or
     a malformed file raises UserError.
     """
+    check_drawing()
     run = read_run(run_dir)
     pictures = list(gallery.draw_figures(run))
     for picture in pictures:

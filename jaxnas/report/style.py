@@ -1,11 +1,14 @@
 """One look for every figure: fonts, a colour-blind-safe palette, and who wears which colour."""
 
 import functools
+import importlib
 import io
 import logging
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jaxnas.core.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,6 +100,15 @@ STRATEGY_COLOURS = {
 SEARCHED_STROKE = ("-", 2.2, "*")
 STROKES = (("--", 1.4, "o"), (":", 1.8, "s"), ("-.", 1.4, "D"), ("-", 0.9, "^"))
 CLIENT_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BROWN, BLACK)
+
+
+def check_drawing() -> None:
+    """Raises UserError where Matplotlib finds no folder for its list of fonts, not even a temporary
+    one."""
+    try:
+        importlib.import_module("matplotlib.font_manager")
+    except OSError as error:
+        raise UserError(f"figures cannot be drawn: {error}") from error
 
 
 def styled(draw: Callable[..., Any]) -> Callable[..., Any]:

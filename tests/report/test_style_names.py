@@ -1,8 +1,11 @@
 """Names in figures are shown as written: a dollar of a file name is no mathematics."""
 
+import importlib
+
 import numpy as np
 import pytest
 
+from jaxnas.core.errors import UserError
 from jaxnas.report import style
 
 
@@ -37,3 +40,12 @@ def test_cell_tensors_and_logarithmic_ticks_stay_mathematics():
     ticks = [t for t in axes.get_xticklabels() if "mathdefault" in t.get_text()]
     assert ticks and all(t.get_parse_math() for t in ticks)
     assert np.isfinite(axes.get_xlim()).all()
+
+
+def test_a_place_without_any_folder_for_fonts_is_one_line(monkeypatch):
+    def refuse(name):
+        raise OSError("Matplotlib requires access to a writable cache directory; set MPLCONFIGDIR")
+
+    monkeypatch.setattr(importlib, "import_module", refuse)
+    with pytest.raises(UserError, match=r"figures cannot be drawn: .*set MPLCONFIGDIR"):
+        style.check_drawing()
