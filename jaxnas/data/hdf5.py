@@ -33,6 +33,19 @@ _CAUSES = (
 )
 
 
+class _Open(h5py.File):
+    """A file that keeps its datasets at hand: to look one up takes longer than to read a slice."""
+
+    def get(self, name: str, default=None):
+        """The dataset or group `name`."""
+        if name not in vars(self).setdefault("held", {}):
+            found = super().get(name, default)
+            if not isinstance(found, h5py.Dataset):
+                return found
+            self.held[name] = found
+        return self.held[name]
+
+
 class _Pool:
     """At most `limit` open files, the least recently used closed first.
 
@@ -83,7 +96,7 @@ def _opened(path: Path) -> h5py.File:
     A lock would only keep a program from writing what is being read.
     """
     try:
-        return h5py.File(path, "r")
+        return _Open(path, "r")
     except OSError as error:
         refusal = re.search(rf"{LOCK_REFUSED}.*?errno = (\d+)", str(error), re.DOTALL)
         if refusal is None or int(refusal[1]) in (errno.EAGAIN, errno.EACCES):

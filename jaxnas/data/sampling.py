@@ -31,7 +31,8 @@ def examined(item: Slice, *, where: str) -> Slice:
     `where` names the array in the UserError for a mask that its k-space contradicts.
     """
     filled = filled_samples(item.kspace)
-    if not filled.any():
+    whole = item.mask is None and item.encoded is None and filled.all()
+    if whole or not filled.any():
         return item
     if item.mask is not None:
         _check_mask(item, filled, where)
@@ -40,13 +41,13 @@ def examined(item: Slice, *, where: str) -> Slice:
     if is_fully_sampled(filled, encoded=item.encoded):
         kept = columns if item.encoded is None else columns & item.encoded
         return item._replace(encoded=None if kept.all() else kept)
-    whole = np.array_equal(filled, filled.any(axis=1)[:, None] & columns)
-    return item._replace(mask=columns if whole and not _gaps(filled, 0).any() else filled)
+    by_column = np.array_equal(filled, filled.any(axis=1)[:, None] & columns)
+    return item._replace(mask=columns if by_column and not _gaps(filled, 0).any() else filled)
 
 
 def filled_samples(kspace: np.ndarray) -> np.ndarray:
     """Where any coil of ([C,] H, W) holds something, bool (H, W)."""
-    filled = kspace != 0
+    filled = (kspace.real != 0) | (kspace.imag != 0)  # NumPy compares complex numbers slowly
     return filled if filled.ndim == 2 else filled.any(axis=0)
 
 
@@ -60,10 +61,15 @@ def is_fully_sampled(filled: np.ndarray, *, encoded: np.ndarray | None = None) -
         spans = (filled.shape[0], right + 1 - left)
     else:
         spans = filled.shape
+    if filled.all():
+        return True
     if not all(_covers(filled.any(axis=1 - axis), spans[axis]) for axis in (0, 1)):
         return False
-    holes = np.count_nonzero(_gaps(filled, 0) | _gaps(filled, 1))
-    return holes <= HOLES * (holes + np.count_nonzero(filled))
+    held = filled[_box(filled)]
+    if held.all():
+        return True
+    holes = np.count_nonzero(_gaps(held, 0) | _gaps(held, 1))
+    return holes <= HOLES * (holes + np.count_nonzero(held))
 
 
 def empty_share(mask: np.ndarray) -> str:
@@ -83,7 +89,7 @@ def _whole(line: np.ndarray) -> bool:
 def _covers(line: np.ndarray, span: int) -> bool:
     """Whether the filled part of `line` bool (n,) contains its centre and half of `span`."""
     held = _span(line)
-    return held[0] <= len(line) // 2 <= held[-1] and 2 * len(held) >= span - 1
+    return held.start <= len(line) // 2 < held.stop and 2 * (held.stop - held.start) >= span - 1
 
 
 def _gaps(filled: np.ndarray, axis: int) -> np.ndarray:
@@ -99,7 +105,7 @@ def _check_mask(item: Slice, filled: np.ndarray, where: str) -> None:
 
     Only what lies between the first and the last filled line counts: a mask may name padding.
     """
-    box = np.ix_(*(_span(filled.any(axis=1 - axis)) for axis in (0, 1)))
+    box = _box(filled)
     named, held = np.broadcast_to(item.mask, filled.shape)[box], filled[box]
     lost = np.count_nonzero(named & ~held) / max(np.count_nonzero(named), 1)
     beyond = 0 if is_fully_sampled(filled) else np.mean(~named[held])
@@ -111,10 +117,15 @@ def _check_mask(item: Slice, filled: np.ndarray, where: str) -> None:
         )
 
 
-def _span(line: np.ndarray) -> np.ndarray:
+def _box(filled: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns from the first to the last one of (H, W) that hold anything."""
+    return _span(filled.any(axis=1)), _span(filled.any(axis=0))
+
+
+def _span(line: np.ndarray) -> slice:
     """The places from the first to the last filled one of `line` bool (n,)."""
     first, last = np.flatnonzero(line)[[0, -1]]
-    return np.arange(first, last + 1)
+    return slice(first, last + 1)
 
 
 def _like(mask: np.ndarray, filled: np.ndarray) -> np.ndarray:

@@ -224,8 +224,10 @@ def _read(file: h5py.File, name: str, index: int) -> np.ndarray:
 
 def _between(left: int, right: int, width: int) -> np.ndarray | None:
     """Columns [left, right) of `width`, bool (W,); None for all of them."""
+    if (left, right) == (0, width):
+        return None
     columns = np.arange(width)
-    return None if (left, right) == (0, width) else (left <= columns) & (columns < right)
+    return (left <= columns) & (columns < right)
 
 
 def _plain(value: Any) -> Any:
