@@ -3,10 +3,17 @@
 import numpy as np
 import pytest
 
+from jaxnas.core.errors import UserError
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.transforms import fft2c
-from jaxnas.engine.apply import Compiled, image_size, reconstruct_slices
+from jaxnas.engine.apply import (
+    Compiled,
+    check_applicable,
+    image_size,
+    reconstruct_slices,
+    sampled,
+)
 from jaxnas.mri.acquisition import zero_filled
 
 SHAPE = (12, 10)
@@ -73,3 +80,61 @@ def test_a_long_volume_is_not_read_ahead_of_its_use():
     for taken, _ in enumerate(reconstruct_slices(method, Volume(None), scan, ACQUISITION, batch=2)):
         assert scan.read_so_far <= taken + 2 * 7
     assert scan.read_so_far == 40
+
+
+class Whole(Scan):
+    """A fully sampled volume of five slices: the first and the last are empty."""
+
+    def __init__(self, slices=5):
+        super().__init__(slices)
+        images = 1e-6 * np.random.default_rng(0).normal(size=(slices, *SHAPE))
+        self.kspace = fft2c(images).astype(np.complex64)
+        self.kspace[[0, -1]] = 0
+        self.mask, self.encoded = None, np.arange(SHAPE[1]) > 1
+        self.kspace[..., :2] = 0
+
+    def read(self, i):
+        """Slice i."""
+        return Slice(self.kspace[i], None, None, "a.h5", i, encoded=self.encoded)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_empty_slices_stay_empty_through_a_network_with_biases(batch):
+    method = Compiled(lambda measurement: zero_filled(measurement) + 3, peak=6.0)
+    images = np.stack(
+        list(
+            reconstruct_slices(
+                method, Volume(None), Whole(), ACQUISITION, acceleration=4.0, batch=batch
+            )
+        )
+    )
+    assert not images[[0, -1]].any() and 0 < images[1:-1].max() < 1e-4
+
+
+def test_a_mask_is_drawn_over_the_columns_that_hold_something():
+    scan = Whole()
+    four, two = (sampled(scan.read(2), ACQUISITION, acceleration=a) for a in (4.0, 2.0))
+    assert four.shape == (1, SHAPE[1]) and not four[0, :2].any() and (four != two).any()
+    with pytest.raises(UserError, match="every column of kspace is sampled"):
+        sampled(scan.read(2), ACQUISITION, acceleration=None)
+    assert sampled(scan.read(0), ACQUISITION, acceleration=None).shape == (1, SHAPE[1])
+
+
+def test_an_acceleration_of_an_undersampled_file_is_refused():
+    with pytest.raises(UserError, match=r"a\.h5: .* without 4 of its 10 columns .*cannot apply"):
+        check_applicable(Scan(3), ACQUISITION, acceleration=4.0)
+    check_applicable(Scan(3), ACQUISITION, acceleration=None)
+
+
+def test_masks_of_samples_and_of_columns_in_one_batch():
+    scan = Scan(4)
+    planes = np.random.default_rng(1).uniform(size=(4, *SHAPE)) < 0.5
+    scan.kspace = np.where(planes, scan.kspace, 0)
+    scan.kspace[0] = 0
+    scan.read = lambda i: Slice(scan.kspace[i], None, planes[i] if i else None, "a.h5", i)
+    images = list(
+        reconstruct_slices(
+            Compiled(zero_filled, peak=6.0), Volume(None), scan, ACQUISITION, batch=4
+        )
+    )
+    np.testing.assert_allclose(images, expected(scan), rtol=1e-4, atol=1e-9)

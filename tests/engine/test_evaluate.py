@@ -210,3 +210,40 @@ def test_weights_are_arguments_not_constants():
     a, b = (network_reconstructor(net, {"weight": np.float32(w)}) for w in (1, 2))
     assert jax.tree.leaves(a) == [1] and jax.tree.leaves(b) == [2]
     assert jax.tree.structure(a) == jax.tree.structure(b)
+
+
+def test_empty_slices_have_no_score_and_are_counted(capsys):
+    biased = network_reconstructor(Biased(), {"bias": np.float32(2)})
+    found = evaluate(biased=biased)
+    assert "1 of 7 slices to evaluate are empty" in capsys.readouterr().err
+    places = {(score.volume, score.slice) for score in found.slices}
+    assert len(places) == 6 and ("a.h5", 4) not in places
+    assert np.isfinite([score[-4:] for score in found.slices]).all()
+    assert np.isfinite([score[-3:] for score in found.volumes]).all()
+    assert found.pictured["2"]["slice"] == 2
+
+
+def test_a_picture_is_of_a_slice_that_shows_something():
+    source = Volumes()
+    source.images[2] = source.images[4]
+    assert evaluate(source=source).pictured["2"]["slice"] in {1, 3}
+
+
+class Biased(nn.Module):
+    """An image of one value, whatever was measured."""
+
+    @nn.compact
+    def __call__(self, measurement):
+        """Image (B, H, W)."""
+        bias = self.param("bias", nn.initializers.constant(2.0), ())
+        return zero_filled(measurement) * 0 + bias
+
+
+@pytest.mark.parametrize("factor", [1e30, 1e-26])
+def test_scores_of_numbers_whose_squares_leave_float32(factor):
+    source = Volumes()
+    source.images = [image * np.float64(factor) for image in source.images]
+    usual, far = evaluate().slices, evaluate(source=source).slices
+    scores = [[(s.nmse, s.psnr, s.ssim) for s in own] for own in (usual, far)]
+    np.testing.assert_allclose(*scores, rtol=1e-3)
+    np.testing.assert_allclose([s.mse for s in far], [s.mse * factor**2 for s in usual], rtol=1e-3)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from jaxnas.mri import coils
-from jaxnas.mri.acquisition import Measurement, measure, readout_strip, target, zero_filled
+from jaxnas.mri.acquisition import (
+    Measurement,
+    in_scan_units,
+    measure,
+    readout_strip,
+    target,
+    zero_filled,
+)
 from jaxnas.mri.fourier import fft2c, ifft2c
 from tests.checks import complex_normal
 from tests.mri.scans import KINDS, random_scan
@@ -89,3 +96,17 @@ def test_a_strip_of_a_scan_by_points_is_refused(kind):
     image, kspace, mask, _ = random_scan(kind=kind)
     with pytest.raises(ValueError, match=r"mask of whole columns .* found shape \(2, 7, 15\)"):
         readout_strip(measure(kspace, mask, None), image, 0, rows=3)
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+@pytest.mark.parametrize("units", [1.0, 1e-6])
+def test_where_nothing_was_measured_nothing_is_shown(channels, units):
+    """Whatever a network makes of it: its biases have no units to be shown in."""
+    _, kspace, mask, sens = random_scan(coils=channels)
+    scan = measure(units * kspace.at[0].set(0), mask, sens)
+    image = zero_filled(scan) + 3
+    for shown in (in_scan_units(image, scan), in_scan_units(jnp.abs(image), scan)):
+        assert not np.asarray(shown[0]).any()
+        assert np.asarray(jnp.abs(shown[1])).max() < 10 * units
+    own = coils.adjoint(units * kspace[1:], mask[1:], None if sens is None else sens[1:])
+    np.testing.assert_allclose(in_scan_units(zero_filled(scan), scan)[1:], own, atol=1e-5 * units)
