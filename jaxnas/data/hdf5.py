@@ -33,19 +33,6 @@ _CAUSES = (
 )
 
 
-class _Open(h5py.File):
-    """A file that keeps its datasets at hand: to look one up takes longer than to read a slice."""
-
-    def get(self, name: str, default=None):
-        """The dataset or group `name`."""
-        if name not in vars(self).setdefault("held", {}):
-            found = super().get(name, default)
-            if not isinstance(found, h5py.Dataset):
-                return found
-            self.held[name] = found
-        return self.held[name]
-
-
 class _Pool:
     """At most `limit` open files, the least recently used closed first.
 
@@ -96,7 +83,7 @@ def _opened(path: Path) -> h5py.File:
     A lock would only keep a program from writing what is being read.
     """
     try:
-        return _Open(path, "r")
+        return h5py.File(path, "r")
     except OSError as error:
         refusal = re.search(rf"{LOCK_REFUSED}.*?errno = (\d+)", str(error), re.DOTALL)
         if refusal is None or int(refusal[1]) in (errno.EAGAIN, errno.EACCES):
@@ -146,13 +133,15 @@ def close_files() -> None:
 
 def get_dataset(file: h5py.File, name: str) -> h5py.Dataset:
     """Dataset `name` of an open file; where there is none, UserError lists what there is."""
-    found = file.get(name)
+    held = vars(file).setdefault("held", {})  # to look one up takes longer than to read a slice
+    found = held[name] if name in held else file.get(name)
     if not isinstance(found, h5py.Dataset):
         names = ", ".join(sorted(file)) or "nothing"
         raise UserError(
             f"{file.filename}: no dataset {name!r} (the file has: {names}); "
             f"expected {name!r}, rename the dataset or use a reader that takes its name"
         )
+    held[name] = found
     return found
 
 
