@@ -55,6 +55,19 @@ def test_a_real_patient_passes_the_check(real_data):
     assert check_labeled("acdc", real_data / "acdc" / PATIENT) == []
 
 
+def test_acdc_is_read_as_it_is_stored(acdc, real_data):
+    for i in range(0, 80, 7):
+        volume = acdc.read(i)
+        file = real_data / "acdc" / volume.patient / f"{volume.name}.nii.gz"
+        image = nibabel.load(file)
+        truth = nibabel.load(file.with_name(f"{volume.name}_gt.nii.gz"))
+        np.testing.assert_array_equal(volume.image, np.asanyarray(image.dataobj).T)
+        np.testing.assert_array_equal(volume.labels, np.asanyarray(truth.dataobj).T)
+        np.testing.assert_array_equal(volume.affine, image.affine)
+        assert volume.spacing == tuple(map(float, reversed(image.header.get_zooms()[:3])))
+    assert acdc.remarks == ()
+
+
 def test_real_labels_written_back_are_the_file(real_data, tmp_path):
     folder = real_data / "acdc" / PATIENT
     source = open_labeled("acdc", folder)
