@@ -101,6 +101,13 @@ class _Volume:
         return self.found
 
     def _first(self, item: Slice) -> Iterator[Problem]:
+        *coils, height, width = item.kspace.shape
+        if coils and coils[0] > max(height, width):
+            text = (
+                f"{self.file}: {coils[0]} coils of {height}×{width} samples; expected the axes "
+                "(slices, coils, H, W), which MATLAB writes the other way round, turn them"
+            )
+            yield Problem(self.file, text, certain=False)
         axes = misplaced_axes(item.kspace)
         if axes:
             text = f"{self.file}: {describe_misplaced(axes)}"

@@ -15,7 +15,7 @@ def narrowed(values: np.ndarray, *, where: str, index: int) -> np.ndarray:
     out as infinity or zeros, raise UserError with `where`, the name of the array.
     """
     parts = (values.real, values.imag) if values.dtype.kind == "c" else (values,)
-    peak = np.max([np.abs(part).max() for part in parts])
+    peak = float(np.max([np.abs(part).max() for part in parts]))
     if not np.isfinite(peak):
         raise UserError(
             f"{where} has NaN or infinity in slice {index}; "

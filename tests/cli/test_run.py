@@ -118,8 +118,10 @@ def test_export_runs_without_the_library(finished, tmp_path, call):
     assert side["model"] == "dccnn" and "(b, 32, 32)" in side["inputs"]["kspace"]
     function = jax.export.deserialize(bytearray(path.read_bytes()))
     kspace = np.ones((3, 32, 32), np.complex64)
+    kspace[1] = 0
     image = function.call(kspace, np.ones((3, 1, 32), np.float32))
     assert image.shape == (3, 32, 32) and np.isfinite(image).all()
+    assert image[0].any() and not image[1].any(), "an empty slice stays empty"
 
 
 @pytest.mark.parametrize(

@@ -239,3 +239,19 @@ def test_one_coil_only(tmp_path):
     with pytest.raises(UserError, match="cc359 has a single channel, found 2 coils; expected one"):
         make_cc359(tmp_path, SyntheticSource(volumes=1, slices=1, size=16, coils=2))
     assert not list(tmp_path.iterdir())
+
+
+def test_axes_the_other_way_round_are_warned_of(tmp_path):
+    """What MATLAB writes of (slices, coils, H, W)."""
+    rng = np.random.default_rng(0)
+    kspace = rng.normal(size=(20, 18, 4, 3)) + 0j
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["kspace"] = kspace
+    (problem,) = check(tmp_path)
+    assert "18 coils of 4×3 samples" in problem.message and not problem.certain
+
+
+def test_narrow_numbers_are_read_without_a_word(good, tmp_path, recwarn):
+    parts = np.load(good[SINGLE]).astype(np.float16)
+    np.save(tmp_path / "half.npy", parts)
+    assert not check(tmp_path, reader=CC359Source, suffixes=(".npy",)) and not recwarn.list
