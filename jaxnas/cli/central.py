@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from jaxnas.cli.stages import note_training, show_genotype
 from jaxnas.cli.unrolled_latency import check_latency, load_aim, note_latency
+from jaxnas.engine.acquire import check_masks
 from jaxnas.engine.groups import check_search_data, check_training_data, training_data
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.logs import RunLog
@@ -20,6 +21,7 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Dataset:
     dataset = open_dataset(run.config)
     if {"search", "train", "evaluate"} & {*stages}:
         dataset.check_sampled()
+        check_masks(run.config.acquisition, dataset.sizes)
     check_latency(run.config, dataset)
     if "search" in stages:
         check_search_data(run.config, dataset, run.config.seed)

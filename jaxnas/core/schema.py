@@ -107,7 +107,7 @@ class AcquisitionConfig(Section):
     Gaussian noise on every sample of k-space, relative to the largest magnitude of the slice.
     """
 
-    mask: ColumnMask | PointMask = "random"
+    mask: Literal[ColumnMask, PointMask] = "random"
     accelerations: Annotated[tuple[Annotated[float, Field(ge=1.0)], ...], Field(min_length=1)] = (
         4.0,
         8.0,

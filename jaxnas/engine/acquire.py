@@ -12,7 +12,7 @@ a fully sampled single-coil image would have that much noise in every pixel. The
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from jaxnas.core import rng
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.mri import acquisition as mri
 from jaxnas.mri.complexes import magnitude
-from jaxnas.mri.masks import MASKS, make_mask
+from jaxnas.mri.masks import MASKS, make_mask, validate
 from jaxnas.mri.random_mask import draw_random_mask
 
 Batch = Mapping[str, jax.Array]
@@ -136,6 +136,17 @@ def named_noise(
         real, imaginary = generator.standard_normal((2, *shape)) * (level / np.sqrt(2))
         noise.append(real + 1j * imaginary)
     return np.stack(noise).astype(np.complex64)
+
+
+def check_masks(acquisition: AcquisitionConfig, sizes: Iterable[Size]) -> None:
+    """UserError unless a mask of every acceleration can be drawn for k-space of all `sizes`."""
+    for size in sorted(sizes):
+        validate(
+            acquisition.mask,
+            accelerations=acquisition.accelerations,
+            center_fractions=acquisition.center_fractions,
+            size=size,
+        )
 
 
 def draw_masks(key: jax.Array, count: int, size: Size, acquisition: AcquisitionConfig) -> jax.Array:

@@ -69,6 +69,12 @@ class Dataset:
         first, second = self.halves(seed)
         return len(first), len(second)
 
+    @property
+    def sizes(self) -> set[tuple[int, int]]:
+        """The heights and widths of the k-space of all splits."""
+        refs = (self.source.slices[i] for split in self.volumes for i in self.slices(split))
+        return {ref.shape for ref in refs}
+
     def check_sampled(self) -> None:
         """UserError for a volume, in any split, that has no truth to train for or compare with.
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.source import SliceRef
+from jaxnas.engine.acquire import check_masks
 from jaxnas.fed.clients import Client
 from jaxnas.fed.shares import named
-from jaxnas.mri import masks
 
 
 def check_alike(clients: Sequence[Client]) -> None:
@@ -30,7 +30,8 @@ def check_alike(clients: Sequence[Client]) -> None:
                 f"{first.name!r} has {first.acquisition.peak:g}; expected one scale for the "
                 f"network they share"
             )
-        _check_masks(client, reference.shape)
+        with named(f"client {client.name!r}"):
+            check_masks(client.acquisition, client.dataset.sizes)
 
 
 def check_sampled(clients: Sequence[Client]) -> None:
@@ -38,19 +39,6 @@ def check_sampled(clients: Sequence[Client]) -> None:
     for client in clients:
         with named(f"client {client.name!r}"):
             client.dataset.check_sampled()
-
-
-def _check_masks(client: Client, size: tuple[int, int]) -> None:
-    """Every acceleration can be drawn for k-space of that size."""
-    try:
-        masks.validate(
-            client.acquisition.mask,
-            accelerations=client.acquisition.accelerations,
-            center_fractions=client.acquisition.center_fractions,
-            size=size,
-        )
-    except UserError as error:
-        raise UserError(f"client {client.name!r}: {error}") from None
 
 
 def _kind(ref: SliceRef) -> str:
