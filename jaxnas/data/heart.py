@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxnas.core.errors import UserError
 from jaxnas.data.labeled import ED, ES, Cine, LabeledRef, LabeledVolume, Phases
 from jaxnas.data.thorax import Thorax, draw_thorax, paint, render_thorax
 from jaxnas.data.ventricles import (
@@ -83,9 +84,9 @@ class HeartSource:
         """`size` is H = W or (H, W), at least 16; `frames` per cycle, at least 2."""
         shape = (size, size) if isinstance(size, int) else tuple(size)
         if min(patients, slices) < 1 or min(shape) < 16 or frames < 2:
-            raise ValueError(
-                "expected patients, slices >= 1, size >= 16 and frames >= 2, "
-                f"found {patients}, {slices}, {shape} and {frames}"
+            raise UserError(
+                f"embedded hearts: found {patients} patients, {slices} slices, {frames} frames and "
+                f"a size of {shape}; expected at least 1, 1, 2 and 16, raise what is less"
             )
         self.shape = (slices, *shape)
         self.frames = frames

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxnas.core.errors import UserError
 from jaxnas.data.coils import coil_maps, expand, smooth_phase
 from jaxnas.data.contrast import SEQUENCES
 from jaxnas.data.phantom import draw_anatomy, render
@@ -34,9 +35,9 @@ class SyntheticSource:
         """`size` is H = W or (H, W), at least 16; `coils` 1 gives k-space without a coil axis."""
         shape = (size, size) if isinstance(size, int) else tuple(size)
         if min(volumes, slices, coils) < 1 or min(shape) < 16:
-            raise ValueError(
-                "expected volumes, slices, coils >= 1 and size >= 16, "
-                f"found {volumes}, {slices}, {coils} and {shape}"
+            raise UserError(
+                f"embedded heads: found {volumes} volumes, {slices} slices, {coils} coils and a "
+                f"size of {shape}; expected at least 1, 1, 1 and 16, raise what is less"
             )
         self.seed = seed
         self.per_volume = slices

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from jaxnas.core.errors import UserError
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled import CLASSES, LabeledSource
 from jaxnas.data.ventricles import GROUPS, contraction
@@ -168,5 +169,5 @@ def test_neighbouring_frames_look_alike_and_patients_do_not(hearts):
     "wrong", [{"patients": 0}, {"slices": 0}, {"size": 8}, {"size": (32, 8)}, {"frames": 1}]
 )
 def test_wrong_sizes(wrong):
-    with pytest.raises(ValueError, match="expected patients, slices >= 1"):
+    with pytest.raises(UserError, match="expected at least 1, 1, 2 and 16"):
         HeartSource(**{"patients": 1, "slices": 1, "size": 32, **wrong})

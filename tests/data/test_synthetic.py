@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from jaxnas.core.errors import UserError
 from jaxnas.data.coils import combine
 from jaxnas.data.contrast import SEQUENCES, TISSUES
 from jaxnas.data.source import Source, volume_names
@@ -106,5 +107,5 @@ def test_a_slice_takes_milliseconds():
 
 @pytest.mark.parametrize("wrong", [{"volumes": 0}, {"slices": 0}, {"coils": 0}, {"size": 8}])
 def test_wrong_sizes(wrong):
-    with pytest.raises(ValueError, match="expected volumes, slices, coils >= 1 and size >= 16"):
+    with pytest.raises(UserError, match="expected at least 1, 1, 1 and 16"):
         SyntheticSource(**{"volumes": 1, "slices": 1, "size": 32, **wrong})
