@@ -102,3 +102,15 @@ def test_a_part_is_timed(name, coils):
     part = next(p for p in parts if p.name.startswith(name))
     timing = time_unrolled_part(part, scan.size, batch=2)
     assert np.isfinite(timing.p50) and 0 <= timing.p50 < 100
+
+
+@pytest.mark.parametrize("coils", [1, 3])
+def test_a_table_of_columns_is_none_of_points(coils):
+    """Data consistency transforms both axes where points are sampled, and takes longer."""
+    columns, points = (Scan((16, 16), coils, points=points) for points in (False, True))
+    more = part_keys(config(), points).keys() - part_keys(config(), columns).keys()
+    assert len(more) == 1 and "consistency" in min(more)
+    with pytest.raises(UserError, match="consistency"):
+        unrolled_times(table(config(), columns), config(), points)
+    (pull,) = (p for p in unrolled_parts(config().network, points) if "consistency" in p.name)
+    assert time_unrolled_part(pull, (8, 8), batch=1).p50 > 0
