@@ -6,6 +6,8 @@ What else a process has compiled before may change the last bits of a run.
 import subprocess
 import sys
 
+PATIENCE = 540  # seconds; below the limit of a test, which would leave the process behind
+
 
 def start_alone(config, folder):
     """Starts a run in a process of its own."""
@@ -16,5 +18,8 @@ def start_alone(config, folder):
 def run_alone(config, folder):
     """A whole run in a process of its own, to its end."""
     process = start_alone(config, folder)
-    _, stderr = process.communicate(timeout=300)
+    try:
+        _, stderr = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()  # nothing where it has ended
     assert process.returncode == 0, stderr
