@@ -17,9 +17,9 @@ def start_alone(config, folder):
 
 def run_alone(config, folder):
     """A whole run in a process of its own, to its end."""
-    process = start_alone(config, folder)
-    try:
-        _, stderr = process.communicate(timeout=PATIENCE)
-    finally:
-        process.kill()  # nothing where it has ended
+    with start_alone(config, folder) as process:
+        try:
+            _, stderr = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()  # nothing where it has ended
     assert process.returncode == 0, stderr
