@@ -59,7 +59,7 @@ def device_rates() -> Rates:
     except (UserError, ValueError):
         rates = measure_rates()
     # A home that cannot be written to costs the next run the measurement again.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(UserError):
         write_json(file, rates.to_json())
     return rates
 
