@@ -6,6 +6,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.labeled import patient_names
 from jaxnas.fed.labeled_clients import check_labeled_clients, open_labeled_clients
+from jaxnas.fed.members import check_search_members
 
 HEART = {"patients": 15, "slices": 2, "frames": 2, "size": [16, 16]}
 
@@ -91,8 +92,8 @@ def test_a_search_needs_two_patients_to_halve():
     if len(found[0].dataset.patients["train"]) > 1:
         asked = config(data={"split": {"test_fraction": 0.9}}, federated={"clients": clients})
         found = open_labeled_clients(asked)
-    with pytest.raises(UserError, match="a search needs at least 2"):
-        check_labeled_clients(asked, found)
+    with pytest.raises(UserError, match="expected at least 2"):
+        check_search_members(asked, found)
 
 
 def test_folds_are_of_one_site():
