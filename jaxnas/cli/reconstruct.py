@@ -20,7 +20,6 @@ from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files
 from jaxnas.data.hdf5 import new_file
 from jaxnas.data.views import Calibrated
-from jaxnas.data.volumes import open_volume
 from jaxnas.engine.apply import Compiled, check_applicable, image_size, reconstruct_slices
 from jaxnas.engine.evaluate import (
     classical_reconstructors,
@@ -52,7 +51,8 @@ def reconstruct(
     check_reconstruction(run)
     trained = _trained(run, choice, precision)
     origin = origin or run.config.data.origin
-    volumes = [open_volume(path, origin=origin) for path in find_files(inputs)]
+    sources = [FastMRISource(path, origin=origin) for path in find_files(inputs)]
+    volumes = [source.volumes[0] for source in sources]
     for volume in volumes:
         check_coils(run.config.network, volume.coils, where=str(volume.path))
     if any(volume.path.parent.resolve() == out.resolve() for volume in volumes):
@@ -63,16 +63,11 @@ def reconstruct(
     else:
         net, params, acquisition = deploy_in(run, choice, trained, precision=precision, say=tell)
         method = network_reconstructor(net, params)
-    for volume in volumes:
-        source = FastMRISource(volume.path, origin=origin)
+    for source in sources:
         check_applicable(source, acquisition, acceleration=acceleration)
     compiled, center = Compiled(method, peak=acquisition.peak), common_center(acquisition)
-    for volume in volumes:
-        source = Calibrated(
-            FastMRISource(volume.path, origin=origin),
-            fraction=center.fraction,
-            points=center.points,
-        )
+    for volume, source in zip(volumes, sources):
+        source = Calibrated(source, fraction=center.fraction, points=center.points)
         compiled_s, start = compiled.compile_s, time.perf_counter()
         images = reconstruct_slices(
             compiled,
