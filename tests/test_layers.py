@@ -1,6 +1,7 @@
 """The rooms stand in one order and import only to the left."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,17 @@ def imports(path):
             yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
 
 
+def inner(path):
+    """The modules of the product that a file imports."""
+    known = {module_name(other) for other in FILES}
+    for module, _ in imports(path):
+        yield from {module, module.rpartition(".")[0]} & known
+
+
+def module_name(path):
+    return ".".join(("jaxnas", *path.relative_to(ROOT).with_suffix("").parts))
+
+
 def is_call(node):
     return isinstance(node, ast.Call)
 
@@ -57,6 +69,12 @@ def test_imports_point_left(path):
             assert parts[1] in allowed, f"{path}:{line}: {room} may not import {module}"
         if room == "data":
             assert parts[0] not in {"jax", "flax"}, f"{path}:{line}: data never imports {parts[0]}"
+
+
+def test_no_circles():
+    """Not inside a room either, nor by an import inside a function."""
+    graph = {module_name(path): set(inner(path)) for path in FILES}
+    TopologicalSorter(graph).prepare()  # CycleError names the modules of a circle
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")

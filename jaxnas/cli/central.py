@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from jaxnas.cli.stages import note_training, show_genotype
-from jaxnas.cli.unrolled_latency import check_latency, load_aim, note_latency
+from jaxnas.cli.unrolled_latency import check_latency, load_aim, log_derived
 from jaxnas.engine.acquire import check_masks
-from jaxnas.engine.groups import check_search_data, check_training_data, training_data
+from jaxnas.engine.groups import check_search_data, check_training_data, log_training, training_data
 from jaxnas.engine.inputs import Groups
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.sources import Dataset, open_dataset
 from jaxnas.engine.training import check_training, train_all, trainable
@@ -37,26 +36,25 @@ def held(dataset: Dataset) -> dict[str, Groups]:
     return {"site": dataset.held()}
 
 
-def search(run: Run, dataset: Dataset, log: RunLog) -> None:
+def search(run: Run, dataset: Dataset, writer: MetricWriter) -> None:
     """Searches and writes the genotype."""
     from jaxnas.search import stage
 
-    stage.search(run, dataset, log, aim=load_aim(run, dataset))
+    stage.search(run, dataset, writer, aim=load_aim(run, dataset))
 
 
-def derive(run: Run, dataset: Dataset, log: RunLog) -> None:
+def derive(run: Run, dataset: Dataset, writer: MetricWriter) -> None:
     """Shows the genotype, and how long its network takes where a latency is asked for."""
-    show_genotype(run)
-    note_latency(run, dataset)
+    log_derived(run, dataset)
 
 
-def train(run: Run, dataset: Dataset, log: RunLog) -> None:
+def train(run: Run, dataset: Dataset, writer: MetricWriter) -> None:
     """Trains the networks of the config."""
-    note_training(run, [dataset])
-    train_all(run, training_data(run.config, dataset), log)
+    log_training(run, [dataset])
+    train_all(run, training_data(run.config, dataset), writer)
 
 
-def evaluate(run: Run, dataset: Dataset, log: RunLog) -> None:
+def evaluate(run: Run, dataset: Dataset, writer: MetricWriter) -> None:
     """Compares them on the test volumes."""
     from jaxnas.engine.comparison import compare
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxnas.cli.stages import speaker
 from jaxnas.core.console import show
 from jaxnas.core.errors import UserError
 from jaxnas.core.outputs import check_output_folder
@@ -46,9 +45,8 @@ def decode(
     # Not the folder of the derive stage: its genotypes belong to networks that are trained.
     folder = out or run.path / "decoded"
     check_output_folder(folder)
-    say = speaker(run)
-    deployment = load_deployment(run, say=say)
-    fitted = load_calibration(run, deployment, say=say)
+    deployment = load_deployment(run)
+    fitted = load_calibration(run, deployment)
     weights = searched_weights(run)
     for network in decode_networks(chosen, deployment, weights, fitted, run.config.seed):
         path = save_genotype(folder / f"{network.name}.json", network.genotype)

@@ -24,13 +24,13 @@ def deploy_in(
     trained: Trained,
     *,
     precision: str | None,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Trained:
     """The network `choice` of a run in its deployed form, the same function up to rounding.
 
     `precision` is what it computes in, None that of the training; data consistency stays in single
     precision. bfloat16 has to prove itself on the run's own test slices: where the mean PSNR moves
-    by more than `BUDGET_DB` the network stays in float32, and `say` tells so.
+    by more than `BUDGET_DB` the network stays in float32, and `log` is told.
     """
     own = run.config.network.dtype
     if precision in (None, own):
@@ -40,7 +40,7 @@ def deploy_in(
         return deploy(other)
     change = _psnr_change(run, choice, trained, other)
     kept = change <= BUDGET_DB
-    say(
+    log(
         f"{choice.model}: in {NARROW} the mean PSNR of the run's test slices moves by "
         f"{change:.4f} dB, {'within' if kept else 'more than'} the {BUDGET_DB:g} dB allowed; "
         f"{NARROW if kept else own} is used"

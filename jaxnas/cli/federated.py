@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from jaxnas.cli.stages import note_training, say, show_genotype
-from jaxnas.cli.unrolled_latency import check_latency, load_aim, note_latency
+from jaxnas.cli.unrolled_latency import check_latency, load_aim, log_derived
+from jaxnas.engine.groups import log_training
 from jaxnas.engine.inputs import Groups
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.rundir import Run
 from jaxnas.fed import comparison
 from jaxnas.fed import reconstruction as training
@@ -30,7 +30,7 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
         training.check_training(run, clients, searched="search" in stages, fresh=fresh)
     if {"search", "train"} & {*stages}:
         for client in clients:
-            say(run, describe_client(client))
+            run.log(describe_client(client))
     return clients
 
 
@@ -39,25 +39,24 @@ def held(clients: Clients) -> dict[str, Groups]:
     return {client.name: client.dataset.held() for client in clients}
 
 
-def search(run: Run, clients: Clients, log: RunLog) -> None:
+def search(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Searches and writes the genotype."""
     write_roster(run.path, clients)
-    searching.search(run, clients, log, aim=load_aim(run, clients[0].dataset))
+    searching.search(run, clients, writer, aim=load_aim(run, clients[0].dataset))
 
 
-def derive(run: Run, clients: Clients, log: RunLog) -> None:
+def derive(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Shows the genotype, and how long its network takes where a latency is asked for."""
-    show_genotype(run)
-    note_latency(run, clients[0].dataset)
+    log_derived(run, clients[0].dataset)
 
 
-def train(run: Run, clients: Clients, log: RunLog) -> None:
+def train(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Trains the methods of the config."""
     write_roster(run.path, clients)
-    note_training(run, [client.dataset for client in clients])
-    training.train_all(run, clients, log)
+    log_training(run, [client.dataset for client in clients])
+    training.train_all(run, clients, writer)
 
 
-def evaluate(run: Run, clients: Clients, log: RunLog) -> None:
+def evaluate(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Compares them on every client's test volumes."""
     comparison.compare(run, clients)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from flax import linen as nn
 
 from jaxnas.cli import segmentation as central
-from jaxnas.cli.stages import note_training, say, speaker
 from jaxnas.core.errors import UserError
+from jaxnas.engine.groups import log_training
 from jaxnas.engine.inputs import Groups
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.training import model_names, models_key
 from jaxnas.fed import segmentation_comparison as comparison
@@ -55,7 +55,7 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
         check_methods(config, segmentation_task(config), nets, cohort)
     if {"search", "train"} & {*stages}:
         for client in clients:
-            say(run, describe_labeled_client(client))
+            run.log(describe_labeled_client(client))
     return clients
 
 
@@ -64,35 +64,35 @@ def held(clients: Clients) -> dict[str, Groups]:
     return {client.name: client.dataset.held() for client in clients}
 
 
-def search(run: Run, clients: Clients, log: RunLog) -> None:
+def search(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Measures the device, then searches cells and betas."""
     write_roster(run.path, clients)
-    deployment = load_deployment(run, say=speaker(run))
-    fitted = load_calibration(run, deployment, say=speaker(run))
+    deployment = load_deployment(run)
+    fitted = load_calibration(run, deployment)
     where = calibration_name(run)
     aim = two_level.make_aim(run.config, deployment.space, deployment.times, fitted, where=where)
-    searching.search(run, clients, log, aim)
+    searching.search(run, clients, writer, aim)
 
 
-def derive(run: Run, clients: Clients, log: RunLog) -> None:
+def derive(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Decodes networks out of what was searched, and measures them."""
-    central.derive(run, clients, log)
+    central.derive(run, clients, writer)
 
 
-def train(run: Run, clients: Clients, log: RunLog) -> None:
+def train(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Trains the methods of the config, then takes the statistics of every client."""
     write_roster(run.path, clients)
     keep_genotypes(_as_central(run))
-    note_training(run, [client.dataset for client in clients])
+    log_training(run, [client.dataset for client in clients])
     nets, task = networks(run), segmentation_task(run.config)
     members = training_members(run.config, clients)
     cohort = training_cohort(run.config, members)
-    train_methods(run, task, nets, cohort, log, validation=dice_validation(run.config, members))
+    train_methods(run, task, nets, cohort, writer, validation=dice_validation(run.config, members))
     for method in run.config.federated.methods:
         take_statistics(run, method, nets[method.model], members)
 
 
-def evaluate(run: Run, clients: Clients, log: RunLog) -> None:
+def evaluate(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Compares them on every client's test volumes."""
     comparison.compare(run, networks(run), clients)
 

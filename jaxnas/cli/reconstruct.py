@@ -61,7 +61,7 @@ def reconstruct(
         method = classical_reconstructors(run.config.evaluate)[choice.model]
         acquisition = run.config.acquisition
     else:
-        net, params, acquisition = deploy_in(run, choice, trained, precision=precision, say=tell)
+        net, params, acquisition = deploy_in(run, choice, trained, precision=precision, log=tell)
         method = network_reconstructor(net, params)
     for source in sources:
         check_applicable(source, acquisition, acceleration=acceleration)

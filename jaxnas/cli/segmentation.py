@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jaxnas.cli.stages import note_training, speaker
 from jaxnas.core.errors import UserError
 from jaxnas.core.places import placed
 from jaxnas.core.segmentation_schema import SegmentationConfig
-from jaxnas.engine.groups import check_search_data, check_training_data, training_data
+from jaxnas.engine.groups import check_search_data, check_training_data, log_training, training_data
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.labeled import LabeledDataset, open_labeled_dataset
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.segmentation_training import check_training, train_all
 from jaxnas.search import two_level
@@ -67,40 +66,39 @@ def held(data: Datasets) -> dict[str, Groups]:
     return {names[fold]: dataset.held() for fold, dataset in data.by_fold.items()}
 
 
-def search(run: Run, data: Datasets, log: RunLog) -> None:
+def search(run: Run, data: Datasets, writer: MetricWriter) -> None:
     """Measures the device, then searches cells and betas."""
-    space, say = two_level_space(run.config), speaker(run)
-    deployment = load_deployment(run, say=say)
-    fitted = load_calibration(run, deployment, say=say)
+    space = two_level_space(run.config)
+    deployment = load_deployment(run)
+    fitted = load_calibration(run, deployment)
     where = calibration_name(run)
     aim = two_level.make_aim(run.config, space, deployment.times, fitted, where=where)
-    two_level.search(run, space, data.search, log, aim)
+    two_level.search(run, space, data.search, writer, aim)
 
 
-def derive(run: Run, data: Datasets, log: RunLog) -> None:
+def derive(run: Run, data: Datasets, writer: MetricWriter) -> None:
     """Decodes networks out of what was searched, and measures them."""
-    say = speaker(run)
-    deployment = load_deployment(run, say=say)
-    fitted = load_calibration(run, deployment, say=say)
-    derive_networks(run, deployment, two_level.searched_weights(run), fitted, say=say)
+    deployment = load_deployment(run)
+    fitted = load_calibration(run, deployment)
+    derive_networks(run, deployment, two_level.searched_weights(run), fitted)
 
 
-def train(run: Run, data: Datasets, log: RunLog) -> None:
+def train(run: Run, data: Datasets, writer: MetricWriter) -> None:
     """Trains the networks of the config, on every fold; those of the same cells once."""
     keep_genotypes(run)
-    nets, say = networks(run), speaker(run)
+    nets = networks(run)
     for name, first in trained_as(nets).items():
         if name != first:
-            say(f"{name}: the network of {first}, trained once")
+            run.log(f"{name}: the network of {first}, trained once")
             del nets[name]
-    note_training(run, [*data.by_fold.values()])
+    log_training(run, [*data.by_fold.values()])
     whole = {fold: training_data(run.config, dataset) for fold, dataset in data.by_fold.items()}
-    train_all(run, nets, whole, log)
+    train_all(run, nets, whole, writer)
 
 
-def evaluate(run: Run, data: Datasets, log: RunLog) -> None:
+def evaluate(run: Run, data: Datasets, writer: MetricWriter) -> None:
     """Compares them on the test volumes."""
-    evaluate_networks(run, networks(run), data.by_fold, say=speaker(run))
+    evaluate_networks(run, networks(run), data.by_fold)
 
 
 def check_decoding(config: SegmentationConfig, stages: Sequence[str]) -> None:

@@ -1,14 +1,12 @@
 """The stages of a run, in order: search → derive → train → evaluate → report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.notices import tell
-from jaxnas.engine.groups import Grouped, describe_training
 from jaxnas.engine.inputs import check_inputs, describe_inputs, keep_inputs
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.rundir import Run, check_directory, claim
 
 
@@ -42,36 +40,11 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
     inputs = describe_inputs(setting.held(data), run.config.latency and run.config.latency.table)
     if not fresh:
         check_inputs(run.path, inputs)
-    say(run, f"run directory {run.path}")
-    with claim(run, fresh=fresh), RunLog(run.path) as log:
+    run.log(f"run directory {run.path}")
+    with claim(run, fresh=fresh), MetricWriter(run.path) as writer:
         keep_inputs(run.path, inputs)
         for stage in stages:
-            functions[stage](run, data, log)
-
-
-def say(run: Run, text: str) -> None:
-    """One line for a person, unless the run is quiet."""
-    if not run.quiet:
-        tell(text)
-
-
-def speaker(run: Run) -> Callable[[str], None]:
-    """`say` of a run, for those who do not know runs."""
-    return lambda text: say(run, text)
-
-
-def note_training(run: Run, datasets: Sequence[Grouped]) -> None:
-    """One line where volumes set aside for validation train too."""
-    told = describe_training(run.config, datasets)
-    if told:
-        say(run, told)
-
-
-def show_genotype(run: Run) -> None:
-    """One line with the genotype of a run."""
-    from jaxnas.spaces.genotype import describe, load_genotype
-
-    say(run, f"genotype {describe(load_genotype(run.genotype_path))}")
+            functions[stage](run, data, writer)
 
 
 def _setting(run: Run) -> ModuleType:
@@ -89,7 +62,7 @@ def _setting(run: Run) -> ModuleType:
     return setting
 
 
-def _report(run: Run, data: Any, log: RunLog) -> None:
+def _report(run: Run, data: Any, writer: MetricWriter) -> None:
     from jaxnas.report.html import write_report
 
-    say(run, f"report {write_report(run.path)}")
+    run.log(f"report {write_report(run.path)}")

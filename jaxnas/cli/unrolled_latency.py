@@ -2,7 +2,6 @@
 
 import functools
 
-from jaxnas.cli.stages import say, speaker
 from jaxnas.core.files import write_json
 from jaxnas.core.schema import Config, UnrolledLatencyConfig
 from jaxnas.engine.rundir import Run
@@ -18,7 +17,7 @@ from jaxnas.search.device import (
 from jaxnas.search.latency_table import device_kind
 from jaxnas.search.unrolled_deployment import UnrolledDeployment
 from jaxnas.search.unrolled_profile import Scan, profile_unrolled, unrolled_times
-from jaxnas.spaces.genotype import load_genotype
+from jaxnas.spaces.genotype import describe, load_genotype
 
 LATENCY = "latency.json"
 
@@ -49,17 +48,22 @@ def load_aim(run: Run, dataset: Dataset) -> Aim:
     if run.config.latency is None:
         return ACCURACY
     deployment = _deployment(run, dataset)
-    fitted = load_calibration(run, deployment, say=speaker(run))
+    fitted = load_calibration(run, deployment)
     return deployment.aim(fitted, where=calibration_name(run))
 
 
-def note_latency(run: Run, dataset: Dataset) -> None:
-    """Measures the derived network of a run and writes latency.json, if the config asks for it."""
+def log_derived(run: Run, dataset: Dataset) -> None:
+    """Shows the genotype of a run, and where a latency is asked for how long its network takes."""
+    run.log(f"genotype {describe(load_genotype(run.genotype_path))}")
+    if run.config.latency is not None:
+        _log_latency(run, dataset)
+
+
+def _log_latency(run: Run, dataset: Dataset) -> None:
+    """Measures the derived network of a run and writes latency.json."""
     asked = run.config.latency
-    if asked is None:
-        return
     deployment, genotype = _deployment(run, dataset), load_genotype(run.genotype_path)
-    calibration = load_calibration(run, deployment, say=speaker(run))
+    calibration = load_calibration(run, deployment)
     predicted = float(calibration.predict(deployment.predict(genotype)))
     measured, scan = deployment.measure(genotype), deployment.scan
     write_json(
@@ -77,8 +81,7 @@ def note_latency(run: Run, dataset: Dataset) -> None:
         },
     )
     verdict = "within" if measured.p50 <= asked.budget_ms else "over"
-    say(
-        run,
+    run.log(
         f"latency predicted {predicted:.2f} ms, measured {measured.p50:.2f} ms, {verdict} the "
         f"budget of {asked.budget_ms:g} ms",
     )
@@ -87,6 +90,6 @@ def note_latency(run: Run, dataset: Dataset) -> None:
 def _deployment(run: Run, dataset: Dataset) -> UnrolledDeployment:
     config, scan = run.config, scan_of(run.config, dataset)
     measure = functools.partial(profile_unrolled, config, scan)
-    table = obtain_table(run, measure, say=speaker(run))
+    table = obtain_table(run, measure)
     times = unrolled_times(table, config, scan, where=table_name(run))
     return UnrolledDeployment(config, scan, times)

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
+from jaxnas.engine.rundir import Run
 
 Split = Mapping[str, tuple[str, ...]]
 
@@ -65,10 +66,12 @@ def check_search_data(config: AnyConfig, dataset: Grouped, seed: int, *, who: st
         _note_less_than_a_batch(slices, config.search.batch, "search.batch", what)
 
 
-def describe_training(config: AnyConfig, datasets: Sequence[Grouped]) -> str | None:
-    """One line for a person where volumes or patients set aside for validation train too."""
+def log_training(run: Run, datasets: Sequence[Grouped]) -> None:
+    """Shows one line where volumes or patients set aside for validation train too."""
+    config = run.config
     given = sum(len(d.groups["valid"]) for d in datasets if training_data(config, d) is not d)
-    return f"{given} validation volumes train too: nothing validates" if given else None
+    if given:
+        run.log(f"{given} validation volumes train too: nothing validates")
 
 
 def _note_less_than_a_batch(slices: int, batch: int, key: str, what: str) -> None:

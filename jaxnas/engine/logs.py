@@ -25,7 +25,7 @@ EVENTS = "events.out.tfevents.*"
 LABELS = ("stage", "model", "step")
 
 
-class RunLog:
+class MetricWriter:
     """Scalars of a run directory, one line and one set of events per logged step.
 
     A line is {"stage", "model", "step", name: number, …}; its event tags are stage/model/name.
@@ -55,7 +55,7 @@ class RunLog:
         with writing(self.path.parent / EVENTS):
             self._events.close()
 
-    def __enter__(self) -> "RunLog":
+    def __enter__(self) -> "MetricWriter":
         return self
 
     def __exit__(

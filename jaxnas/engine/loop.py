@@ -19,7 +19,7 @@ from jaxnas.data.batches import prefetch
 from jaxnas.engine.advance import Readings
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.progress import ProgressBar
 from jaxnas.engine.signals import StopRequest
 
@@ -69,7 +69,7 @@ def run_loop(
     *,
     steps: int,
     store: CheckpointStore,
-    log: RunLog,
+    writer: MetricWriter,
     stage: str,
     model: str,
     every: Cadence,
@@ -96,9 +96,9 @@ def run_loop(
     Interrupted after SIGTERM or SIGINT, with everything up to that step on disk.
     """
     clock = clock or Clock()
-    run = _Run(advance, steps, store, log, stage, model, every, validate, on_log, host, clock)
+    run = _Run(advance, steps, store, writer, stage, model, every, validate, on_log, host, clock)
     state, journal = run.begin(state)
-    log.rewind(stage, model, journal.step)
+    writer.rewind(stage, model, journal.step)
     if journal.stopped or journal.step >= steps:
         return state
     name, start = f"{stage} {model}", journal.step
@@ -135,7 +135,7 @@ class _Run:
     take_step: Callable
     steps: int
     store: CheckpointStore
-    log: RunLog
+    writer: MetricWriter
     stage: str
     model: str
     every: Cadence
@@ -180,7 +180,7 @@ class _Run:
             with self.clock.phase("validate"):
                 row |= self._finite(self.validate(state), journal.step)
         if row:
-            self.log.write(self.stage, self.model, journal.step, row)
+            self.writer.write(self.stage, self.model, journal.step, row)
             if self.on_log is not None:
                 journal.stopped = bool(self.on_log(journal.step, state, row))
         return row

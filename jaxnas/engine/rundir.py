@@ -10,6 +10,7 @@ from jaxnas.core.config import dump_config, load_config
 from jaxnas.core.errors import START_OVER, UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.core.identity import differences, fingerprint
+from jaxnas.core.notices import tell
 from jaxnas.core.outputs import check_output_folder, writing
 from jaxnas.core.places import anchored
 from jaxnas.core.schema import Config
@@ -26,6 +27,11 @@ class Run:
     config: Config
     path: Path
     quiet: bool = False
+
+    def log(self, text: str) -> None:
+        """Shows one line to a person, unless the run is quiet."""
+        if not self.quiet:
+            tell(text)
 
     @property
     def genotype_path(self) -> Path:

@@ -24,7 +24,7 @@ from jaxnas.engine.augment import Augmentation
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.labeled import LabeledDataset
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.precise_norm import Statistics, deployed_variables, make_statistics
@@ -61,7 +61,7 @@ def train_all(
     run: Run,
     nets: Mapping[str, nn.Module],
     datasets: Mapping[int | None, LabeledDataset],
-    log: RunLog,
+    writer: MetricWriter,
 ) -> None:
     """Trains every network on every fold, one after the other; finished ones cost nothing.
 
@@ -74,7 +74,7 @@ def train_all(
             steps = training_steps(run.config, batches.per_epoch)
             if steps not in programs:
                 programs[steps] = make_programs(run.config, net, steps)
-            train_network(run, Training(model, fold), net, programs[steps], dataset, log)
+            train_network(run, Training(model, fold), net, programs[steps], dataset, writer)
 
 
 class Programs(NamedTuple):
@@ -124,7 +124,7 @@ def train_network(
     net: nn.Module,
     programs: Programs,
     dataset: LabeledDataset,
-    log: RunLog,
+    writer: MetricWriter,
 ) -> None:
     """Trains one network, then writes the statistics that it normalises by.
 
@@ -141,7 +141,7 @@ def train_network(
             batches,
             steps=programs.steps,
             store=store,
-            log=log,
+            writer=writer,
             stage="train",
             model=training.name,
             every=Cadence(

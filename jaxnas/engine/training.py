@@ -22,7 +22,7 @@ from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.genotypes import settle_genotype
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.losses import DISTANCES, reconstruction_loss
 from jaxnas.engine.optim import check_schedule, make_optimizer
@@ -101,7 +101,7 @@ def training_batches(config: Config, dataset: Dataset) -> Batches:
     return Batches(dataset.source, slices, size=size, seed=config.seed)
 
 
-def train_all(run: Run, dataset: Dataset, log: RunLog) -> None:
+def train_all(run: Run, dataset: Dataset, writer: MetricWriter) -> None:
     """Trains what the config names, one after the other; finished networks cost nothing.
 
     The run keeps the genotype it trains.
@@ -110,12 +110,12 @@ def train_all(run: Run, dataset: Dataset, log: RunLog) -> None:
         save_genotype(run.genotype_path, find_genotype(run))
     for name, net in trainable(run).items():
         clock = Clock()
-        train_network(run, dataset, log, name, net, clock)
+        train_network(run, dataset, writer, name, net, clock)
         note_timing(run.path, f"train {name}", clock.summary())
 
 
 def train_network(
-    run: Run, dataset: Dataset, log: RunLog, name: str, net: nn.Module, clock: Clock
+    run: Run, dataset: Dataset, writer: MetricWriter, name: str, net: nn.Module, clock: Clock
 ) -> TrainState:
     """Trains one network and returns its last state.
 
@@ -134,7 +134,7 @@ def train_network(
             batches,
             steps=steps,
             store=store,
-            log=log,
+            writer=writer,
             stage="train",
             model=name,
             every=Cadence(

@@ -8,7 +8,7 @@ import jax
 from flax import linen as nn
 
 from jaxnas.core.schema import AcquisitionConfig, Config
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.losses import DISTANCES, reconstruction_loss
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.state import Loss
@@ -76,7 +76,7 @@ def check_training(run: Run, clients: Sequence[Client], *, searched: bool, fresh
     check_methods(run.config, _task(run.config, clients), nets, cohort)
 
 
-def train_all(run: Run, clients: Sequence[Client], log: RunLog) -> None:
+def train_all(run: Run, clients: Sequence[Client], writer: MetricWriter) -> None:
     """Trains every method of a run, which keeps the genotype it trains."""
     if any(method.model == DERIVED for method in run.config.federated.methods):
         save_genotype(run.genotype_path, find_genotype(run))
@@ -85,7 +85,7 @@ def train_all(run: Run, clients: Sequence[Client], log: RunLog) -> None:
         _task(run.config, clients),
         trainable(run),
         training_cohort(run.config, training_members(run.config, clients)),
-        log,
+        writer,
         validation=_validation(clients),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 from jaxnas.core.files import write_json
 from jaxnas.core.schema import Config
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.rundir import Run
 from jaxnas.fed.clients import Client
@@ -47,13 +47,15 @@ def check_search(config: Config, clients: Sequence[Client]) -> None:
     search_federation(config, _parts(config, clients, ACCURACY, None).search, Clock())
 
 
-def search(run: Run, clients: Sequence[Client], log: RunLog, *, aim: Aim = ACCURACY) -> Genotype:
+def search(
+    run: Run, clients: Sequence[Client], writer: MetricWriter, *, aim: Aim = ACCURACY
+) -> Genotype:
     """Searches across clients, writes alphas.json and genotype.json, and returns the genotype.
 
     The `aim` is the same at every client.
     """
     parts = _parts(run.config, clients, aim, run_rates(run))
-    state = search_rounds(run, parts.search, log)
+    state = search_rounds(run, parts.search, writer)
     ranking = _ranking(parts.search.cohort.batches)
     genotype = parts.method.conclude(state.key, state.server["params"], ranking)
     write_json(run.path / ALPHAS, parts.history.summary(run.config.network.nodes))

@@ -13,7 +13,7 @@ from jaxnas.core.federated_schema import FedAvg
 from jaxnas.core.training_schema import check_warmup
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, HostState, run_loop
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.rundir import Run
@@ -68,7 +68,7 @@ def search_federation(config: AnyConfig, search: FederatedSearch, clock: Clock) 
     )
 
 
-def search_rounds(run: Run, search: FederatedSearch, log: RunLog) -> FedState:
+def search_rounds(run: Run, search: FederatedSearch, writer: MetricWriter) -> FedState:
     """Searches across clients, notes time and traffic, and returns the last state."""
     config, clock = run.config, Clock()
     federation = search_federation(config, search, clock)
@@ -82,7 +82,7 @@ def search_rounds(run: Run, search: FederatedSearch, log: RunLog) -> FedState:
             search.cohort.batches,
             steps=config.federated.search_rounds,
             store=store,
-            log=log,
+            writer=writer,
             stage="search",
             model=config.network.space,
             every=Cadence(log=config.search.check_every, checkpoint=config.checkpoint_every),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.rundir import Run
 from jaxnas.fed.labeled_clients import LabeledClient
 from jaxnas.fed.members import check_search_members
@@ -23,13 +23,13 @@ def check_search(config: SegmentationConfig, clients: Sequence[LabeledClient]) -
     search_federation(config, _federated(parts, clients), Clock())
 
 
-def search(run: Run, clients: Sequence[LabeledClient], log: RunLog, aim: Aim) -> None:
+def search(run: Run, clients: Sequence[LabeledClient], writer: MetricWriter, aim: Aim) -> None:
     """Searches cells and betas across clients and writes alphas.json.
 
     The `aim` is the same at every client: a latency does not depend on anybody's images.
     """
     parts = make_search(run.config, two_level_space(run.config), aim)
-    search_rounds(run, _federated(parts, clients), log)
+    search_rounds(run, _federated(parts, clients), writer)
     parts.conclude(run)
 
 

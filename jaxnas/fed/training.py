@@ -22,7 +22,7 @@ from jaxnas.core.files import read_json, write_json
 from jaxnas.core.training_schema import OptimConfig
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import check_schedule, make_optimizer
 from jaxnas.engine.rundir import Run
@@ -85,7 +85,7 @@ def train_methods(
     task: Task,
     nets: Mapping[str, nn.Module],
     cohort: Cohort,
-    log: RunLog,
+    writer: MetricWriter,
     *,
     validation: Validation | None = None,
 ) -> None:
@@ -95,7 +95,7 @@ def train_methods(
     """
     for method in run.config.federated.methods:
         net = nets[method.model]
-        train_method(run, task, method, net, cohort, log, validation=validation)
+        train_method(run, task, method, net, cohort, writer, validation=validation)
 
 
 def train_method(
@@ -104,7 +104,7 @@ def train_method(
     method: Method,
     net: nn.Module,
     cohort: Cohort,
-    log: RunLog,
+    writer: MetricWriter,
     *,
     validation: Validation | None = None,
 ) -> None:
@@ -126,7 +126,7 @@ def train_method(
             cohort.batches,
             steps=config.federated.rounds,
             store=store,
-            log=log,
+            writer=writer,
             stage="train",
             model=name,
             every=every,

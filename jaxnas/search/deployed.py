@@ -14,7 +14,7 @@ from jaxnas.engine.rundir import Run
 from jaxnas.engine.segmentation_training import init_segmentation
 from jaxnas.engine.timing import Timing
 from jaxnas.models.folding import fold_norms
-from jaxnas.search.device import Say, obtain_table, table_name
+from jaxnas.search.device import obtain_table, table_name
 from jaxnas.search.latency import OperationTimes, derived_cells
 from jaxnas.search.measured import draw_like, measure_network
 from jaxnas.search.path_latency import PATH_LATENCY
@@ -91,9 +91,9 @@ def derived_network(config: SegmentationConfig, genotype: Genotype) -> RtdnasNet
     )
 
 
-def load_deployment(run: Run, *, say: Say) -> Deployment:
+def load_deployment(run: Run) -> Deployment:
     """What predicts and measures the networks of a run; measures the device if need be."""
     config = run.config
-    table = obtain_table(run, functools.partial(profile, config), say=say)
+    table = obtain_table(run, functools.partial(profile, config))
     times = operation_times(table, config, where=table_name(run))
     return Deployment(config, two_level_space(config), times)

@@ -4,7 +4,7 @@ Every decoder of the config makes its networks, and each is measured. The pool a
 by accumulated weight.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +56,6 @@ def derive_networks(
     deployment: Deployment,
     weights: Mapping[str, Any],
     calibration: Calibration,
-    *,
-    say: Callable[[str], None],
 ) -> None:
     """Decodes all networks of the config and writes genotypes/NAME.json and networks.json.
 
@@ -71,7 +69,7 @@ def derive_networks(
     for network in decode(run.config.decode, deployment, weights, calibration, run.config.seed):
         found.append(network)
         save_genotype(run.path / GENOTYPES / f"{network.name}.json", network.genotype)
-        say(
+        run.log(
             f"{network.name}: {len(network.genotype.paths)} paths, predicted "
             f"{network.predicted_ms:.2f} ms, measured {network.measured_ms:.2f} ms"
         )

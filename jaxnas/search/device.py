@@ -17,7 +17,6 @@ from jaxnas.search.latency_table import (
 )
 from jaxnas.search.measured import Deployable, calibrate
 
-Say = Callable[[str], None]  # a line for a person
 TABLE, CALIBRATION = "latency_table.json", "calibration.json"
 
 
@@ -31,7 +30,7 @@ def given_table(asked: LatencyBudget) -> LatencyTable:
     return check_device(load_table(asked.table), device=device_kind(), where=asked.table)
 
 
-def obtain_table(run: Run, measure: Callable[..., LatencyTable], *, say: Say) -> LatencyTable:
+def obtain_table(run: Run, measure: Callable[..., LatencyTable]) -> LatencyTable:
     """The table of a run: the config's, the run's own, or else that of `measure(on_part=...)`,
     which is kept."""
     own = run.path / TABLE
@@ -39,8 +38,8 @@ def obtain_table(run: Run, measure: Callable[..., LatencyTable], *, say: Say) ->
         return given_table(run.config.latency)
     if own.exists():
         return check_device(load_table(own), device=device_kind(), where=str(own))
-    say("measuring every operation on this device")
-    table = measure(on_part=lambda key, timing: say(f"  {timing.p50:9.3f} ms  {key}"))
+    run.log("measuring every operation on this device")
+    table = measure(on_part=lambda key, timing: run.log(f"  {timing.p50:9.3f} ms  {key}"))
     save_table(own, table)
     return table
 
@@ -50,7 +49,7 @@ def calibration_name(run: Run) -> str:
     return str(run.path / CALIBRATION)
 
 
-def load_calibration(run: Run, deployment: Deployable, *, say: Say) -> calibration.Calibration:
+def load_calibration(run: Run, deployment: Deployable) -> calibration.Calibration:
     """The calibration of a run: its own, or else measured now and kept."""
     file, config = run.path / CALIBRATION, run.config
     if file.exists():
@@ -59,10 +58,10 @@ def load_calibration(run: Run, deployment: Deployable, *, say: Say) -> calibrati
         fitted = calibration.from_json(known)
     else:
         fitted, record = calibrate(
-            deployment, networks=config.latency.calibration, seed=config.seed, say=say
+            deployment, networks=config.latency.calibration, seed=config.seed, log=run.log
         )
         write_json(file, record)
-        say(f"latency: Spearman {fitted.spearman:.2f}, error of the fit {fitted.mape:.1f} %")
+        run.log(f"latency: Spearman {fitted.spearman:.2f}, error of the fit {fitted.mape:.1f} %")
     if fitted.warning:
         warn(f"latency: {fitted.warning}")
     return fitted

@@ -52,7 +52,7 @@ def measure_network(
 
 
 def calibrate(
-    deployment: Deployable, *, networks: int, seed: int, say: Callable[[str], None]
+    deployment: Deployable, *, networks: int, seed: int, log: Callable[[str], None]
 ) -> tuple[Calibration, dict[str, Any]]:
     """Measures random networks and fits the model to them.
 
@@ -64,7 +64,7 @@ def calibrate(
         genotype = deployment.random_genotype(rng)
         predicted.append(deployment.predict(genotype))
         measured.append(deployment.measure(genotype).p50)
-        say(
+        log(
             f"calibration {number + 1}/{networks}: predicted {predicted[-1]:.2f} ms, measured "
             f"{measured[-1]:.2f} ms"
         )

@@ -1,6 +1,6 @@
 """The evaluation stage of a segmentation run: every network on the test volumes of every fold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flax import linen as nn
@@ -24,13 +24,10 @@ def evaluate_networks(
     run: Run,
     nets: Mapping[str, nn.Module],
     datasets: Mapping[int | None, LabeledDataset],
-    *,
-    say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """Writes metrics.json, volumes.csv and overlays; returns the rows of the metrics.
 
-    With folds every test volume is scored by the network that did not see its patient. `say` hears
-    of every set of volumes before it is segmented, and of every latency once it is measured.
+    With folds every test volume is scored by the network that did not see its patient.
     """
     config, parts, trained = run.config, [], trained_as(nets)
     # A stack of so many slices is compiled in any case, because its latency is measured.
@@ -47,7 +44,7 @@ def evaluate_networks(
         predictors = {name: loaded[first] for name, first in trained.items()}
         tested = dataset.volumes("test")
         where = "" if fold is None else f" of fold {fold}"
-        say(f"segmenting {len(tested)} volumes{where} with {len(nets)} networks")
+        run.log(f"segmenting {len(tested)} volumes{where} with {len(nets)} networks")
         found = evaluate_segmentation(predictors, dataset.source, tested, slices=slices, fold=fold)
         parts.append(found)
     derived = derived_facts(run) if (run.path / NETWORKS).exists() else {}
@@ -57,7 +54,7 @@ def evaluate_networks(
         known = network_facts(config, net, predictors[name], first)
         facts[name] = _paths(net) | derived.get(name, {}) | known
         latency = known["latency_ms"]
-        say(f"{name}: {latency['p50']:.1f} ms for a frame of {slices} slices")
+        run.log(f"{name}: {latency['p50']:.1f} ms for a frame of {slices} slices")
     whole = SegmentationEvaluation(
         tuple(score for part in parts for score in part.scores),
         parts[0].examples,

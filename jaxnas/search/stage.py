@@ -14,7 +14,7 @@ from jaxnas.engine.acquire import make_example
 from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.losses import DISTANCES, Distance, l1
 from jaxnas.engine.optim import make_optimizer, make_schedule
@@ -67,7 +67,7 @@ class HalfBatches:
         return {"train": self.train.batch(step), "valid": self.valid.batch(step)}
 
 
-def search(run: Run, dataset: Dataset, log: RunLog, *, aim: Aim = ACCURACY) -> Genotype:
+def search(run: Run, dataset: Dataset, writer: MetricWriter, *, aim: Aim = ACCURACY) -> Genotype:
     """Searches, writes alphas.json and genotype.json, and returns the genotype."""
     batches, clock = search_batches(run.config, dataset), Clock()
     whole = config_in_steps(run.config, search_steps(run.config, batches.train.per_epoch))
@@ -85,7 +85,7 @@ def search(run: Run, dataset: Dataset, log: RunLog, *, aim: Aim = ACCURACY) -> G
             batches,
             steps=config.steps,
             store=store,
-            log=log,
+            writer=writer,
             stage="search",
             model=space.name,
             every=Cadence(log=config.check_every, checkpoint=run.config.checkpoint_every),

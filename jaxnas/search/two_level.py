@@ -23,7 +23,7 @@ from jaxnas.engine.augment import augment
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.labeled import LabeledDataset
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.rundir import Run
@@ -86,7 +86,9 @@ def make_search(config: SegmentationConfig, space: TwoLevelSpace, aim: Aim) -> T
     return TwoLevelSearch(config, net, aim, TwoLevelHistory(space))
 
 
-def search(run: Run, space: TwoLevelSpace, dataset: LabeledDataset, log: RunLog, aim: Aim) -> None:
+def search(
+    run: Run, space: TwoLevelSpace, dataset: LabeledDataset, writer: MetricWriter, aim: Aim
+) -> None:
     """Searches and writes alphas.json."""
     halves, clock = dataset.halves(size=run.config.search.batch, seed=run.config.seed), Clock()
     whole = config_in_steps(run.config, search_steps(run.config, halves[0].per_epoch))
@@ -103,7 +105,7 @@ def search(run: Run, space: TwoLevelSpace, dataset: LabeledDataset, log: RunLog,
             HalfBatches(*halves),
             steps=config.steps,
             store=store,
-            log=log,
+            writer=writer,
             stage="search",
             model=space.name,
             every=Cadence(log=config.check_every, checkpoint=run.config.checkpoint_every),

@@ -7,7 +7,7 @@ import pytest
 from jaxnas.cli.stages import _setting
 from jaxnas.core.config import load_config
 from jaxnas.core.errors import UserError
-from jaxnas.engine.groups import describe_training, training_data
+from jaxnas.engine.groups import log_training, training_data
 from jaxnas.engine.rundir import Run
 from jaxnas.fed.members import training_members
 
@@ -107,7 +107,7 @@ def test_a_validation_without_volumes_is_refused(case, call, tmp_path):
 
 
 @pytest.mark.parametrize("every", [0, 1])
-def test_volumes_set_aside_train_where_nothing_validates(case, every):
+def test_volumes_set_aside_train_where_nothing_validates(case, every, tmp_path, capsys):
     path, _, setting = case
     data, config = prepare(path, f"train.validate_every={every}")
     before = [dict(each.groups) for each in members(data, setting)]
@@ -117,10 +117,12 @@ def test_volumes_set_aside_train_where_nothing_validates(case, every):
         whole = {*old["train"], *old["valid"]} if every == 0 else {*old["train"]}
         assert {*new.groups["train"]} == whole
         assert new.count("train") >= len(whole)
-    told = describe_training(config, members(data, setting)) or ""
+    capsys.readouterr()
+    log_training(Run(config, tmp_path), members(data, setting))
+    told = capsys.readouterr().err
     given = sum(len(old["valid"]) for old in before)
     line = f"{given} validation volumes train too: nothing validates"
-    assert told == (line if every == 0 else "")
+    assert told == (f"{line}\n" if every == 0 else "")
     if setting == "clients":
         assert [m.dataset.groups for m in training_members(config, data)] == [
             each.groups for each in after

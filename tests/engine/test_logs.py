@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.engine.logs import EVENTS, RunLog, read_events, read_log
+from jaxnas.engine.logs import EVENTS, MetricWriter, read_events, read_log
 
 
 def events(run_dir):
@@ -18,10 +18,10 @@ def events(run_dir):
 
 def fill(run_dir):
     """Two models, three lines each."""
-    with RunLog(run_dir) as log:
+    with MetricWriter(run_dir) as writer:
         for model in ("a", "b"):
             for step in (1, 2, 3):
-                log.write("train", model, step, {"loss": step / 10, "size": 1.0})
+                writer.write("train", model, step, {"loss": step / 10, "size": 1.0})
 
 
 def test_lines_and_events_tell_the_same(tmp_path):
@@ -38,9 +38,9 @@ def test_lines_and_events_tell_the_same(tmp_path):
 
 def test_rewind_drops_later_lines_of_one_model(tmp_path):
     fill(tmp_path)
-    with RunLog(tmp_path) as log:
-        log.rewind("train", "b", 1)
-        log.write("train", "b", 2, {"loss": 7.0})
+    with MetricWriter(tmp_path) as writer:
+        writer.rewind("train", "b", 1)
+        writer.write("train", "b", 2, {"loss": 7.0})
     rows = [(row["model"], row["step"], row["loss"]) for row in read_log(tmp_path / "log.jsonl")]
     assert rows == [("a", 1, 0.1), ("a", 2, 0.2), ("a", 3, 0.3), ("b", 1, 0.1), ("b", 2, 7.0)]
     assert [e for e in events(tmp_path) if e[0] == "train/b/loss"][1:] == [("train/b/loss", 2, 7.0)]
@@ -51,8 +51,8 @@ def test_a_line_cut_short_is_left_out_and_repaired(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text(path.read_text()[:-9])
     assert len(read_log(path)) == 5
-    with RunLog(tmp_path) as log:
-        log.write("train", "b", 3, {"loss": 0.5})
+    with MetricWriter(tmp_path) as writer:
+        writer.write("train", "b", 3, {"loss": 0.5})
     assert [row["loss"] for row in read_log(path)][-2:] == [0.2, 0.5]
 
 
@@ -65,8 +65,8 @@ def test_a_bad_line_is_named(tmp_path):
 
 
 def test_numbers_that_are_not_finite_are_refused(tmp_path):
-    with RunLog(tmp_path) as log, pytest.raises(ValueError):
-        log.write("train", "a", 1, {"loss": float("nan")})
+    with MetricWriter(tmp_path) as writer, pytest.raises(ValueError):
+        writer.write("train", "a", 1, {"loss": float("nan")})
 
 
 def test_a_damaged_event_file_is_noticed(tmp_path):
@@ -82,18 +82,18 @@ def test_a_damaged_event_file_is_noticed(tmp_path):
 
 
 def test_a_record_that_cannot_be_written_is_named(tmp_path):
-    with RunLog(tmp_path) as log:
-        log.path.unlink()
-        log.path.mkdir()
+    with MetricWriter(tmp_path) as writer:
+        writer.path.unlink()
+        writer.path.mkdir()
         with pytest.raises(UserError, match=r"log\.jsonl: cannot be written \(Is a directory\)"):
-            log.write("train", "a", 1, {"loss": 1.0})
+            writer.write("train", "a", 1, {"loss": 1.0})
 
 
 def test_a_view_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     def full(handle):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with RunLog(tmp_path) as log, monkeypatch.context() as patch:
+    with MetricWriter(tmp_path) as writer, monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(UserError, match=r"tfevents.*: cannot be written \(No space left"):
-            log.write("train", "a", 1, {"loss": 1.0})
+            writer.write("train", "a", 1, {"loss": 1.0})

@@ -12,7 +12,7 @@ from jaxnas.core.trees import all_finite
 from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.logs import RunLog, read_log
+from jaxnas.engine.logs import MetricWriter, read_log
 from jaxnas.engine.loop import Cadence, run_loop
 from tests.engine import tiny
 
@@ -21,14 +21,14 @@ EVERY = Cadence(log=4, checkpoint=6)
 
 def run(run_dir, *, step=None, state=None, batches=None, steps=tiny.STEPS, every=EVERY, **hooks):
     """Runs the tiny problem in `run_dir`."""
-    with CheckpointStore(run_dir / "checkpoints") as store, RunLog(run_dir) as log:
+    with CheckpointStore(run_dir / "checkpoints") as store, MetricWriter(run_dir) as writer:
         return run_loop(
             Advance(step or tiny.step(), hooks.setdefault("clock", Clock())),
             state or tiny.initial_state(),
             batches or tiny.Batches(),
             steps=steps,
             store=store,
-            log=log,
+            writer=writer,
             stage="train",
             model="tiny",
             every=every,

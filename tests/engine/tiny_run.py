@@ -14,7 +14,7 @@ from jaxnas.core.files import write_atomic
 from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from tests.engine import tiny
 
@@ -32,7 +32,7 @@ class SlowBatches(tiny.Batches):
 
 def main(run_dir: Path) -> int:
     """Trains, or goes on training, and writes the weights to `result.npz`."""
-    with CheckpointStore(run_dir / "checkpoints") as store, RunLog(run_dir) as log:
+    with CheckpointStore(run_dir / "checkpoints") as store, MetricWriter(run_dir) as writer:
         try:
             state = run_loop(
                 Advance(tiny.step(), Clock()),
@@ -40,7 +40,7 @@ def main(run_dir: Path) -> int:
                 SlowBatches(),
                 steps=STEPS,
                 store=store,
-                log=log,
+                writer=writer,
                 stage="train",
                 model="tiny",
                 every=Cadence(log=10, checkpoint=7),

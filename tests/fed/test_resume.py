@@ -6,7 +6,7 @@ import pytest
 
 from jaxnas.core.federated_schema import FedAutoMRI
 from jaxnas.engine.checkpoint import CheckpointStore
-from jaxnas.engine.logs import RunLog
+from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from tests.fed import tiny
 
@@ -43,14 +43,14 @@ class PowerCut(tiny.Rounds):
 
 def run(path, fed, rounds):
     """Runs, or goes on with, a federated run in a directory."""
-    with CheckpointStore(path / "checkpoints") as store, RunLog(path) as log:
+    with CheckpointStore(path / "checkpoints") as store, MetricWriter(path) as writer:
         return run_loop(
             fed,
             fed.init(jax.random.key(11), tiny.model()),
             rounds,
             steps=ROUNDS,
             store=store,
-            log=log,
+            writer=writer,
             stage="train",
             model="tiny/label",
             every=Cadence(log=3, checkpoint=1),
