@@ -22,8 +22,7 @@ STEPS, BATCH = {"cpu": (6, 1), "gpu": (200, 4)}[SUITE]
 
 def measure(folder: Path) -> Iterator[Row]:
     """The share of the steady time that went into waiting."""
-    from jaxnas.core.files import read_json
-    from jaxnas.engine.training import TIMINGS
+    from jaxnas.engine.rundir import RunDir
 
     data, run = folder / "data", folder / "run"
     jaxnas("data", "make", "--out", data, "--volumes", VOLUMES, "--slices", SLICES)
@@ -42,7 +41,7 @@ def measure(folder: Path) -> Iterator[Row]:
         *("train", CONFIGS / "train.yaml", "--genotype", genotype, "--workdir", run, "--quiet"),
         *options,
     )
-    (timing,) = read_json(run / TIMINGS).values()
+    (timing,) = RunDir(run).timings.read().values()
     note = f"{timing['steps']} steps of {timing['step_ms']:.0f} ms, batch {BATCH}; no peer"
     yield Row("pipeline/wait", "of a step", timing["data_share"], note=note)
 

@@ -172,7 +172,7 @@ def _add_training(name: str, help_text: str) -> None:
 
 def _run(name, target, overrides, workdir, fresh, seed, quiet, genotype) -> None:
     from jaxnas.cli import stages
-    from jaxnas.engine.rundir import open_run
+    from jaxnas.engine.run import open_run
 
     overrides = list(overrides)
     if seed is not None:

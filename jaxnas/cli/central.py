@@ -7,7 +7,7 @@ from jaxnas.engine.acquire import check_masks
 from jaxnas.engine.groups import check_search_data, check_training_data, log_training, training_data
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.logs import MetricWriter
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.sources import Dataset, open_dataset
 from jaxnas.engine.training import check_training, train_all, trainable
 from jaxnas.search.stage import check_search

@@ -7,7 +7,7 @@ from jaxnas.core.console import show
 from jaxnas.core.errors import UserError
 from jaxnas.core.outputs import check_output_folder
 from jaxnas.core.segmentation_schema import DecodeConfig
-from jaxnas.engine.rundir import open_run
+from jaxnas.engine.run import open_run
 from jaxnas.search.deployed import load_deployment
 from jaxnas.search.derive_networks import decode as decode_networks
 from jaxnas.search.device import load_calibration

@@ -9,7 +9,7 @@ from flax import linen as nn
 from jaxnas.cli.trained import Choice, Trained
 from jaxnas.engine.evaluate import network_reconstructor
 from jaxnas.engine.precision import BUDGET_DB, psnr_change
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.sources import Dataset, open_dataset
 from jaxnas.engine.training import trainable
 from jaxnas.spaces.deploy import deploy_params, deployed

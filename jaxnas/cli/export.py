@@ -14,7 +14,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.files import replacing, write_json
 from jaxnas.core.outputs import check_output_file
 from jaxnas.data.labeled import CLASSES
-from jaxnas.engine.rundir import Run, open_run
+from jaxnas.engine.run import Run, open_run
 from jaxnas.models.folding import fold_norms
 from jaxnas.models.networks import DERIVED
 from jaxnas.mri.acquisition import in_scan_units, measure

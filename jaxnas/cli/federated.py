@@ -6,7 +6,7 @@ from jaxnas.cli.unrolled_latency import check_latency, load_aim, log_derived
 from jaxnas.engine.groups import log_training
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.logs import MetricWriter
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.fed import comparison
 from jaxnas.fed import reconstruction as training
 from jaxnas.fed import reconstruction_search as searching
@@ -41,7 +41,7 @@ def held(clients: Clients) -> dict[str, Groups]:
 
 def search(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Searches and writes the genotype."""
-    write_roster(run.path, clients)
+    write_roster(run.dir, clients)
     searching.search(run, clients, writer, aim=load_aim(run, clients[0].dataset))
 
 
@@ -52,7 +52,7 @@ def derive(run: Run, clients: Clients, writer: MetricWriter) -> None:
 
 def train(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Trains the methods of the config."""
-    write_roster(run.path, clients)
+    write_roster(run.dir, clients)
     log_training(run, [client.dataset for client in clients])
     training.train_all(run, clients, writer)
 

@@ -10,7 +10,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.engine.groups import log_training
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.logs import MetricWriter
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.training import model_names, models_key
 from jaxnas.fed import segmentation_comparison as comparison
 from jaxnas.fed import segmentation_search as searching
@@ -66,7 +66,7 @@ def held(clients: Clients) -> dict[str, Groups]:
 
 def search(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Measures the device, then searches cells and betas."""
-    write_roster(run.path, clients)
+    write_roster(run.dir, clients)
     deployment = load_deployment(run)
     fitted = load_calibration(run, deployment)
     where = calibration_name(run)
@@ -81,7 +81,7 @@ def derive(run: Run, clients: Clients, writer: MetricWriter) -> None:
 
 def train(run: Run, clients: Clients, writer: MetricWriter) -> None:
     """Trains the methods of the config, then takes the statistics of every client."""
-    write_roster(run.path, clients)
+    write_roster(run.dir, clients)
     keep_genotypes(_as_central(run))
     log_training(run, [client.dataset for client in clients])
     nets, task = networks(run), segmentation_task(run.config)

@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxnas.core.config import load_config
 from jaxnas.core.console import show, show_table
 from jaxnas.core.schema import Config
+from jaxnas.engine.rundir import RunDir
 from jaxnas.engine.training import model_names, models_key
 from jaxnas.models.costing import network_cost
 from jaxnas.models.networks import DERIVED, build_network, check_names
@@ -35,7 +36,7 @@ def inspect(
     as_json: bool,
 ) -> None:
     """Prints one row per network, as a table or as JSON."""
-    path = target / "config.yaml" if target.is_dir() else target
+    path = RunDir(target).config.path if target.is_dir() else target
     config = load_config(path, overrides=overrides)
     if config.task == "segmentation":
         from jaxnas.cli.inspect_segmentation import inspect_segmentation
@@ -167,7 +168,7 @@ def _chosen(config: Config, given: Path | None, target: Path) -> tuple[Genotype,
     """The genotype asked for; else the run's or the config's if it fits; else an example."""
     if given is not None:
         return fit_genotype(config.network, load_genotype(given), where=str(given)), str(given)
-    own = target / "genotype.json"
+    own = RunDir(target).genotype.path
     source = own if own.is_file() else config.genotype
     if source is not None:
         return fit_genotype(config.network, load_genotype(source), where=str(source)), str(source)

@@ -7,6 +7,7 @@ from flax import linen as nn
 
 from jaxnas.core.console import show, show_table
 from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.engine.rundir import RunDir
 from jaxnas.models.segmentation import (
     DERIVED,
     SEGMENTATION_MODELS,
@@ -76,7 +77,7 @@ def _chosen(
     space: TwoLevelSpace, config: SegmentationConfig, given: Path | None, target: Path
 ) -> tuple[Genotype, str]:
     """The genotype asked for; else the run's or the config's; else an example."""
-    own = target / "genotype.json"
+    own = RunDir(target).genotype.path
     source = given or (own if own.is_file() else config.genotype)
     if source is None:
         return space.example_genotype(), EXAMPLE

@@ -25,7 +25,7 @@ from jaxnas.engine.evaluate import (
     classical_reconstructors,
     network_reconstructor,
 )
-from jaxnas.engine.rundir import Run, open_run
+from jaxnas.engine.run import Run, open_run
 from jaxnas.engine.sources import common_center
 from jaxnas.engine.training import model_names
 from jaxnas.models.networks import check_coils

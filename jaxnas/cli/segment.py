@@ -16,7 +16,7 @@ from jaxnas.data.labeled import LabeledVolume
 from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark, write_labels
 from jaxnas.engine.labeled import open_preparation
 from jaxnas.engine.realtime import stream_summary
-from jaxnas.engine.rundir import Run, open_run
+from jaxnas.engine.run import Run, open_run
 from jaxnas.engine.segment import Predictor
 
 LATENCY = "latency.json"

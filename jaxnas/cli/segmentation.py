@@ -10,7 +10,7 @@ from jaxnas.engine.groups import check_search_data, check_training_data, log_tra
 from jaxnas.engine.inputs import Groups
 from jaxnas.engine.labeled import LabeledDataset, open_labeled_dataset
 from jaxnas.engine.logs import MetricWriter
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.segmentation_training import check_training, train_all
 from jaxnas.search import two_level
 from jaxnas.search.deployed import load_deployment

@@ -7,7 +7,7 @@ from typing import Any
 from jaxnas.core.errors import UserError
 from jaxnas.engine.inputs import check_inputs, describe_inputs, keep_inputs
 from jaxnas.engine.logs import MetricWriter
-from jaxnas.engine.rundir import Run, check_directory, claim
+from jaxnas.engine.run import Run, check_directory, claim
 
 
 def named_stages(run: Run, command: str) -> tuple[str, ...]:
@@ -39,10 +39,10 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
     data = setting.prepare(run, stages, fresh)
     inputs = describe_inputs(setting.held(data), run.config.latency and run.config.latency.table)
     if not fresh:
-        check_inputs(run.path, inputs)
+        check_inputs(run.dir.inputs, inputs)
     run.log(f"run directory {run.path}")
     with claim(run, fresh=fresh), MetricWriter(run.path) as writer:
-        keep_inputs(run.path, inputs)
+        keep_inputs(run.dir.inputs, inputs)
         for stage in stages:
             functions[stage](run, data, writer)
 

@@ -10,7 +10,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import Method
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.core.segmentation_schema import LabeledDataConfig
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.segmentation_training import Training, trained_variables
 from jaxnas.engine.sources import open_dataset
 from jaxnas.engine.training import model_names, trainable, trained_params
@@ -99,7 +99,7 @@ def image_of(run: Run) -> tuple[tuple[int, int], int]:
     if run.config.federated is None:
         ref = open_dataset(run.config).source.slices[0]
     else:
-        ref = read_roster(run.path)[0]
+        ref = read_roster(run.dir)[0]
     return ref.shape, ref.coils
 
 
@@ -120,7 +120,7 @@ def _client_segmenter(run: Run, choice: Choice) -> Segmenter:
     """A network trained across clients, with the parameters and the statistics of a client."""
     check_known("--model", choice.model, model_names(run.config))
     method, net = _method(run, choice), federated_networks(run)[choice.model]
-    names = [entry["name"] for entry in read_members(run.path)]
+    names = [entry["name"] for entry in read_members(run.dir)]
     if choice.client is None:
         raise UserError(
             f"--client is missing: every client has batch statistics of its own; give one of "
@@ -145,7 +145,7 @@ def _method(run: Run, choice: Choice) -> Method:
 
 def _federated(run: Run, choice: Choice) -> Trained:
     method, net = _method(run, choice), trainable(run)[choice.model]
-    roster, task = read_roster(run.path), reconstruction_task(run.config)
+    roster, task = read_roster(run.dir), reconstruction_task(run.config)
     names = [entry.name for entry in roster]
     if choice.client is not None:
         check_known("--client", choice.client, names)

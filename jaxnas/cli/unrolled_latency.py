@@ -2,9 +2,8 @@
 
 import functools
 
-from jaxnas.core.files import write_json
 from jaxnas.core.schema import Config, UnrolledLatencyConfig
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.search.aim import ACCURACY, Aim
 from jaxnas.search.device import (
@@ -17,9 +16,7 @@ from jaxnas.search.device import (
 from jaxnas.search.latency_table import device_kind
 from jaxnas.search.unrolled_deployment import UnrolledDeployment
 from jaxnas.search.unrolled_profile import Scan, profile_unrolled, unrolled_times
-from jaxnas.spaces.genotype import describe, load_genotype
-
-LATENCY = "latency.json"
+from jaxnas.spaces.genotype import describe
 
 
 def with_latency(config: Config) -> Config:
@@ -54,7 +51,7 @@ def load_aim(run: Run, dataset: Dataset) -> Aim:
 
 def log_derived(run: Run, dataset: Dataset) -> None:
     """Shows the genotype of a run, and where a latency is asked for how long its network takes."""
-    run.log(f"genotype {describe(load_genotype(run.genotype_path))}")
+    run.log(f"genotype {describe(run.dir.genotype.read())}")
     if run.config.latency is not None:
         _log_latency(run, dataset)
 
@@ -62,12 +59,11 @@ def log_derived(run: Run, dataset: Dataset) -> None:
 def _log_latency(run: Run, dataset: Dataset) -> None:
     """Measures the derived network of a run and writes latency.json."""
     asked = run.config.latency
-    deployment, genotype = _deployment(run, dataset), load_genotype(run.genotype_path)
+    deployment, genotype = _deployment(run, dataset), run.dir.genotype.read()
     calibration = load_calibration(run, deployment)
     predicted = float(calibration.predict(deployment.predict(genotype)))
     measured, scan = deployment.measure(genotype), deployment.scan
-    write_json(
-        run.path / LATENCY,
+    run.dir.latency.write(
         {
             "schema": 1,
             "unit": "ms",

@@ -1,20 +1,17 @@
 """The evaluation stage: every network of a run and the classical methods on the test volumes."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from flax import linen as nn
 
-from jaxnas.core.files import write_atomic, write_json
 from jaxnas.engine.evaluate import (
-    Evaluation,
     classical_reconstructors,
     evaluate_reconstruction,
     network_reconstructor,
 )
-from jaxnas.engine.rundir import Run
-from jaxnas.engine.scores import examples_npz, slices_csv, summary_rows
+from jaxnas.engine.run import Run
+from jaxnas.engine.scores import slices_csv, summary_rows
 from jaxnas.engine.sources import Dataset
 from jaxnas.engine.training import trainable, trained_params
 from jaxnas.models.costing import network_cost
@@ -40,8 +37,8 @@ def compare(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
         reconstructors, dataset.source, test, config.acquisition, batch=config.evaluate.batch
     )
     rows = summary_rows(evaluation, costs=costs)
-    write_atomic(run.path / "slices.csv", slices_csv(evaluation.slices))
-    write_examples(run.path / "examples.npz", evaluation)
+    run.dir.slices.write(slices_csv(evaluation.slices))
+    run.dir.examples.write(evaluation.examples, evaluation.pictured)
     write_metrics(run, f"{config.data.source}: {describe_test(dataset)}", rows)
     return rows
 
@@ -62,13 +59,7 @@ def describe_test(dataset: Dataset) -> str:
     )
 
 
-def write_examples(path: Path, evaluation: Evaluation) -> None:
-    """Writes the pictured slice to the .npz file `path`, and beside it, as .json, what it is."""
-    write_atomic(path, examples_npz(evaluation))
-    write_json(path.with_suffix(".json"), evaluation.pictured)
-
-
 def write_metrics(run: Run, data: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes metrics.json; `data` says in a line what was evaluated."""
     document = {"schema": 1, "task": "reconstruction", "data": data, "convention": CONVENTION}
-    write_json(run.path / "metrics.json", document | {"rows": rows})
+    run.dir.metrics.write(document | {"rows": rows})

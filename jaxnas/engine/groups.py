@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 
 Split = Mapping[str, tuple[str, ...]]
 

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxnas.core.errors import START_OVER, UserError
-from jaxnas.core.files import read_json, write_json
-
-INPUTS = "inputs.json"
+from jaxnas.engine.rundir import JsonFile
 
 
 class Held(NamedTuple):
@@ -40,12 +38,11 @@ def describe_inputs(data: Mapping[str, Groups], table: str | None) -> dict[str, 
     return {"schema": 1, "data": sites, "latency_table": digest}
 
 
-def check_inputs(run_dir: Path, found: Mapping[str, Any]) -> None:
+def check_inputs(file: JsonFile, found: Mapping[str, Any]) -> None:
     """Raises UserError, naming the first difference, where a run was begun on other inputs."""
-    file = run_dir / INPUTS
-    if not file.is_file():
+    if not file.exists():
         return
-    before = read_json(file)
+    before = file.read()
     changes = _changes(before["data"], found["data"])
     if before["latency_table"] != found["latency_table"]:
         changes = iter(["latency.table holds other times"])
@@ -56,10 +53,10 @@ def check_inputs(run_dir: Path, found: Mapping[str, Any]) -> None:
         )
 
 
-def keep_inputs(run_dir: Path, found: Mapping[str, Any]) -> None:
+def keep_inputs(file: JsonFile, found: Mapping[str, Any]) -> None:
     """Writes inputs.json, unless the run has one."""
-    if not (run_dir / INPUTS).is_file():
-        write_json(run_dir / INPUTS, found)
+    if not file.exists():
+        file.write(found)
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

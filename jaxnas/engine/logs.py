@@ -20,6 +20,7 @@ from tensorboardX.summary import scalar
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.core.outputs import writing
+from jaxnas.engine.rundir import RunDir
 
 EVENTS = "events.out.tfevents.*"
 LABELS = ("stage", "model", "step")
@@ -32,7 +33,7 @@ class MetricWriter:
     """
 
     def __init__(self, run_dir: str | Path) -> None:
-        self.path = Path(run_dir) / "log.jsonl"
+        self.path = RunDir(Path(run_dir)).log.path
         self._rewrite(read_log(self.path))
 
     def write(self, stage: str, model: str, step: int, values: Mapping[str, float]) -> None:

@@ -17,13 +17,11 @@ import jax.numpy as jnp
 from jaxnas.core.compilation import cache_folder
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_json
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.timing import measure_latency
 from jaxnas.ops.conv import conv2d
 from jaxnas.ops.costs import BYTES, PASSES, Curve, Rates
 from jaxnas.ops.depthwise import depthwise_conv2d
-
-RATES = "rates.json"
 
 IMAGE = (1, 128, 128)  # what is timed on: one image of a usual size
 CONV_SIZE, CONV_CHANNELS = 5, (8, 16, 48)
@@ -40,14 +38,14 @@ def run_rates(run: Run) -> Rates | None:
     """
     if run.config.network.plan != "auto":
         return None
-    file = run.path / RATES
+    file = run.dir.rates
     if file.exists():
         try:
-            return Rates.from_json(read_json(file))
+            return Rates.from_json(file.read())
         except ValueError as error:
             raise UserError(f"{file}: {error}; delete the file to measure again") from None
     rates = device_rates()
-    write_json(file, rates.to_json())
+    file.write(rates.to_json())
     return rates
 
 

@@ -1,115 +1,200 @@
-"""A run: one resolved config and the directory that holds everything it produces."""
+"""The files of a run directory: what each is called, how it is read, and how it is written.
 
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+Every file is written whole or not at all (`core.files`); a file that cannot be read raises
+UserError.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
+from zipfile import BadZipFile
 
-from jaxnas.core.config import dump_config, load_config
-from jaxnas.core.errors import START_OVER, UserError
-from jaxnas.core.files import write_atomic
-from jaxnas.core.identity import differences, fingerprint
-from jaxnas.core.notices import tell
-from jaxnas.core.outputs import check_output_folder, writing
-from jaxnas.core.places import anchored
-from jaxnas.core.schema import Config
-from jaxnas.engine.locks import LOCK, locked
+import numpy as np
+from flax import serialization
 
-CONFIG = "config.yaml"
-SHOWN = 3  # keys that a message names where there are more
+from jaxnas.core.errors import UserError
+from jaxnas.core.files import read_json, write_atomic, write_json
+from jaxnas.spaces.genotype import Genotype, load_genotype, save_genotype
 
 
 @dataclass(frozen=True)
-class Run:
-    """`config` is what is run, `path` where it is kept, `quiet` whether to show progress."""
+class RunFile:
+    """A file, or a folder, of a run directory."""
 
-    config: Config
     path: Path
-    quiet: bool = False
 
-    def log(self, text: str) -> None:
-        """Shows one line to a person, unless the run is quiet."""
-        if not self.quiet:
-            tell(text)
+    def exists(self) -> bool:
+        """True once the run has come so far."""
+        return self.path.exists()
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+class TextFile(RunFile):
+    """A text of any kind."""
+
+    def read(self) -> str:
+        """Returns the text."""
+        return self.path.read_text()
+
+    def write(self, text: str) -> Path:
+        """Replaces the text."""
+        return write_atomic(self.path, text)
+
+
+class JsonFile(RunFile):
+    """A JSON document."""
+
+    def read(self) -> Any:
+        """Returns the document; UserError where there is none, or it is malformed."""
+        return read_json(self.path)
+
+    def write(self, value: Any) -> Path:
+        """Replaces the document."""
+        return write_json(self.path, value)
+
+    def update(self, name: str, value: Any) -> Path:
+        """Sets one entry of a document of named entries, the others kept."""
+        return self.write((self.read() if self.exists() else {}) | {name: value})
+
+
+class GenotypeFile(RunFile):
+    """A genotype."""
+
+    def read(self) -> Genotype:
+        """Returns the genotype; UserError where there is none, or it is malformed."""
+        return load_genotype(self.path)
+
+    def write(self, genotype: Genotype) -> Path:
+        """Replaces the genotype."""
+        return save_genotype(self.path, genotype)
+
+
+class TableFile(RunFile):
+    """A table as CSV: the names of the columns, then one line per row."""
+
+    def read(self) -> list[dict[str, str]]:
+        """Returns every row, as text under the names of the columns."""
+        with self.path.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def write(self, text: str) -> Path:
+        """Replaces the table by the CSV `text`."""
+        return write_atomic(self.path, text)
+
+
+class ArraysFile(RunFile):
+    """Named arrays, compressed as .npz, and beside them, as .json, where they were taken."""
 
     @property
-    def genotype_path(self) -> Path:
-        """Where the run's genotype stands once it is known."""
-        return self.path / "genotype.json"
+    def places(self) -> JsonFile:
+        """The document beside the arrays."""
+        return JsonFile(self.path.with_suffix(".json"))
+
+    def read(self) -> dict[str, np.ndarray]:
+        """Returns the arrays; UserError for a file that holds none."""
+        try:
+            with self.path.open("rb") as handle, np.load(handle) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, BadZipFile) as error:
+            raise UserError(
+                f"{self.path}: not a readable file of arrays ({error}); evaluate the run again"
+            ) from None
+
+    def write(self, arrays: Mapping[str, np.ndarray], places: Any) -> Path:
+        """Replaces the arrays and their places."""
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays)
+        write_atomic(self.path, file.getbuffer())
+        return self.places.write(places)
+
+
+class TreeFile(RunFile):
+    """A pytree of arrays in nested dicts, as MessagePack."""
+
+    def read(self) -> Any:
+        """Returns the tree."""
+        return serialization.msgpack_restore(self.path.read_bytes())
+
+    def write(self, tree: Any) -> Path:
+        """Replaces the tree."""
+        return write_atomic(self.path, serialization.msgpack_serialize(tree))
+
+
+F = TypeVar("F", bound=RunFile)
+
+
+class _Entry(Generic[F]):
+    """A file of a run directory, by its name there."""
+
+    def __init__(self, name: str, kind: Callable[[Path], F]) -> None:
+        self._name, self._kind = name, kind
+
+    def __get__(self, run_dir: "RunDir", owner: type) -> F:
+        return self._kind(run_dir.path / self._name)
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The directory of a run; `path` is where it is."""
+
+    path: Path
+
+    # What is run, and on what.
+    config = _Entry("config.yaml", TextFile)
+    inputs = _Entry("inputs.json", JsonFile)
+    clients = _Entry("clients.json", JsonFile)
+    rates = _Entry("rates.json", JsonFile)
+    latency_table = _Entry("latency_table.json", JsonFile)
+    calibration = _Entry("calibration.json", JsonFile)
+    # What a search finds.
+    alphas = _Entry("alphas.json", JsonFile)
+    genotype = _Entry("genotype.json", GenotypeFile)
+    networks = _Entry("networks.json", JsonFile)
+    latency = _Entry("latency.json", JsonFile)
+    # What steps and rounds leave.
+    log = _Entry("log.jsonl", TextFile)
+    timings = _Entry("timings.json", JsonFile)
+    communication = _Entry("communication.json", JsonFile)
+    # What an evaluation finds.
+    metrics = _Entry("metrics.json", JsonFile)
+    slices = _Entry("slices.csv", TableFile)
+    volumes = _Entry("volumes.csv", TableFile)
+    examples = _Entry("examples.npz", ArraysFile)
+    overlays = _Entry("overlays.npz", ArraysFile)
+    every_client = _Entry("examples", RunFile)
+    report = _Entry("report.html", TextFile)
+
+    def name(self, entry: str) -> str:
+        """The file name of an entry: `metrics.json` of `metrics`."""
+        return getattr(self, entry).path.name
+
+    def derived(self, name: str) -> GenotypeFile:
+        """The genotype of one of several networks that a search ended in."""
+        return GenotypeFile(self.path / "genotypes" / f"{name}.json")
 
     def checkpoints(self, name: str) -> Path:
-        """The checkpoint directory of one stage or network."""
-        return self.path / "checkpoints" / name
+        """The checkpoint directory of a stage or a network."""
+        return self.path / "checkpoints" / name.replace("/", "-")
 
+    def statistics(self, name: str) -> TreeFile:
+        """The batch statistics that a trained network is deployed with."""
+        return TreeFile(self.path / "statistics" / f"{name.replace('/', '-')}.msgpack")
 
-def open_run(
-    target: Path,
-    *,
-    overrides: Sequence[str] = (),
-    workdir: Path | None = None,
-    quiet: bool = False,
-) -> Run:
-    """The run of a config file, or the existing run of a run directory; writes nothing."""
-    target = Path(target)
-    if not target.is_dir():
-        config = load_config(target, overrides=overrides)
-        path = workdir or Path("runs") / f"{config.name}-{fingerprint(config)}"
-        return Run(config, path.resolve(), quiet)
-    if not (target / CONFIG).is_file():
-        raise UserError(
-            f"{target}: not a run directory (it has no {CONFIG}); give a config file, or the "
-            f"directory of an earlier run"
-        )
-    if workdir is not None and workdir.resolve() != target.resolve():
-        raise UserError(f"--workdir {workdir}: the run already lives in {target}; leave it out")
-    return Run(load_config(target / CONFIG, overrides=overrides), target.resolve(), quiet)
+    def client_examples(self, client: str) -> ArraysFile:
+        """The example images of one client."""
+        return ArraysFile(self.every_client.path / f"{client}.npz")
 
+    def figure(self, name: str) -> Path:
+        """A picture of the report."""
+        return self.path / "figures" / f"{name}.png"
 
-def check_directory(run: Run, *, fresh: bool) -> None:
-    """Raises UserError unless the run may use its directory; writes nothing.
-
-    A run directory belongs to one config, whose keys marked `Free` may change: another one in the
-    same place is refused, unless `fresh` starts it over. What is no run directory is never deleted.
-    """
-    path, resolved = run.path, run.path / CONFIG
-    check_output_folder(path)
-    if resolved.is_file():
-        changed = [] if fresh else differences(load_config(resolved), run.config)
-        if changed:
-            named = "; ".join(map(str, changed[:SHOWN]))
-            more = f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-            raise UserError(
-                f"{path}: holds a run of another config ({named}{more}); restore what was, or use "
-                f"another --workdir ({START_OVER})"
-            )
-    elif fresh and path.is_dir() and any(entry.name != LOCK for entry in path.iterdir()):
-        raise UserError(f"{path}: not a run directory, --fresh will not delete it; choose another")
-
-
-@contextmanager
-def claim(run: Run, *, fresh: bool) -> Iterator[None]:
-    """Holds the run directory for this process, made or started over; UserError if it is taken."""
-    check_directory(run, fresh=fresh)
-    with locked(run.path):
-        if fresh:
-            with writing(run.path):
-                _empty(run.path)
-        _record(run)
-        yield
-
-
-def _record(run: Run) -> None:
-    """Writes the config, again where what may change has changed."""
-    file, text = run.path / CONFIG, dump_config(anchored(run.config))
-    if not file.is_file() or file.read_text() != text:
-        write_atomic(file, text)
-
-
-def _empty(path: Path) -> None:
-    """Deletes what a run directory holds, but for the lock."""
-    for entry in path.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif entry.name != LOCK:
-            entry.unlink()
+    def record_timing(self, name: str, summary: Mapping[str, Any]) -> None:
+        """Sets an entry of timings.json; one without steps never replaces one with them."""
+        known = self.timings.read() if self.timings.exists() else {}
+        if summary["steps"] or name not in known:
+            self.timings.update(name, dict(summary))

@@ -52,13 +52,6 @@ def slices_csv(
     return text.getvalue()
 
 
-def examples_npz(evaluation: Evaluation) -> bytes:
-    """The bytes of examples.npz."""
-    file = io.BytesIO()
-    np.savez_compressed(file, **evaluation.examples)
-    return file.getvalue()
-
-
 def _at(scores: Iterable[Any], acceleration: int | float | str) -> list[Any]:
     return [s for s in scores if acceleration in ("all", s.acceleration)]
 

@@ -1,13 +1,12 @@
 """The files of an evaluated segmentation run: metrics.json, volumes.csv, overlays."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jaxnas.core.files import write_atomic, write_json
 from jaxnas.data.labeled import CLASSES, LabeledSource, annotated
 from jaxnas.engine.evaluate_segmentation import SegmentationEvaluation
-from jaxnas.engine.segmentation_scores import overlays_npz, segmentation_rows, volumes_csv
+from jaxnas.engine.rundir import RunDir
+from jaxnas.engine.segmentation_scores import segmentation_rows, volumes_csv
 
 CONVENTION = (
     "dice: 2 TP/(2 TP + FP + FN) of whole volumes on the source grid, mean and standard deviation "
@@ -19,7 +18,7 @@ CONVENTION = (
 
 
 def compare_segmentation(
-    path: Path,
+    run_dir: RunDir,
     evaluation: SegmentationEvaluation,
     *,
     data: str,
@@ -27,18 +26,18 @@ def compare_segmentation(
     budget_ms: float,
     min_fps: float,
 ) -> list[dict[str, Any]]:
-    """Writes the files into the run directory `path`; returns the rows of metrics.json.
+    """Writes the files into the run directory; returns the rows of metrics.json.
 
     `facts` are what is known of a model beside its scores (see `segmentation_rows`), the rest as in
     `write_comparison`.
     """
     rows = segmentation_rows(evaluation.scores, facts=facts)
-    write_comparison(path, evaluation, rows, data=data, budget_ms=budget_ms, min_fps=min_fps)
+    write_comparison(run_dir, evaluation, rows, data=data, budget_ms=budget_ms, min_fps=min_fps)
     return rows
 
 
 def write_comparison(
-    path: Path,
+    run_dir: RunDir,
     evaluation: SegmentationEvaluation,
     rows: Sequence[Mapping[str, Any]],
     *,
@@ -52,11 +51,9 @@ def write_comparison(
     the limits that a real-time network keeps. Every file but metrics.json comes first, so that a
     run that was stopped in between shows no half evaluation.
     """
-    write_atomic(path / "volumes.csv", volumes_csv(evaluation.scores))
-    write_atomic(path / "overlays.npz", overlays_npz(evaluation.examples))
-    write_json(path / "overlays.json", evaluation.pictured)
-    write_json(
-        path / "metrics.json",
+    run_dir.volumes.write(volumes_csv(evaluation.scores))
+    run_dir.overlays.write(evaluation.examples, evaluation.pictured)
+    run_dir.metrics.write(
         {
             "schema": 1,
             "task": "segmentation",

@@ -73,13 +73,6 @@ def volumes_csv(scores: Iterable[VolumeScore]) -> str:
     return text.getvalue()
 
 
-def overlays_npz(examples: Mapping[str, np.ndarray]) -> bytes:
-    """The bytes of overlays.npz."""
-    file = io.BytesIO()
-    np.savez_compressed(file, **examples)
-    return file.getvalue()
-
-
 def _spreads(scores: Sequence[VolumeScore], field: str) -> dict[str, Any]:
     """Per class, and `mean`: of every volume the mean over the classes it is defined for."""
     found = {

@@ -4,18 +4,15 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax import serialization
 
 from jaxnas.core import rng
 from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import write_atomic
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.batches import BatchStream
 from jaxnas.data.labeled_batches import LabeledBatches
@@ -28,11 +25,11 @@ from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.precise_norm import Statistics, deployed_variables, make_statistics
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.segmentation_losses import OBJECTIVES, segmentation_loss
 from jaxnas.engine.segmentation_validation import DiceValidation
 from jaxnas.engine.state import TrainState, init_train_state, make_train_step
-from jaxnas.engine.training import note_timing, training_steps
+from jaxnas.engine.training import training_steps
 from jaxnas.ops.norm import STATISTICS
 
 Validate = Callable[[TrainState], dict[str, float]]
@@ -134,7 +131,7 @@ def train_network(
     config, clock = run.config.train, Clock()
     batches = training_batches(run.config, dataset)
     tx = make_optimizer(config.optimizer, programs.steps)
-    with CheckpointStore(_checkpoints(run, training), keep=2) as store:
+    with CheckpointStore(run.dir.checkpoints(f"train-{training.name}"), keep=2) as store:
         state = run_loop(
             programs.advance.under(clock),
             _initial_state(run, net, tx),
@@ -153,16 +150,16 @@ def train_network(
             clock=clock,
             quiet=run.quiet,
         )
-    if not _statistics_path(run, training).exists():
+    if not run.dir.statistics(training.name).exists():
         deployed = programs.deploy(state.params, batches, count=config.statistics)
-        stored = serialization.msgpack_serialize(deployed[STATISTICS])
-        write_atomic(_statistics_path(run, training), stored)
-    note_timing(run.path, f"train {training.name}", clock.summary())
+        run.dir.statistics(training.name).write(deployed[STATISTICS])
+    run.dir.record_timing(f"train {training.name}", clock.summary())
 
 
 def trained_variables(run: Run, training: Training, net: nn.Module) -> dict[str, Any]:
     """`params` and `batch_stats` of a network whose training is finished; UserError if not."""
-    directory, statistics = _checkpoints(run, training), _statistics_path(run, training)
+    name = training.name
+    directory, statistics = run.dir.checkpoints(f"train-{name}"), run.dir.statistics(name)
     if not directory.is_dir():
         raise UserError(f"{run.path}: {training.name} is not trained yet; run jaxnas train first")
     # Steps only shape the schedule, which is no part of the state.
@@ -174,8 +171,7 @@ def trained_variables(run: Run, training: Training, net: nn.Module) -> dict[str,
         raise UserError(
             f"{run.path}: training of {training.name} is not finished; go on with jaxnas train"
         )
-    stored = serialization.msgpack_restore(statistics.read_bytes())
-    return {"params": found[0].params, STATISTICS: stored}
+    return {"params": found[0].params, STATISTICS: statistics.read()}
 
 
 def augmentation(config: SegmentationConfig) -> Augmentation:
@@ -193,11 +189,3 @@ def _initial_state(run: Run, net: nn.Module, tx: Any) -> TrainState:
     key = rng.root_key(run.config.seed)
     params = init_segmentation(rng.stream(key, "init", 0), net)["params"]
     return init_train_state(rng.stream(key, "train", 0), params, tx)
-
-
-def _checkpoints(run: Run, training: Training) -> Path:
-    return run.checkpoints(f"train-{training.name.replace('/', '-')}")
-
-
-def _statistics_path(run: Run, training: Training) -> Path:
-    return run.path / "statistics" / f"{training.name.replace('/', '-')}.msgpack"

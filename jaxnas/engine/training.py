@@ -1,9 +1,8 @@
 """Training every network of a config: same batches, same masks, same number of steps for all."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +13,6 @@ from flax import linen as nn
 from jaxnas.core import rng
 from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import read_json, write_json
 from jaxnas.core.schema import AcquisitionConfig, Config
 from jaxnas.data.batches import Batches, stack
 from jaxnas.engine.acquire import fixed_example
@@ -26,16 +24,14 @@ from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.losses import DISTANCES, reconstruction_loss
 from jaxnas.engine.optim import check_schedule, make_optimizer
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.engine.state import TrainState, init_train_state, make_train_step
 from jaxnas.metrics.image import psnr
 from jaxnas.models.networks import DERIVED, build_network, check_names, init_variables
 from jaxnas.mri.complexes import magnitude
-from jaxnas.spaces.genotype import Genotype, save_genotype
+from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.supernet import fit_genotype
-
-TIMINGS = "timings.json"
 
 
 def model_names(config: Config) -> tuple[str, ...]:
@@ -73,7 +69,7 @@ def find_genotype(run: Run, *, fresh: bool = False) -> Genotype:
     UserError if there is neither, if it does not fit, or if the two differ.
     """
     return settle_genotype(
-        run.genotype_path,
+        run.dir.genotype,
         run.config.genotype,
         check=partial(fit_genotype, run.config.network),
         fresh=fresh,
@@ -107,11 +103,11 @@ def train_all(run: Run, dataset: Dataset, writer: MetricWriter) -> None:
     The run keeps the genotype it trains.
     """
     if DERIVED in run.config.train.models:
-        save_genotype(run.genotype_path, find_genotype(run))
+        run.dir.genotype.write(find_genotype(run))
     for name, net in trainable(run).items():
         clock = Clock()
         train_network(run, dataset, writer, name, net, clock)
-        note_timing(run.path, f"train {name}", clock.summary())
+        run.dir.record_timing(f"train {name}", clock.summary())
 
 
 def train_network(
@@ -125,7 +121,7 @@ def train_network(
     batches = training_batches(run.config, dataset)
     steps = training_steps(run.config, batches.per_epoch)
     tx = make_optimizer(config.optimizer, steps)
-    with CheckpointStore(run.checkpoints(f"train-{name}"), keep=2) as store:
+    with CheckpointStore(run.dir.checkpoints(f"train-{name}"), keep=2) as store:
         distance = DISTANCES[config.loss]
         loss = reconstruction_loss(net, run.config.acquisition, distance=distance, rows=config.rows)
         return run_loop(
@@ -194,7 +190,7 @@ def initial_state(run: Run, net: nn.Module, tx: optax.GradientTransformation) ->
 
 def trained_params(run: Run, net: nn.Module, name: str) -> Any:
     """The parameters of a network whose training is finished; UserError if it is not."""
-    directory = run.checkpoints(f"train-{name}")
+    directory = run.dir.checkpoints(f"train-{name}")
     if not directory.is_dir():
         raise UserError(f"{run.path}: network {name!r} is not trained yet; run jaxnas train first")
     # Steps only shape the schedule, which is no part of the state.
@@ -207,11 +203,3 @@ def trained_params(run: Run, net: nn.Module, name: str) -> Any:
             f"{run.path}: training of {name!r} is not finished; continue with jaxnas train"
         )
     return found[0].params
-
-
-def note_timing(path: Path, name: str, summary: Mapping[str, Any]) -> None:
-    """Adds one entry to timings.json; an entry without steps never replaces one with them."""
-    file = path / TIMINGS
-    timings = read_json(file) if file.exists() else {}
-    if summary["steps"] or name not in timings:
-        write_json(file, timings | {name: dict(summary)})

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jaxnas.core.files import write_atomic
 from jaxnas.core.schema import Config
-from jaxnas.engine.comparison import cost_on, describe_test, write_examples, write_metrics
+from jaxnas.engine.comparison import cost_on, describe_test, write_metrics
 from jaxnas.engine.evaluate import (
     Evaluation,
     SliceScore,
@@ -16,15 +15,13 @@ from jaxnas.engine.evaluate import (
     evaluate_reconstruction,
     network_reconstructor,
 )
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.scores import slices_csv, summaries
 from jaxnas.engine.training import trainable
 from jaxnas.fed.clients import Client
 from jaxnas.fed.reconstruction import reconstruction_task
 from jaxnas.fed.shares import POOLED
 from jaxnas.fed.training import load_method, method_name
-
-EXAMPLES = "examples"
 
 
 class Contender(NamedTuple):
@@ -76,7 +73,7 @@ def compare(run: Run, clients: Sequence[Client]) -> list[dict[str, Any]]:
             client.acquisition,
             batch=config.evaluate.batch,
         )
-        write_examples(run.path / EXAMPLES / f"{client.name}.npz", evaluation)
+        run.dir.client_examples(client.name).write(evaluation.examples, evaluation.pictured)
         results.append(ClientEvaluation(client, evaluation))
     costs = {name: cost_on(clients[0].dataset, net) for name, net in nets.items()}
     rows = [
@@ -84,7 +81,7 @@ def compare(run: Run, clients: Sequence[Client]) -> list[dict[str, Any]]:
         for contender in contenders(config)
         for row in client_rows(contender, results)
     ]
-    write_atomic(run.path / "slices.csv", client_slices(contenders(config), results))
+    run.dir.slices.write(client_slices(contenders(config), results))
     write_metrics(run, describe_data(clients), rows)
     return rows
 

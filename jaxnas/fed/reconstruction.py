@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxnas.core.schema import AcquisitionConfig, Config
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.losses import DISTANCES, reconstruction_loss
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.state import Loss
 from jaxnas.engine.training import find_genotype, make_validation, trainable
 from jaxnas.fed.batches import search_batches, training_batches
@@ -26,7 +26,6 @@ from jaxnas.fed.training import (
     train_methods,
 )
 from jaxnas.models.networks import DERIVED, init_variables
-from jaxnas.spaces.genotype import save_genotype
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def check_training(run: Run, clients: Sequence[Client], *, searched: bool, fresh
 def train_all(run: Run, clients: Sequence[Client], writer: MetricWriter) -> None:
     """Trains every method of a run, which keeps the genotype it trains."""
     if any(method.model == DERIVED for method in run.config.federated.methods):
-        save_genotype(run.genotype_path, find_genotype(run))
+        run.dir.genotype.write(find_genotype(run))
     train_methods(
         run,
         _task(run.config, clients),

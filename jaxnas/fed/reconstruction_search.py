@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jaxnas.core.files import write_json
 from jaxnas.core.schema import Config
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.rates import run_rates
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.fed.clients import Client
 from jaxnas.fed.local import ClientBatches
 from jaxnas.fed.members import check_search_members
@@ -21,14 +20,13 @@ from jaxnas.search.aim import ACCURACY, Aim
 from jaxnas.search.budget import config_in_steps
 from jaxnas.search.history import History
 from jaxnas.search.stage import (
-    ALPHAS,
     METHODS,
     RANKING_BATCHES,
     make_history,
     proxy,
     search_loss,
 )
-from jaxnas.spaces.genotype import Genotype, save_genotype
+from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.supernet import supernet
 
 
@@ -58,8 +56,8 @@ def search(
     state = search_rounds(run, parts.search, writer)
     ranking = _ranking(parts.search.cohort.batches)
     genotype = parts.method.conclude(state.key, state.server["params"], ranking)
-    write_json(run.path / ALPHAS, parts.history.summary(run.config.network.nodes))
-    save_genotype(run.genotype_path, genotype)
+    run.dir.alphas.write(parts.history.summary(run.config.network.nodes))
+    run.dir.genotype.write(genotype)
     return genotype
 
 

@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import read_json, write_json
 from jaxnas.core.schema import AcquisitionConfig
-
-ROSTER = "clients.json"
+from jaxnas.engine.rundir import RunDir
 
 
 class Member(Protocol):
@@ -31,12 +28,12 @@ class Entry:
     acquisition: AcquisitionConfig
 
 
-def write_roster(run_dir: Path, clients: Sequence[Member]) -> None:
+def write_roster(run_dir: RunDir, clients: Sequence[Member]) -> None:
     """Writes clients.json."""
-    write_json(run_dir / ROSTER, [client.to_json() for client in clients])
+    run_dir.clients.write([client.to_json() for client in clients])
 
 
-def read_roster(run_dir: Path) -> list[Entry]:
+def read_roster(run_dir: RunDir) -> list[Entry]:
     """The clients of a run, in order; UserError where none has trained yet."""
     return [
         Entry(
@@ -49,9 +46,8 @@ def read_roster(run_dir: Path) -> list[Entry]:
     ]
 
 
-def read_members(run_dir: Path) -> list[dict[str, Any]]:
+def read_members(run_dir: RunDir) -> list[dict[str, Any]]:
     """What the clients of any task say of themselves; UserError where none has trained yet."""
-    file = run_dir / ROSTER
-    if not file.is_file():
-        raise UserError(f"{run_dir}: no client has trained yet; run jaxnas train first")
-    return read_json(file)
+    if not run_dir.clients.exists():
+        raise UserError(f"{run_dir.path}: no client has trained yet; run jaxnas train first")
+    return run_dir.clients.read()

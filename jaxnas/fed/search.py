@@ -16,8 +16,7 @@ from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, HostState, run_loop
 from jaxnas.engine.optim import make_optimizer
-from jaxnas.engine.rundir import Run
-from jaxnas.engine.training import note_timing
+from jaxnas.engine.run import Run
 from jaxnas.fed.local import Cohort
 from jaxnas.fed.program import search_program
 from jaxnas.fed.rounds import Federation
@@ -75,7 +74,7 @@ def search_rounds(run: Run, search: FederatedSearch, writer: MetricWriter) -> Fe
     key = rng.root_key(config.seed)
     variables = search.init(rng.stream(key, "init", 0))
     model = {"params": variables["params"], "alphas": variables["alphas"]}
-    with CheckpointStore(run.checkpoints("search"), keep=2) as store:
+    with CheckpointStore(run.dir.checkpoints("search"), keep=2) as store:
         state = run_loop(
             federation,
             federation.init(rng.stream(key, "search", 0), model),
@@ -91,6 +90,6 @@ def search_rounds(run: Run, search: FederatedSearch, writer: MetricWriter) -> Fe
             clock=clock,
             quiet=run.quiet,
         )
-    note_timing(run.path, "search", clock.summary())
-    note_communication(run.path, "search", federation, int(state.round))
+    run.dir.record_timing("search", clock.summary())
+    note_communication(run.dir, "search", federation, int(state.round))
     return state

@@ -9,20 +9,18 @@ do not fit images of this scanner (as in SiloBN and FedBN, where they stay local
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
 from flax import linen as nn
-from flax import serialization
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import Method
-from jaxnas.core.files import write_atomic
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.augment import Augmentation
 from jaxnas.engine.precise_norm import deployed_variables, make_statistics
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
+from jaxnas.engine.rundir import TreeFile
 from jaxnas.engine.segmentation_losses import OBJECTIVES, segmentation_loss
 from jaxnas.engine.segmentation_training import augmentation, init_segmentation
 from jaxnas.engine.segmentation_validation import DiceValidation
@@ -85,15 +83,14 @@ def take_statistics(
     """
     config, statistics = run.config, make_statistics(net)
     names = [client.name for client in clients]
-    if all(_statistics_path(run, method, name).exists() for name in names):
+    if all(_statistics_file(run, method, name).exists() for name in names):
         return
     trained = load_method(run, segmentation_task(config), method, net, names)
     for number, client in enumerate(clients):
         batches = _training_batches(config, client)
         params, count = trained.params(number), config.train.statistics
         deployed = deployed_variables(statistics, params, batches, count=count)
-        path = _statistics_path(run, method, client.name)
-        write_atomic(path, serialization.msgpack_serialize(deployed[STATISTICS]))
+        _statistics_file(run, method, client.name).write(deployed[STATISTICS])
 
 
 def dice_validation(config: SegmentationConfig, clients: Sequence[LabeledClient]) -> Validation:
@@ -126,14 +123,13 @@ def client_variables(
     trained = load_method(run, segmentation_task(run.config), method, net, names)
     found = []
     for number, name in enumerate(names):
-        path = _statistics_path(run, method, name)
-        if not path.exists():
+        statistics = _statistics_file(run, method, name)
+        if not statistics.exists():
             raise UserError(
                 f"{run.path}: training of {method_name(method)} is not finished; go on with jaxnas "
                 f"train"
             )
-        stored = serialization.msgpack_restore(path.read_bytes())
-        found.append({"params": trained.params(number), STATISTICS: stored})
+        found.append({"params": trained.params(number), STATISTICS: statistics.read()})
     return found
 
 
@@ -153,5 +149,5 @@ def _cohort(
     return Cohort(names, weights, batches)
 
 
-def _statistics_path(run: Run, method: Method, client: str) -> Path:
-    return run.path / "statistics" / f"{method.model}-{method.label}-{client}.msgpack"
+def _statistics_file(run: Run, method: Method, client: str) -> TreeFile:
+    return run.dir.statistics(f"{method.model}-{method.label}-{client}")

@@ -11,7 +11,7 @@ from jaxnas.engine.evaluate_segmentation import (
     VolumeScore,
     evaluate_segmentation,
 )
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.segment import Predictor
 from jaxnas.engine.segmentation_comparison import describe_volumes, write_comparison
 from jaxnas.engine.segmentation_scores import segmentation_rows
@@ -55,7 +55,7 @@ def compare(
     first = found[clients[0].name]
     everything = tuple(score for own in scores.values() for score in own)
     write_comparison(
-        run.path,
+        run.dir,
         SegmentationEvaluation(everything, first.examples, first.pictured),
         rows,
         data=_describe(config.data.source, clients),

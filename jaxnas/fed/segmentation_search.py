@@ -6,7 +6,7 @@ from dataclasses import replace
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.fed.labeled_clients import LabeledClient
 from jaxnas.fed.members import check_search_members
 from jaxnas.fed.search import FederatedSearch, search_federation, search_rounds

@@ -18,16 +18,15 @@ from jaxnas.core import rng
 from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import Method
-from jaxnas.core.files import read_json, write_json
 from jaxnas.core.training_schema import OptimConfig
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import check_schedule, make_optimizer
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
+from jaxnas.engine.rundir import RunDir
 from jaxnas.engine.state import Loss
-from jaxnas.engine.training import note_timing
 from jaxnas.fed.local import Cohort
 from jaxnas.fed.paths import leaf_paths, select
 from jaxnas.fed.program import Penalty, Program, training_program
@@ -35,8 +34,6 @@ from jaxnas.fed.rounds import Federation
 from jaxnas.fed.state import FedState, Model
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.traffic import Traffic, measure_traffic
-
-COMMUNICATION = "communication.json"
 
 
 class Task(Protocol):
@@ -134,8 +131,8 @@ def train_method(
             clock=clock,
             quiet=run.quiet,
         )
-    note_timing(run.path, f"train {name}", clock.summary())
-    note_communication(run.path, name, federation, int(state.round))
+    run.dir.record_timing(f"train {name}", clock.summary())
+    note_communication(run.dir, name, federation, int(state.round))
 
 
 @dataclass(frozen=True)
@@ -197,7 +194,7 @@ def search_traffic(model: Model) -> Traffic:
     return measure_traffic(model, {})
 
 
-def note_communication(path: Path, name: str, federation: Federation, rounds: int) -> None:
+def note_communication(run_dir: RunDir, name: str, federation: Federation, rounds: int) -> None:
     """Sets one entry of communication.json: bytes per client and round, and of the whole run."""
     traffic = federation.traffic
     taking_part = [len(federation.participants(number)) for number in range(rounds)]
@@ -208,8 +205,7 @@ def note_communication(path: Path, name: str, federation: Federation, rounds: in
         "rounds": rounds,
         "total": (traffic.up + traffic.down) * sum(taking_part),
     }
-    file = path / COMMUNICATION
-    write_json(file, (read_json(file) if file.exists() else {}) | {name: entry})
+    run_dir.communication.update(name, entry)
 
 
 def _across(
@@ -267,4 +263,4 @@ def _initial_state(
 
 
 def _checkpoints(run: Run, method: Method) -> Path:
-    return run.checkpoints(f"train-{method.model}-{method.label}")
+    return run.dir.checkpoints(f"train-{method.model}-{method.label}")

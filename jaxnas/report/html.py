@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jaxnas
 from jaxnas.core.files import write_atomic
+from jaxnas.engine.rundir import RunDir
 from jaxnas.report import gallery
 from jaxnas.report.gallery import Picture
 from jaxnas.report.inputs import RunFiles, read_run
@@ -82,17 +83,17 @@ SECTIONS = {
 }
 SEGMENTATION_TITLES = {"images": "Segmentations", "cell": "Searched cells and paths"}
 NEEDS = {  # the first that belongs to such a run
-    "clients": ("clients.json",),
-    "results": ("metrics.json",),
-    "communication": ("communication.json",),
-    "images": ("examples.npz", "examples", "overlays.npz"),
-    "latency": ("latency.json", "calibration.json"),
-    "cell": ("genotype.json",),
-    "search": ("alphas.json",),
-    "training": ("log.jsonl",),
-    "time": ("timings.json",),
-    "configuration": ("config.yaml",),
-    "genotype": ("genotype.json",),
+    "clients": ("clients",),
+    "results": ("metrics",),
+    "communication": ("communication",),
+    "images": ("examples", "every_client", "overlays"),
+    "latency": ("latency", "calibration"),
+    "cell": ("genotype",),
+    "search": ("alphas",),
+    "training": ("log",),
+    "time": ("timings",),
+    "configuration": ("config",),
+    "genotype": ("genotype",),
 }
 
 
@@ -103,11 +104,11 @@ def write_report(run_dir: str | Path) -> Path:
     a malformed file raises UserError.
     """
     check_drawing()
-    run = read_run(run_dir)
+    run, files = read_run(run_dir), RunDir(Path(run_dir))
     pictures = list(gallery.draw_figures(run))
     for picture in pictures:
-        write_atomic(run.path / "figures" / f"{picture.name}.png", picture.png)
-    return write_atomic(run.path / "report.html", render(run, pictures))
+        write_atomic(files.figure(picture.name), picture.png)
+    return files.report.write(render(run, pictures))
 
 
 def render(run: RunFiles, pictures: Iterable[Picture]) -> str:
@@ -154,7 +155,8 @@ def _absent(name: str, run: RunFiles) -> str:
     file = next((file for file in NEEDS.get(name, ()) if file in run.expected), None)
     if file is None:
         return ""
-    reason = f"has no <code>{file}</code>" if file in run.missing else f"has nothing in {file}"
+    shown = run.file_name(file)
+    reason = f"has no <code>{shown}</code>" if file in run.missing else f"has nothing in {shown}"
     return f'<p class="note">The run directory {reason}, {run.expected[file]}.</p>'
 
 

@@ -1,51 +1,50 @@
 """What a run directory holds for a report: text, JSON, CSV and example images."""
 
-import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import yaml
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import read_json
 from jaxnas.engine.logs import read_log
+from jaxnas.engine.rundir import ArraysFile, RunDir, RunFile
 from jaxnas.report.names import EVERYONE, method_key
 from jaxnas.report.overlays import Overlay, read_overlays
 
+# The files of a run, as `RunDir` calls them, and what they hold.
 FILES = {
-    "config.yaml": "the resolved configuration",
-    "genotype.json": "the searched cell",
-    "alphas.json": "the history of the architecture weights",
-    "log.jsonl": "losses and validation scores over the steps",
-    "metrics.json": "the evaluation of every model",
-    "slices.csv": "the scores slice by slice",
-    "examples.npz": "example reconstructions",
-    "timings.json": "compile and step times",
+    "config": "the resolved configuration",
+    "genotype": "the searched cell",
+    "alphas": "the history of the architecture weights",
+    "log": "losses and validation scores over the steps",
+    "metrics": "the evaluation of every model",
+    "slices": "the scores slice by slice",
+    "examples": "example reconstructions",
+    "timings": "compile and step times",
 }
 FEDERATED_FILES = {
-    **{name: what for name, what in FILES.items() if name != "examples.npz"},
-    "log.jsonl": "losses and validation scores over the rounds",
-    "metrics.json": "the evaluation of every method at every client",
-    "examples": "example reconstructions of every client",
-    "clients.json": "who takes part",
-    "communication.json": "the bytes that clients sent and received",
-    "timings.json": "compile and round times",
+    **{name: what for name, what in FILES.items() if name != "examples"},
+    "log": "losses and validation scores over the rounds",
+    "metrics": "the evaluation of every method at every client",
+    "every_client": "example reconstructions of every client",
+    "clients": "who takes part",
+    "communication": "the bytes that clients sent and received",
+    "timings": "compile and round times",
 }
 LATENCY_FILES = {
-    "calibration.json": "the latency model against measured networks",
-    "latency.json": "the latency of the searched network",
+    "calibration": "the latency model against measured networks",
+    "latency": "the latency of the searched network",
 }
 SEGMENTATION_FILES = {
-    **{k: what for k, what in FILES.items() if k not in ("slices.csv", "examples.npz")},
-    "genotype.json": "the searched cells and paths",
-    "metrics.json": "the evaluation of every network",
-    "volumes.csv": "the scores volume by volume",
-    "overlays.npz": "example segmentations",
-    "calibration.json": LATENCY_FILES["calibration.json"],
+    **{k: what for k, what in FILES.items() if k not in ("slices", "examples")},
+    "genotype": "the searched cells and paths",
+    "metrics": "the evaluation of every network",
+    "volumes": "the scores volume by volume",
+    "overlays": "example segmentations",
+    "calibration": LATENCY_FILES["calibration"],
 }
 
 
@@ -72,7 +71,7 @@ class RunFiles:
 
     `task` is "reconstruction" or "segmentation"; `federated` says whether clients took part;
     `clients` are their names as far as any file knows them, and `expected` maps the files of such a
-    run to what they hold.
+    run, as `RunDir` calls them, to what they hold.
     """
 
     path: Path
@@ -95,6 +94,10 @@ class RunFiles:
     expected: dict[str, str]
     missing: tuple[str, ...]
 
+    def file_name(self, entry: str) -> str:
+        """The name of a file, as a person sees it in the run directory."""
+        return RunDir(self.path).name(entry)
+
 
 def read_run(run_dir: str | Path) -> RunFiles:
     """Reads whatever `run_dir` holds; a missing directory or a malformed file raises UserError."""
@@ -102,21 +105,23 @@ def read_run(run_dir: str | Path) -> RunFiles:
     if not path.is_dir():
         raise UserError(f"{path}: no such run directory; give the --workdir of a run")
 
-    def load(name: str, read: Callable[[Path], Any], default: Any = None) -> Any:
-        return read(path / name) if (path / name).exists() else default
+    files = RunDir(path)
 
-    config = load("config.yaml", Path.read_text)
-    log = load("log.jsonl", read_log, [])
-    metrics = load("metrics.json", read_json)
-    pictures = load("examples", _read_client_examples, [])
-    communication = load("communication.json", read_json)
-    roster = load("clients.json", read_json, [])
+    def load(file: RunFile, default: Any = None) -> Any:
+        return file.read() if file.exists() else default
+
+    config = load(files.config)
+    log = read_log(files.log.path)
+    metrics = load(files.metrics)
+    pictures = _read_client_examples(files)
+    communication = load(files.communication)
+    roster = load(files.clients, [])
     rows = metrics["rows"] if metrics else []
     clients = _client_names(roster, rows, pictures, log)
     settings = _settings(config)
     federated = settings.get("federated") is not None or bool(clients or communication)
     found = (metrics or {}).get("task") or settings.get("task")
-    task = found or ("segmentation" if _only_segmented(path) else "reconstruction")
+    task = found or ("segmentation" if _only_segmented(files) else "reconstruction")
     expected = _expected(task, federated, latency=settings.get("latency") is not None)
     return RunFiles(
         path=path,
@@ -124,38 +129,33 @@ def read_run(run_dir: str | Path) -> RunFiles:
         federated=federated,
         clients=clients,
         config=config,
-        genotype=load("genotype.json", read_json),
-        alphas=load("alphas.json", read_json),
+        genotype=files.genotype.read().to_json() if files.genotype.exists() else None,
+        alphas=load(files.alphas),
         log=log,
         metrics=metrics,
-        slices=load("slices.csv", _read_csv, []),
-        examples=pictures if federated else load("examples.npz", read_examples, []),
-        overlays=load("overlays.npz", read_overlays, []),
-        calibration=load("calibration.json", read_json),
-        latency=load("latency.json", read_json),
+        slices=load(files.slices, []),
+        examples=pictures if federated else read_examples(files.examples),
+        overlays=read_overlays(files.overlays),
+        calibration=load(files.calibration),
+        latency=load(files.latency),
         roster=roster,
         communication=communication,
-        timings=load("timings.json", read_json),
+        timings=load(files.timings),
         expected=expected,
-        missing=tuple(name for name in expected if not (path / name).exists()),
+        missing=tuple(name for name in expected if not getattr(files, name).exists()),
     )
 
 
-def read_examples(path: str | Path, *, client: str | None = None) -> list[Example]:
-    """The slices of an `.npz` of examples, by increasing acceleration, placed by its `.json`."""
-    path = Path(path)
-    names = path.with_suffix(".json")
-    places = {float(k): v for k, v in (read_json(names) if names.is_file() else {}).items()}
+def read_examples(file: ArraysFile, *, client: str | None = None) -> list[Example]:
+    """The slices of a file of examples, by increasing acceleration; none without the file."""
+    if not file.exists():
+        return []
+    known = file.places.read() if file.places.exists() else {}
+    places = {float(acceleration): place for acceleration, place in known.items()}
     groups: dict[float, dict[str, np.ndarray]] = {}
-    try:
-        with path.open("rb") as handle, np.load(handle) as file:
-            for key in file.files:
-                acceleration, _, name = key.partition("/")
-                groups.setdefault(float(acceleration), {})[name] = file[key]
-    except (OSError, ValueError, BadZipFile) as error:
-        raise UserError(
-            f"{path}: not a readable file of examples ({error}); evaluate the run again"
-        ) from None
+    for key, array in file.read().items():
+        acceleration, _, name = key.partition("/")
+        groups.setdefault(float(acceleration), {})[name] = array
     return [
         _example(acceleration, arrays, places.get(acceleration, {}), client)
         for acceleration, arrays in sorted(groups.items())
@@ -183,9 +183,13 @@ def _example(
     )
 
 
-def _read_client_examples(folder: Path) -> list[Example]:
-    files = sorted(folder.glob("*.npz"))
-    return [example for file in files for example in read_examples(file, client=file.stem)]
+def _read_client_examples(files: RunDir) -> list[Example]:
+    clients = sorted(path.stem for path in files.every_client.path.glob("*.npz"))
+    return [
+        example
+        for client in clients
+        for example in read_examples(files.client_examples(client), client=client)
+    ]
 
 
 def _client_names(
@@ -211,20 +215,15 @@ def _settings(config: str | None) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _only_segmented(path: Path) -> bool:
+def _only_segmented(files: RunDir) -> bool:
     """Whether there is a file that only segmentation runs have."""
     own = SEGMENTATION_FILES.keys() - FILES.keys()
-    return any((path / name).exists() for name in own)
+    return any(getattr(files, name).exists() for name in own)
 
 
 def _expected(task: str, federated: bool, *, latency: bool) -> dict[str, str]:
     """The files of such a run, and what they hold; `latency`: whether one was asked for."""
     if task == "segmentation":
-        shared = ("clients.json", "communication.json") if federated else ()
+        shared = ("clients", "communication") if federated else ()
         return SEGMENTATION_FILES | {name: FEDERATED_FILES[name] for name in shared}
     return (FEDERATED_FILES if federated else FILES) | (LATENCY_FILES if latency else {})
-
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))

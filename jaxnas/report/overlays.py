@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from jaxnas.core.errors import UserError
-from jaxnas.core.files import read_json
+from jaxnas.engine.rundir import ArraysFile
 from jaxnas.report import style
 
 if TYPE_CHECKING:
@@ -39,21 +36,15 @@ class Overlay:
     slice: int | None = None
 
 
-def read_overlays(path: str | Path) -> list[Overlay]:
-    """The slices of an overlays.npz, in its order, placed by the .json beside it."""
-    path = Path(path)
-    names = path.with_suffix(".json")
-    places = read_json(names) if names.is_file() else {}
+def read_overlays(file: ArraysFile) -> list[Overlay]:
+    """The slices of a file of overlays, in its order; none without the file."""
+    if not file.exists():
+        return []
+    places = file.places.read() if file.places.exists() else {}
     groups: dict[tuple[str, str], dict[str, np.ndarray]] = {}
-    try:
-        with path.open("rb") as handle, np.load(handle) as file:
-            for key in file.files:
-                phase, level, name = key.split("/", 2)
-                groups.setdefault((phase, level), {})[name] = file[key]
-    except (OSError, ValueError, BadZipFile) as error:
-        raise UserError(
-            f"{path}: not a readable file of segmentations ({error}); evaluate the run again"
-        ) from None
+    for key, array in file.read().items():
+        phase, level, name = key.split("/", 2)
+        groups.setdefault((phase, level), {})[name] = array
     return [
         _overlay(phase, level, arrays, places.get(phase, {}))
         for (phase, level), arrays in groups.items()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import read_json
+from jaxnas.engine.rundir import RunDir
 from jaxnas.report.names import EVERYONE, row_name
 
 NOT_MEASURED = "–"
@@ -277,18 +277,18 @@ def _head(text: str) -> str:
 
 
 def _run_key(run: Path, by: str) -> int | str:
-    genotype = read_json(run / "genotype.json")
-    return len(next(iter(genotype["cells"].values()))) if by == "nodes" else genotype["space"]
+    genotype = RunDir(run).genotype.read()
+    return len(genotype.cells[0][1]) if by == "nodes" else genotype.space
 
 
 def _derived(run: Path) -> dict[str, Any]:
-    rows = read_json(run / "metrics.json")["rows"]
-    for row in rows:
+    metrics = RunDir(run).metrics
+    for row in metrics.read()["rows"]:
         everyone = row.get("client", EVERYONE) == EVERYONE
         if row["model"] == "derived" and row["acceleration"] == "all" and everyone:
             return row
     raise UserError(
-        f"{run / 'metrics.json'}: no row with model 'derived' and acceleration 'all'; "
+        f"{metrics}: no row with model 'derived' and acceleration 'all'; "
         "evaluate the derived network of this run first"
     )
 

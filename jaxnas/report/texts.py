@@ -72,7 +72,10 @@ def section_texts(run: RunFiles) -> dict[str, str]:
             f"{_pre(format_genotype(run.genotype))}"
         )
     if run.missing:
-        lines = (f"<code>{name}</code>: {escape(run.expected[name])}" for name in run.missing)
+        lines = (
+            f"<code>{run.file_name(entry)}</code>: {escape(run.expected[entry])}"
+            for entry in run.missing
+        )
         texts["missing"] = _list(lines)
     return texts
 

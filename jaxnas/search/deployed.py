@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.segmentation_schema import SegmentationConfig
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.segmentation_training import init_segmentation
 from jaxnas.engine.timing import Timing
 from jaxnas.models.folding import fold_norms

@@ -11,20 +11,17 @@ from typing import Any
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import read_json, write_json
 from jaxnas.core.segmentation_schema import DecodeConfig
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.search.calibration import Calibration
 from jaxnas.search.constrained import constrained
 from jaxnas.search.decode import Decoded, best_paths, dijkstra, exhaustive
 from jaxnas.search.deployed import Deployment
 from jaxnas.search.genetic import Evolution, genetic
-from jaxnas.spaces.genotype import Genotype, load_genotype, save_genotype
+from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import Grid
 from jaxnas.spaces.paths import Path
 
-NETWORKS = "networks.json"
-GENOTYPES = "genotypes"
 CONSTRAINED, RANDOM = "constrained", "random"
 PREFIXES = ("derived_", "random_")  # of the names of decoded networks
 
@@ -63,19 +60,19 @@ def derive_networks(
     where a decoder finds none. Once all are written they stay: measured anew, others could come out
     than those that are being trained.
     """
-    if (run.path / NETWORKS).exists():
+    if run.dir.networks.exists():
         return
     found = []
     for network in decode(run.config.decode, deployment, weights, calibration, run.config.seed):
         found.append(network)
-        save_genotype(run.path / GENOTYPES / f"{network.name}.json", network.genotype)
+        run.dir.derived(network.name).write(network.genotype)
         run.log(
             f"{network.name}: {len(network.genotype.paths)} paths, predicted "
             f"{network.predicted_ms:.2f} ms, measured {network.measured_ms:.2f} ms"
         )
     searched = [network for network in found if network.decoder != RANDOM]
-    save_genotype(run.genotype_path, (searched or found)[-1].genotype)
-    write_json(run.path / NETWORKS, {network.name: network.facts() for network in found})
+    run.dir.genotype.write((searched or found)[-1].genotype)
+    run.dir.networks.write({network.name: network.facts() for network in found})
 
 
 def check_paths_exist(config: DecodeConfig, grid: Grid) -> None:
@@ -167,13 +164,11 @@ DECODERS = {
 
 def derived_facts(run: Run) -> dict[str, dict[str, Any]]:
     """What is known of every decoded network of a run, by name; UserError before they are."""
-    file = run.path / NETWORKS
-    if not file.exists():
+    if not run.dir.networks.exists():
         raise UserError(f"{run.path}: no network is derived yet; run jaxnas search first")
-    return read_json(file)
+    return run.dir.networks.read()
 
 
 def derived_genotypes(run: Run) -> dict[str, Genotype]:
     """The genotypes of all decoded networks of a run, by name."""
-    names = derived_facts(run)
-    return {name: load_genotype(run.path / GENOTYPES / f"{name}.json") for name in names}
+    return {name: run.dir.derived(name).read() for name in derived_facts(run)}

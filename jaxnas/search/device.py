@@ -3,10 +3,9 @@ given or measured once and kept in the run directory."""
 
 from collections.abc import Callable
 
-from jaxnas.core.files import read_json, write_json
 from jaxnas.core.latency_schema import LatencyBudget
 from jaxnas.core.notices import warn
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.search import calibration
 from jaxnas.search.latency_table import (
     LatencyTable,
@@ -17,12 +16,10 @@ from jaxnas.search.latency_table import (
 )
 from jaxnas.search.measured import Deployable, calibrate
 
-TABLE, CALIBRATION = "latency_table.json", "calibration.json"
-
 
 def table_name(run: Run) -> str:
     """What messages call the table of a run."""
-    return run.config.latency.table or str(run.path / TABLE)
+    return run.config.latency.table or str(run.dir.latency_table)
 
 
 def given_table(asked: LatencyBudget) -> LatencyTable:
@@ -33,34 +30,34 @@ def given_table(asked: LatencyBudget) -> LatencyTable:
 def obtain_table(run: Run, measure: Callable[..., LatencyTable]) -> LatencyTable:
     """The table of a run: the config's, the run's own, or else that of `measure(on_part=...)`,
     which is kept."""
-    own = run.path / TABLE
+    own = run.dir.latency_table
     if run.config.latency.table is not None:
         return given_table(run.config.latency)
     if own.exists():
-        return check_device(load_table(own), device=device_kind(), where=str(own))
+        return check_device(load_table(own.path), device=device_kind(), where=str(own))
     run.log("measuring every operation on this device")
     table = measure(on_part=lambda key, timing: run.log(f"  {timing.p50:9.3f} ms  {key}"))
-    save_table(own, table)
+    save_table(own.path, table)
     return table
 
 
 def calibration_name(run: Run) -> str:
     """What messages call the calibration of a run."""
-    return str(run.path / CALIBRATION)
+    return str(run.dir.calibration)
 
 
 def load_calibration(run: Run, deployment: Deployable) -> calibration.Calibration:
     """The calibration of a run: its own, or else measured now and kept."""
-    file, config = run.path / CALIBRATION, run.config
+    file, config = run.dir.calibration, run.config
     if file.exists():
         pairs = ("predicted_ms", "measured_ms")
-        known = {k: v for k, v in read_json(file).items() if k not in pairs}
+        known = {k: v for k, v in file.read().items() if k not in pairs}
         fitted = calibration.from_json(known)
     else:
         fitted, record = calibrate(
             deployment, networks=config.latency.calibration, seed=config.seed, log=run.log
         )
-        write_json(file, record)
+        file.write(record)
         run.log(f"latency: Spearman {fitted.spearman:.2f}, error of the fit {fitted.mape:.1f} %")
     if fitted.warning:
         warn(f"latency: {fitted.warning}")

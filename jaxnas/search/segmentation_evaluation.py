@@ -9,13 +9,13 @@ from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.labeled import LabeledVolume
 from jaxnas.engine.evaluate_segmentation import SegmentationEvaluation, evaluate_segmentation
 from jaxnas.engine.labeled import LabeledDataset
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.segment import Predictor
 from jaxnas.engine.segmentation_comparison import compare_segmentation, describe_volumes
 from jaxnas.engine.segmentation_timing import budgeted, time_predictor
 from jaxnas.engine.segmentation_training import Training, trained_variables
 from jaxnas.models.segmentation import segmentation_cost
-from jaxnas.search.derive_networks import NETWORKS, derived_facts
+from jaxnas.search.derive_networks import derived_facts
 from jaxnas.search.segmentation_networks import trained_as
 from jaxnas.spaces.rtdnas_network import RtdnasNet
 
@@ -47,7 +47,7 @@ def evaluate_networks(
         run.log(f"segmenting {len(tested)} volumes{where} with {len(nets)} networks")
         found = evaluate_segmentation(predictors, dataset.source, tested, slices=slices, fold=fold)
         parts.append(found)
-    derived = derived_facts(run) if (run.path / NETWORKS).exists() else {}
+    derived = derived_facts(run) if run.dir.networks.exists() else {}
     first = dataset.source.read(dataset.volumes("test")[0])
     facts = {}
     for name, net in nets.items():
@@ -62,7 +62,7 @@ def evaluate_networks(
     )
     tested = [i for dataset in datasets.values() for i in dataset.volumes("test")]
     return compare_segmentation(
-        run.path,
+        run.dir,
         whole,
         data=describe_volumes(config.data.source, dataset.source, tested),
         facts=facts,

@@ -2,7 +2,6 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -10,10 +9,11 @@ from flax import linen as nn
 from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.genotypes import settle_genotype
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
+from jaxnas.engine.rundir import GenotypeFile
 from jaxnas.models.segmentation import DERIVED, SEGMENTATION_MODELS, build_segmentation_network
 from jaxnas.search.deployed import derived_network
-from jaxnas.search.derive_networks import GENOTYPES, PREFIXES, derived_genotypes
+from jaxnas.search.derive_networks import PREFIXES, derived_genotypes
 from jaxnas.search.profile import two_level_space
 from jaxnas.spaces.genotype import Genotype, save_genotype
 from jaxnas.spaces.paths import union_cells
@@ -113,6 +113,6 @@ def _genotypes(run: Run, name: str, *, fresh: bool) -> dict[str, Genotype]:
     return {name: settle_genotype(_own(run, name), given, check=check, fresh=fresh)}
 
 
-def _own(run: Run, name: str) -> Path:
+def _own(run: Run, name: str) -> GenotypeFile:
     """Where a run keeps the genotype of a network."""
-    return run.genotype_path if name == DERIVED else run.path / GENOTYPES / f"{name}.json"
+    return run.dir.genotype if name == DERIVED else run.dir.derived(name)

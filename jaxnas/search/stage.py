@@ -7,7 +7,6 @@ from typing import Any
 import jax
 
 from jaxnas.core import rng
-from jaxnas.core.files import write_json
 from jaxnas.core.schema import AcquisitionConfig, Config, NetworkConfig
 from jaxnas.data.batches import Batches
 from jaxnas.engine.acquire import make_example
@@ -19,9 +18,8 @@ from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.losses import DISTANCES, Distance, l1
 from jaxnas.engine.optim import make_optimizer, make_schedule
 from jaxnas.engine.rates import run_rates
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.sources import Dataset
-from jaxnas.engine.training import note_timing
 from jaxnas.models.networks import init_variables
 from jaxnas.search.aim import ACCURACY, Aim
 from jaxnas.search.budget import config_in_steps, search_steps
@@ -31,11 +29,10 @@ from jaxnas.search.milenas import make_milenas_step
 from jaxnas.search.moves import Loss, Optimizer, Step
 from jaxnas.search.random_search import make_random_step, rank_candidates
 from jaxnas.search.state import SearchState, init_search_state
-from jaxnas.spaces.genotype import Genotype, save_genotype
+from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.supernet import Supernet, edge_weights, supernet
 
-ALPHAS = "alphas.json"
 RANKING_BATCHES = 8
 
 
@@ -78,7 +75,7 @@ def search(run: Run, dataset: Dataset, writer: MetricWriter, *, aim: Aim = ACCUR
     w_tx = make_optimizer(config.weights, config.steps)
     a_tx = make_optimizer(config.alphas, config.steps)
     method = METHODS[config.method](whole, loss, history, aim)
-    with CheckpointStore(run.checkpoints("search"), keep=2) as store:
+    with CheckpointStore(run.dir.checkpoints("search"), keep=2) as store:
         state = run_loop(
             Advance(method.make_step(w_tx, a_tx), clock),
             _initial_state(run, net, w_tx, a_tx),
@@ -96,9 +93,9 @@ def search(run: Run, dataset: Dataset, writer: MetricWriter, *, aim: Aim = ACCUR
         )
     ranking = (batches.valid.batch(i) for i in range(RANKING_BATCHES))
     genotype = method.conclude(state.key, state.params, ranking)
-    write_json(run.path / ALPHAS, history.summary(run.config.network.nodes))
-    save_genotype(run.genotype_path, genotype)
-    note_timing(run.path, "search", clock.summary())
+    run.dir.alphas.write(history.summary(run.config.network.nodes))
+    run.dir.genotype.write(genotype)
+    run.dir.record_timing("search", clock.summary())
     return genotype
 
 

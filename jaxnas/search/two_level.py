@@ -15,7 +15,6 @@ import numpy as np
 
 from jaxnas.core import rng
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import read_json, write_json
 from jaxnas.core.latency_schema import ACCURACY_ALONE
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.advance import Advance
@@ -26,10 +25,9 @@ from jaxnas.engine.labeled import LabeledDataset
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.engine.segmentation_losses import OBJECTIVES
 from jaxnas.engine.segmentation_training import augmentation, init_segmentation
-from jaxnas.engine.training import note_timing
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.search.aim import Aim
 from jaxnas.search.budget import config_in_steps, search_steps
@@ -44,7 +42,7 @@ from jaxnas.search.latency import (
 from jaxnas.search.milenas import make_milenas_step
 from jaxnas.search.moves import Loss, Objective, Optimizer, Step
 from jaxnas.search.penalty import make_objective
-from jaxnas.search.stage import ALPHAS, HalfBatches
+from jaxnas.search.stage import HalfBatches
 from jaxnas.search.state import init_search_state
 from jaxnas.spaces.rtdnas import RelaxedSupernet, TwoLevelSpace
 from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
@@ -77,7 +75,7 @@ class TwoLevelSearch:
 
     def conclude(self, run: Run) -> None:
         """Writes alphas.json."""
-        write_json(run.path / ALPHAS, self.history.summary())
+        run.dir.alphas.write(self.history.summary())
 
 
 def make_search(config: SegmentationConfig, space: TwoLevelSpace, aim: Aim) -> TwoLevelSearch:
@@ -98,7 +96,7 @@ def search(
     key = rng.root_key(run.config.seed)
     variables = parts.init(rng.stream(key, "init", 0))
     key = rng.stream(key, "search", 0)
-    with CheckpointStore(run.checkpoints("search"), keep=2) as store:
+    with CheckpointStore(run.dir.checkpoints("search"), keep=2) as store:
         run_loop(
             Advance(parts.make_step(w_tx, a_tx), clock),
             init_search_state(key, variables["params"], variables["alphas"], w_tx, a_tx),
@@ -115,7 +113,7 @@ def search(
             quiet=run.quiet,
         )
     parts.conclude(run)
-    note_timing(run.path, "search", clock.summary())
+    run.dir.record_timing("search", clock.summary())
 
 
 def check_search(config: SegmentationConfig, dataset: LabeledDataset) -> None:
@@ -126,10 +124,10 @@ def check_search(config: SegmentationConfig, dataset: LabeledDataset) -> None:
 
 def searched_weights(run: Run) -> dict[str, Any]:
     """The softmaxed weights at the end of a run's search, as NumPy arrays; UserError before it."""
-    file = run.path / ALPHAS
+    file = run.dir.alphas
     if not file.exists():
         raise UserError(f"{run.path}: nothing is searched yet; run jaxnas search first")
-    last = read_json(file)["history"][-1]
+    last = file.read()["history"][-1]
     cells = {name: np.asarray(table) for name, table in last["weights"].items()}
     return {"cells": cells, "betas": np.asarray(last["betas"])}
 

@@ -8,7 +8,7 @@ from jaxnas.cli.stages import _setting
 from jaxnas.core.config import load_config
 from jaxnas.core.errors import UserError
 from jaxnas.engine.groups import log_training, training_data
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.fed.members import training_members
 
 COMMON = "log_every: 2\ncheckpoint_every: 2\n"

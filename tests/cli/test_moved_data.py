@@ -1,6 +1,5 @@
 """Data may move while a run is interrupted; the run goes on with the same data only."""
 
-import json
 import shutil
 
 import pytest
@@ -8,8 +7,8 @@ import yaml
 
 from jaxnas.cli.stages import run_stages
 from jaxnas.core.errors import UserError
-from jaxnas.engine.inputs import INPUTS
-from jaxnas.engine.rundir import CONFIG, open_run
+from jaxnas.engine.run import open_run
+from jaxnas.engine.rundir import RunDir
 
 RECONSTRUCTION = """
 data: {source: fastmri, path: PATH, split: {valid_fraction: 0.2, test_fraction: 0.2}}
@@ -76,11 +75,11 @@ def members(data):
 
 def test_a_run_goes_on_where_its_data_moved_to(begun):
     config, folder, data = begun
-    before = (folder / INPUTS).read_text()
+    before = RunDir(folder).inputs.path.read_text()
     moved = data.rename(data.with_name("elsewhere"))
     begin(config, folder, f"data.path={moved}")
-    assert (folder / INPUTS).read_text() == before
-    recorded = yaml.safe_load((folder / CONFIG).read_text())
+    assert RunDir(folder).inputs.path.read_text() == before
+    recorded = yaml.safe_load(RunDir(folder).config.read())
     assert recorded["data"]["path"] == str(moved)
 
 
@@ -102,7 +101,7 @@ def test_one_root_moves_the_data_of_every_client(task, made, tmp_path, monkeypat
     folder = tmp_path / "run"
     monkeypatch.chdir(tmp_path)
     begin(config, folder)
-    assert yaml.safe_load((folder / CONFIG).read_text())["root"] == str(tmp_path / "old")
+    assert yaml.safe_load(RunDir(folder).config.read())["root"] == str(tmp_path / "old")
     monkeypatch.chdir(tmp_path.parent)
     begin(folder, None)
     new = (tmp_path / "old").rename(tmp_path / "new")
@@ -115,13 +114,14 @@ def test_one_root_moves_the_data_of_every_client(task, made, tmp_path, monkeypat
 
 def test_a_run_does_not_go_on_with_a_member_less_or_more(begun):
     config, folder, data = begun
-    before = {file.name: file.read_text() for file in (folder / INPUTS, folder / CONFIG)}
+    kept = RunDir(folder).inputs.path, RunDir(folder).config.path
+    before = {file: file.read_text() for file in kept}
     lost = members(data)[3]
     away = lost.rename(data.parent / lost.name)
-    with pytest.raises(UserError, match=rf"{INPUTS}: this run was begun on other inputs: .*'") as e:
+    with pytest.raises(UserError, match=r"inputs\.json: this run was begun on other") as e:
         begin(config, folder)
     assert "another --workdir (--fresh starts over and deletes" in str(e.value)
-    assert {name: (folder / name).read_text() for name in before} == before
+    assert {file: file.read_text() for file in kept} == before
     away.rename(lost)
     begin(config, folder)
     if lost.is_dir():
@@ -138,24 +138,24 @@ def test_a_run_does_not_go_on_with_a_member_less_or_more(begun):
 def test_a_run_does_not_go_on_with_another_split(begun):
     """What the record says decides, whatever made the split another one."""
     config, folder, _ = begun
-    record = json.loads((folder / INPUTS).read_text())
+    record = RunDir(folder).inputs.read()
     site, groups = next(iter(record["data"].items()))
     name = groups["train"][0][0]
     groups["test"].append(groups["train"].pop(0))
-    (folder / INPUTS).write_text(json.dumps(record))
+    RunDir(folder).inputs.write(record)
     with pytest.raises(UserError, match=rf"'{name}' was in test with \d slices .* is in train"):
         begin(config, folder)
     del record["data"][site]
-    (folder / INPUTS).write_text(json.dumps(record))
+    RunDir(folder).inputs.write(record)
     with pytest.raises(UserError, match=f"{site} is new"):
         begin(config, folder)
 
 
 def test_another_size_is_named(begun):
     config, folder, _ = begun
-    record = json.loads((folder / INPUTS).read_text())
+    record = RunDir(folder).inputs.read()
     first = next(iter(record["data"].values()))["train"][0]
     first[1] += 1
-    (folder / INPUTS).write_text(json.dumps(record))
+    RunDir(folder).inputs.write(record)
     with pytest.raises(UserError, match=rf"'{first[0]}' was in train with {first[1]} slices of"):
         begin(config, folder)

@@ -9,6 +9,7 @@ import pytest
 
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.engine.acquire import named_noise
+from jaxnas.engine.rundir import RunDir
 from jaxnas.mri.masks import make_mask
 from jaxnas.report.inputs import read_examples
 from tests.mri.reference import fft2c
@@ -41,7 +42,7 @@ def points(request, tiny, tmp_path_factory, call):
 
 def test_the_evaluation_is_of_the_masks_and_the_noise_that_names_give(points):
     kind, run = points
-    (example,) = read_examples(run / "examples.npz")
+    (example,) = read_examples(RunDir(run).examples)
     assert example.mask.shape == (24, 32)
     mask = make_mask(
         kind, (24, 32), accelerations=[3], center_fractions=[0.3], seed=example.volume
@@ -141,7 +142,7 @@ def test_clients_by_points_and_by_columns_and_noise(tiny_federated, tmp_path, ca
     done = call("run", tiny_federated, "--workdir", tmp_path / "run", "--quiet", *settings(*asked))
     assert done.code == 0, done.err
     masks = {
-        name: read_examples(tmp_path / "run" / "examples" / f"{name}.npz")[0].mask.shape
+        name: read_examples(RunDir(tmp_path / "run").client_examples(name))[0].mask.shape
         for name in "ab"
     }
     assert masks == {"a": (16, 16), "b": (16,)}

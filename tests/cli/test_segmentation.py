@@ -11,7 +11,7 @@ from jaxnas.cli.segment import load_predictor
 from jaxnas.cli.trained import Choice
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled_layouts import make_acdc
-from jaxnas.engine.rundir import open_run
+from jaxnas.engine.run import open_run
 from jaxnas.search.latency_table import load_table, save_table
 from tests.cli.alone import run_alone
 

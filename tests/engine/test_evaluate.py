@@ -19,7 +19,8 @@ from jaxnas.engine.evaluate import (
     evaluate_reconstruction,
     network_reconstructor,
 )
-from jaxnas.engine.scores import examples_npz, slices_csv, summary_rows
+from jaxnas.engine.rundir import RunDir
+from jaxnas.engine.scores import slices_csv, summary_rows
 from jaxnas.metrics import image as metrics
 from jaxnas.mri.acquisition import zero_filled
 from jaxnas.mri.masks import make_mask
@@ -122,7 +123,6 @@ def test_files_have_equal_bytes(evaluation):
     costs = {"scale": {"params": 1, "macs": 320}}
     for write in (
         lambda e: slices_csv(e.slices),
-        examples_npz,
         lambda e: json.dumps(summary_rows(e, costs=costs)),
     ):
         assert write(again) == write(evaluation)
@@ -157,19 +157,20 @@ def test_a_broken_method_has_no_scores_instead_of_false_ones():
     json.dumps(row, allow_nan=False)
 
 
-def test_examples_are_a_middle_slice_in_file_units(evaluation):
+def test_examples_are_a_middle_slice_in_file_units(evaluation, tmp_path):
     assert evaluation.pictured == {
         "2": {"volume": "a.h5", "slice": 2},
         "3.5": {"volume": "a.h5", "slice": 2},
     }
-    with np.load(io.BytesIO(examples_npz(evaluation))) as file:
-        assert sorted(file) == sorted(
-            f"{a}/{name}" for a in (2, 3.5) for name in ("target", "mask", "zero_filled", "scale")
-        )
-        assert file["2/mask"].shape == (20,) and file["2/mask"].dtype == np.float32
-        target, image = by_hand("a.h5", 2, 0.2)
-        np.testing.assert_allclose(file["2/target"], target[2], rtol=1e-4, atol=1e-9)
-        np.testing.assert_allclose(file["2/zero_filled"], image[2], rtol=1e-4, atol=1e-9)
+    RunDir(tmp_path).examples.write(evaluation.examples, evaluation.pictured)
+    found = RunDir(tmp_path).examples.read()
+    assert sorted(found) == sorted(
+        f"{a}/{name}" for a in (2, 3.5) for name in ("target", "mask", "zero_filled", "scale")
+    )
+    assert found["2/mask"].shape == (20,) and found["2/mask"].dtype == np.float32
+    target, image = by_hand("a.h5", 2, 0.2)
+    np.testing.assert_allclose(found["2/target"], target[2], rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(found["2/zero_filled"], image[2], rtol=1e-4, atol=1e-9)
 
 
 def test_every_slice_is_read_once_and_each_shape_traced_once():

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from jaxnas.engine.evaluate_segmentation import (
     evaluate_segmentation,
     heart_levels,
 )
+from jaxnas.engine.rundir import RunDir
 from jaxnas.engine.segment import Predictor
 from jaxnas.engine.segmentation_comparison import compare_segmentation, describe_volumes
 from jaxnas.engine.segmentation_scores import segmentation_rows, volumes_csv
@@ -254,18 +254,18 @@ def test_the_files_of_a_comparison(predictor, tmp_path):
     evaluation = evaluate_segmentation({"derived": predictor}, source, range(4), slices=2)
     facts = {"derived": {"decoder": "ga", "paths": 3, "params": 4, "macs": 10}}
     rows = compare_segmentation(
-        tmp_path,
+        RunDir(tmp_path),
         evaluation,
         data=describe_volumes("phantom", source, range(4)),
         facts=facts,
         budget_ms=50.0,
         min_fps=22.0,
     )
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    metrics = RunDir(tmp_path).metrics.read()
     assert metrics["task"] == "segmentation" and metrics["rows"] == rows
     assert metrics["limits"] == {"latency_ms": 50.0, "throughput_fps": 22.0}
     assert metrics["data"] == "phantom: 4 test volumes (ED, ES) of 2 patients"
     assert rows[0]["dice"]["mean"]["mean"] > 0.5 and rows[0]["paths"] == 3
-    with np.load(tmp_path / "overlays.npz") as file:
-        assert "ED/mid/derived" in file.files
-    assert json.loads((tmp_path / "overlays.json").read_text()) == dict(evaluation.pictured)
+    overlays = RunDir(tmp_path).overlays
+    assert "ED/mid/derived" in overlays.read()
+    assert overlays.places.read() == dict(evaluation.pictured)

@@ -4,13 +4,14 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.engine.inputs import Held, check_inputs, describe_inputs, keep_inputs
+from jaxnas.engine.rundir import RunDir
 
 A, B, C = (Held(name, 4, (8, 6)) for name in "abc")
 BEFORE = {"one": {"train": (A, B), "valid": (), "test": (C,)}, "two": {"train": (A,), "test": (B,)}}
 
 
 def begun(folder, data, *, table=None):
-    keep_inputs(folder, describe_inputs(data, table))
+    keep_inputs(RunDir(folder).inputs, describe_inputs(data, table))
 
 
 @pytest.mark.parametrize(
@@ -36,16 +37,17 @@ def begun(folder, data, *, table=None):
 def test_the_first_difference_is_named(now, message, tmp_path):
     begun(tmp_path, BEFORE)
     with pytest.raises(UserError) as caught:
-        check_inputs(tmp_path, describe_inputs(BEFORE | now, None))
+        check_inputs(RunDir(tmp_path).inputs, describe_inputs(BEFORE | now, None))
     assert message in str(caught.value) and str(tmp_path / "inputs.json") in str(caught.value)
 
 
 def test_the_same_inputs_pass_and_are_kept_once(tmp_path):
-    check_inputs(tmp_path, describe_inputs(BEFORE, None))  # nothing to compare with yet
+    # Nothing to compare with yet.
+    check_inputs(RunDir(tmp_path).inputs, describe_inputs(BEFORE, None))
     begun(tmp_path, BEFORE)
-    check_inputs(tmp_path, describe_inputs(BEFORE, None))
+    check_inputs(RunDir(tmp_path).inputs, describe_inputs(BEFORE, None))
     begun(tmp_path, {})
-    check_inputs(tmp_path, describe_inputs(BEFORE, None))
+    check_inputs(RunDir(tmp_path).inputs, describe_inputs(BEFORE, None))
 
 
 def test_a_latency_table_may_move_but_not_change(tmp_path):
@@ -54,7 +56,7 @@ def test_a_latency_table_may_move_but_not_change(tmp_path):
     second.write_text("{}")
     other.write_text("[]")
     begun(tmp_path, BEFORE, table=str(first))
-    check_inputs(tmp_path, describe_inputs(BEFORE, str(second)))
+    check_inputs(RunDir(tmp_path).inputs, describe_inputs(BEFORE, str(second)))
     for table in (str(other), None):
         with pytest.raises(UserError, match=r"latency.table holds other times"):
-            check_inputs(tmp_path, describe_inputs(BEFORE, table))
+            check_inputs(RunDir(tmp_path).inputs, describe_inputs(BEFORE, table))

@@ -10,7 +10,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_json
 from jaxnas.core.schema import Config, NetworkConfig
 from jaxnas.engine import rates
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.ops.costs import BUILT_IN
 
 AUTO = Config(network=NetworkConfig(plan="auto"))

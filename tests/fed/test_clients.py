@@ -1,7 +1,5 @@
 """Clients from a config: their volumes, splits and weights, and what is refused before a run."""
 
-import json
-
 import h5py
 import numpy as np
 import pytest
@@ -12,11 +10,12 @@ from jaxnas.data.make import make_dataset
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.views import FullySampled
+from jaxnas.engine.rundir import RunDir
 from jaxnas.engine.sources import Dataset
 from jaxnas.fed.checks import check_alike, check_sampled
 from jaxnas.fed.clients import Client, open_clients
 from jaxnas.fed.members import check_search_members, check_training_members
-from jaxnas.fed.roster import ROSTER, read_roster, write_roster
+from jaxnas.fed.roster import read_roster, write_roster
 from tests.fed.sites import SIZE, by_contrast, federated_config, volume
 
 SOME_T2 = ["*_00[01][135]_T2"]  # volumes 1, 5 and 13
@@ -223,13 +222,13 @@ def test_acquisitions_that_do_not_fit(acquisition, message):
 def test_the_roster_remembers_clients(tmp_path):
     clients = open_clients(federated_config())
     with pytest.raises(UserError, match="no client has trained yet"):
-        read_roster(tmp_path)
-    write_roster(tmp_path, clients)
-    entries = read_roster(tmp_path)
+        read_roster(RunDir(tmp_path))
+    write_roster(RunDir(tmp_path), clients)
+    entries = read_roster(RunDir(tmp_path))
     assert [e.name for e in entries] == [c.name for c in clients]
     assert (entries[0].shape, entries[0].coils) == ((SIZE, SIZE), 1)
     assert entries[0].acquisition == clients[0].acquisition
-    assert json.loads((tmp_path / ROSTER).read_text())[0]["weight"] == clients[0].weight
+    assert RunDir(tmp_path).clients.read()[0]["weight"] == clients[0].weight
 
 
 CONTRASTS = ("T1", "T2", "PD")

@@ -10,7 +10,8 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.engine.evaluate import Evaluation, SliceScore, VolumeScore
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
+from jaxnas.engine.rundir import RunDir
 from jaxnas.fed.clients import open_clients
 from jaxnas.fed.comparison import (
     ClientEvaluation,
@@ -23,7 +24,6 @@ from jaxnas.fed.reconstruction import check_training, reconstruction_task
 from jaxnas.fed.reconstruction_search import check_search
 from jaxnas.fed.traffic import Traffic
 from jaxnas.fed.training import (
-    COMMUNICATION,
     abstract_model,
     is_personal,
     note_communication,
@@ -146,11 +146,11 @@ class Rounds:
 
 
 def test_communication_counts_who_took_part(tmp_path):
-    note_communication(tmp_path, "search", Rounds(), 1)
-    note_communication(tmp_path, "dccnn/fedavg", Rounds(), 2)
-    note_communication(tmp_path, "search", Rounds(), 2)
+    note_communication(RunDir(tmp_path), "search", Rounds(), 1)
+    note_communication(RunDir(tmp_path), "dccnn/fedavg", Rounds(), 2)
+    note_communication(RunDir(tmp_path), "search", Rounds(), 2)
     entry = {"up": 10, "down": 30, "clients": 2, "rounds": 2, "total": 40 * (2 + 3)}
-    found = json.loads((tmp_path / COMMUNICATION).read_text())
+    found = RunDir(tmp_path).communication.read()
     assert found == {"search": entry, "dccnn/fedavg": entry}
 
 

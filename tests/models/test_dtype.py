@@ -10,14 +10,13 @@ from jax.extend.core import jaxprs_in_params
 
 from jaxnas.core.schema import Config, NetworkConfig
 from jaxnas.core.segmentation_schema import SegmentationConfig
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.models.networks import NAMES, build_network
 from jaxnas.models.segmentation import SEGMENTATION_MODELS, SEGMENTATION_NAMES
 from jaxnas.search.profile import two_level_space
 from jaxnas.search.segmentation_networks import networks
 from jaxnas.search.two_level import supernet
-from jaxnas.spaces.genotype import save_genotype
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.supernet import supernet as unrolled_supernet
 
@@ -92,7 +91,7 @@ def test_segmentation(name, dtype, tmp_path):
     run = Run(config, tmp_path, quiet=True)
     if name not in SEGMENTATION_MODELS:
         genotype = two_level_space(config).random_genotype(np.random.default_rng(0), paths=1)
-        save_genotype(run.genotype_path, genotype)
+        run.dir.genotype.write(genotype)
     (net,) = networks(run).values()
     image = jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)
     check(dtype, partial(net.init_with_output, train=True), image)

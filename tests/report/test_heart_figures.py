@@ -1,12 +1,11 @@
 """Paths on their grid, cells of one input, overlays on their images."""
 
-import json
-
 import numpy as np
 import pytest
 from matplotlib.colors import same_color
 
 from jaxnas.core.errors import UserError
+from jaxnas.engine.rundir import RunDir
 from jaxnas.report import cells, overlays, paths, segmentation_gallery, style
 from tests.report import fake_segmentation
 from tests.report.fake_segmentation import CELLS, PATHS
@@ -62,22 +61,22 @@ def test_depths_count_from_the_inputs():
 @pytest.fixture
 def example(tmp_path):
     arrays, places = fake_segmentation.hearts(48, np.random.default_rng(0))
-    np.savez(tmp_path / "overlays.npz", **arrays)
-    (tmp_path / "overlays.json").write_text(json.dumps(places))
-    return tmp_path / "overlays.npz", arrays
+    file = RunDir(tmp_path).overlays
+    file.write(arrays, places)
+    return file, arrays
 
 
 def test_overlays_come_back_as_they_were_written(example):
-    path, arrays = example
-    found = overlays.read_overlays(path)
+    file, arrays = example
+    found = overlays.read_overlays(file)
     places = [(o.phase, o.level) for o in found]
     assert places == [(p, l) for p in ("ED", "ES") for l in ("base", "mid", "apex")]
     assert found[1].slice == 4 and found[1].volume == "patient101_ED"
     assert found[1].spacing == (1.4, 1.4)
     np.testing.assert_array_equal(found[4].labels["unet2d"], arrays["ES/mid/unet2d"])
-    path.write_bytes(b"PK\x03\x04 cut")
+    file.path.write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(UserError, match=r"overlays\.npz"):
-        overlays.read_overlays(path)
+        overlays.read_overlays(file)
 
 
 def test_predictions_are_tinted_and_the_truth_outlined(example):

@@ -9,7 +9,7 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json
 from jaxnas.core.segmentation_schema import DecodeConfig, SegmentationConfig
-from jaxnas.engine.rundir import Run
+from jaxnas.engine.run import Run
 from jaxnas.search.calibration import fit_calibration
 from jaxnas.search.deployed import Deployment
 from jaxnas.search.derive_networks import (
@@ -95,7 +95,7 @@ def test_what_is_derived_stays(device, tmp_path, monkeypatch, capsys):
     told = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[0] for line in told] == names
     searched = load_genotype(tmp_path / "genotypes" / "derived_ga_3.json")
-    assert load_genotype(run.genotype_path) == searched, "a random network is not the result"
+    assert run.dir.genotype.read() == searched, "a random network is not the result"
     # Another measurement must not exchange networks whose training has begun.
     before = read_json(tmp_path / "networks.json"), derived_genotypes(run)
     monkeypatch.setattr(Stopwatch, "measure", lambda self, genotype: SimpleNamespace(p50=99.0))
