@@ -1,1 +1,1 @@
-"""What every room stands on: configuration, randomness, trees, files, errors."""
+"""The foundation of every room: configuration, randomness, trees, files, errors."""

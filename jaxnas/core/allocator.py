@@ -1,4 +1,4 @@
-"""What glibc does with freed memory.
+"""Control over what glibc does with freed memory.
 
 Keeping it makes large programs on the CPU up to three times faster; what a compiler has freed is
 better returned.

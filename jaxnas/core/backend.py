@@ -22,7 +22,7 @@ def explain_backend(error: Exception) -> str | None:
 
 
 def _missing(asked: str, reason: str) -> str:
-    """What is missing for the platforms `asked` for, with JAX's reason where it gives one."""
+    """The message for missing platforms `asked` for, with JAX's reason where it gives one."""
     said = f" ({reason.splitlines()[0].partition(' (set JAX_PLATFORMS')[0]})" if reason else ""
     extras = [EXTRAS[name] for name in asked.lower().split(",") if name in EXTRAS]
     install = f'pip install "jaxnas[{extras[0]}]" brings its plugin, or ' if extras else ""

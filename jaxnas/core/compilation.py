@@ -40,7 +40,7 @@ def keep_compiled_programs() -> None:
 
 
 def cache_folder() -> Path:
-    """Where this library may keep what it can always make again; FileNotFoundError for a user
+    """The folder for what this library can always make again; FileNotFoundError for a user
     without a home."""
     home = os.environ.get("XDG_CACHE_HOME")
     try:

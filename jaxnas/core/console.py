@@ -1,4 +1,4 @@
-"""What a command shows: lines and tables on stdout, a progress bar on stderr.
+"""The output of a command: lines and tables on stdout, a progress bar on stderr.
 
 The only module that knows rich. Names come from files: no text is markup, none is cut short, and
 what could move a terminal's cursor is shown as an escape (see `notices`).

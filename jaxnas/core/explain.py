@@ -1,4 +1,4 @@
-"""What is wrong with a config, one line per problem: where: key: what is wrong (what was found)."""
+"""The problems of a config, one line each: where: key: what is wrong (what was found)."""
 
 import difflib
 import typing
@@ -66,7 +66,7 @@ def _line(key: Key, problem: Any, schema: type, origins: Origins, path: str) -> 
 
 
 def _found(problem: Any, written: Written | None) -> str:
-    """What was read, what was written where that looks otherwise, and what makes a text of it."""
+    """The value as read, as written where that looks otherwise, and the way to make it a text."""
     value = problem["input"]
     found = shorten(f"the date {value}" if isinstance(value, date) else repr(value))
     text = written.text if written is not None and not isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""What a config may say about clients, rounds and strategies, whatever the task."""
+"""The sections of a config on clients, rounds and strategies, whatever the task."""
 
 from typing import Annotated, Any, Literal
 
@@ -38,7 +38,7 @@ class MethodConfig(Section):
 
     @property
     def label(self) -> str:
-        """What tables call it: the name, or else the strategy."""
+        """The label in tables: the name, or else the strategy."""
         return self.name or self.strategy
 
 

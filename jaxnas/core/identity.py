@@ -1,4 +1,4 @@
-"""What makes two configs the same run: every key but those marked `Free`."""
+"""The keys that make two configs the same run: all but those marked `Free`."""
 
 import hashlib
 import json
@@ -58,7 +58,7 @@ def _said(section: Section, above: Key = ()) -> Iterator[tuple[Key, Any, Free | 
 
 
 def _essence(value: Any, free: Free | None) -> Any:
-    """What of a value no run may change: of files only which there are."""
+    """The part of a value that no run may change: of files only which there are."""
     if free is None or value is None:
         return value
     if free is Free.MACHINE:

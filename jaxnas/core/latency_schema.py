@@ -1,4 +1,4 @@
-"""What a config may say about latency: what it is, the budget, and how a search is held to it."""
+"""The sections of a config on latency: what it is, the budget, and how a search is held to it."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ ACCURACY_ALONE: Objective = "accuracy"
 
 
 class LatencyBudget(Section):
-    """What the latency of a network is, and the bound it is held to (RT-DNAS, Eqs. 2–4).
+    """The latency of a network, and the bound it is held to (RT-DNAS, Eqs. 2–4).
 
     `table` is what `jaxnas profile` wrote (null: measured on this device at the start). A frame are
     `stack` slices at once. `path` adds the operations of a cell up, or takes its longest path

@@ -1,4 +1,4 @@
-"""What a command says beside its results: single lines of plain text on stderr.
+"""The remarks of a command beside its results: single lines of plain text on stderr.
 
 Names come from files, so nothing in a line is markup, and what could move a terminal's cursor is
 shown as an escape. No line is worth a crash: where stderr is closed or full, it is dropped.

@@ -1,4 +1,4 @@
-"""What the system refuses while something is written: one sentence, with what to do about it."""
+"""Refusals of the system while something is written: one sentence, with what to do about it."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""Where the data of a config are: every relative path is looked up under one `root`."""
+"""The places of a config's data: every relative path is looked up under one `root`."""
 
 from pathlib import Path
 from typing import Any, TypeVar

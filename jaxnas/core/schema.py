@@ -1,4 +1,4 @@
-"""What a config may say: frozen models, every bound stated once, every default documented."""
+"""The schema of a config: frozen models, every bound stated once, every default documented."""
 
 from typing import Annotated, Literal, get_args
 
@@ -33,7 +33,7 @@ class SyntheticConfig(Section):
 
 
 class SplitConfig(Section):
-    """Which volumes train, validate and test: name patterns, or fractions when none is given.
+    """The volumes that train, validate and test: name patterns, or fractions when none is given.
 
     `by` says what must not stand on two sides, nor at two clients or in both halves of a search:
     a subject, as the files name it, with all its volumes, or a volume alone.
@@ -63,7 +63,7 @@ class SplitConfig(Section):
 
 
 class DataConfig(Section):
-    """Where volumes come from and how a slice is cropped.
+    """The source of the volumes, and the crop of their slices.
 
     `origin` says where files of k-space, fastMRI's or plain arrays, have the zero frequency.
     `domain`, `dataset`, `axes` and `sens` describe plain arrays: what the numbers are, the name of
@@ -118,7 +118,7 @@ class AcquisitionConfig(Section):
 
     @property
     def whole_columns(self) -> bool:
-        """Whether masks sample whole columns of k-space, not single points."""
+        """True if masks sample whole columns of k-space, not single points."""
         return self.mask in get_args(ColumnMask)
 
     @model_validator(mode="after")
@@ -172,7 +172,7 @@ ImageLoss = Literal["l1", "l2"]
 
 
 class SearchConfig(BilevelConfig):
-    """How weights and alphas move, and when the search is over.
+    """The search: how weights and alphas move, and when it is over.
 
     `channels`, `cells` and `cascades` may make the searched network smaller than the trained one
     (null: the same); the cell is shared. `rows` as in training, `max_skips` as in `derive`.
@@ -244,7 +244,7 @@ class TvConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """Which untrained reconstructions stand beside the networks, and what is pictured."""
+    """The untrained reconstructions beside the networks, scored and pictured like them."""
 
     classical: tuple[Literal["zero_filled", "tv"], ...] = ("zero_filled", "tv")
     tv: TvConfig = TvConfig()
@@ -296,7 +296,7 @@ class Config(Section):
 
     @property
     def acquisitions(self) -> tuple[AcquisitionConfig, ...]:
-        """Those of the clients, or the config's own where none are listed."""
+        """The acquisitions of the clients, or the config's own where none are listed."""
         clients = self.federated.clients if self.federated else ()
         return tuple(c.acquisition or self.acquisition for c in clients) or (self.acquisition,)
 

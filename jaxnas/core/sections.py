@@ -1,4 +1,4 @@
-"""What every schema of a config is built from: the section, bounded numbers, and the stages."""
+"""The building blocks of every config schema: the section, bounded numbers, and the stages."""
 
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal

@@ -1,4 +1,4 @@
-"""What a config of a segmentation run may say (`task: segmentation`)."""
+"""The config schema of a segmentation run (`task: segmentation`)."""
 
 from typing import Annotated, Any, Literal
 
@@ -33,7 +33,7 @@ class HeartConfig(Section):
 
 
 class PatientSplitConfig(Section):
-    """Which patients train, validate and test.
+    """The patients that train, validate and test.
 
     `fractions` draws them at random; `nnunet` tests on fold `fold` of nnU-Net's five, `modulo` on
     the patients whose number is `fold` modulo five. `valid_fraction` is of those that train.
@@ -46,7 +46,7 @@ class PatientSplitConfig(Section):
 
 
 class LabeledDataConfig(Section):
-    """Where images and labels come from, and how a slice is prepared.
+    """The source of images and labels, and the preparation of their slices.
 
     `spacing` is the in-plane pixel size in mm after resampling (null: as in the file), `size` the
     centre crop, `clip` the percentiles of a volume between which intensities are kept. `phases:
@@ -133,7 +133,7 @@ LabelLoss = Literal["cross_entropy", "dice_cross_entropy"]
 
 
 class TwoLevelSearchConfig(BilevelConfig):
-    """How weights and logits move.
+    """The search: how weights and logits move.
 
     `channels` is the width of the supernet, of which one part in `partial` goes through the
     operations. `relaxation: separate` is that of MS-NAS.
@@ -170,7 +170,7 @@ Decoder = Literal["dijkstra", "ga", "exhaustive", "constrained", "random"]
 
 
 class DecodeConfig(Section):
-    """How networks are made of paths: every method at every number of `paths`, `constrained` at
+    """The networks to make of paths: every method at every number of `paths`, `constrained` at
     every budget, and `random`, which ignores the search, `draws` times over the numbers of paths.
     The pool are the best paths, of which the genetic algorithm and the exhaustive search choose the
     fastest set. Where a single network is made `name` can say what it is called."""
@@ -240,7 +240,7 @@ class SegmentationTrainConfig(Budget):
 
 
 class SegmentationEvaluateConfig(Section):
-    """How long latency is measured: at least so many calls and seconds per network."""
+    """The measurement of latency: at least so many calls and seconds per network."""
 
     calls: Positive = 100
     seconds: Annotated[float, Field(ge=0.0)] = 2.0

@@ -1,5 +1,5 @@
-"""What a config says of training and of searching alike, whatever the task: how long, by which
-optimiser, and what moves the alphas of a search."""
+"""The sections that training and search share, whatever the task: how long, by which optimiser,
+and what moves the alphas of a search."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -52,7 +52,7 @@ class OptimConfig(Section):
 
 
 class Budget(Section):
-    """How long: `steps`, or `epochs`, passes over what the weights are trained on; one of them."""
+    """A length: `steps`, or `epochs`, passes over what the weights are trained on; one of them."""
 
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("steps", "epochs"),)
 
@@ -76,7 +76,7 @@ class Budget(Section):
 
 
 class BilevelConfig(Budget):
-    """What every search says: the alphas stay where they are during the first `warmup` steps, or
+    """The base of every search: the alphas stay where they are during the first `warmup` steps, or
     rounds across clients (null: a quarter of all); MiLeNAS weighs the losses of both halves of the
     data in their gradient (Eq. 6), and moves them before the weights or at once with them."""
 
@@ -95,7 +95,7 @@ class BilevelConfig(Budget):
         return self
 
     def held(self, length: int) -> int:
-        """For how many steps, or rounds, of a search of `length` the alphas stay where they are."""
+        """The number of steps, or rounds, of a search of `length` before the alphas move."""
         return length // 4 if self.warmup is None else self.warmup
 
 

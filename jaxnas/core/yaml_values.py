@@ -17,7 +17,7 @@ EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 class Written(NamedTuple):
-    """Where a value stands, and its text where that is a word without quotation marks."""
+    """The place of a value, and its text where that is a word without quotation marks."""
 
     where: str
     text: str | None = None
@@ -122,7 +122,7 @@ class _Builder:
         return self._merged(merged, key) | result if merged else result
 
     def _merged(self, nodes: list[yaml.Node], key: Key) -> dict[str, Any]:
-        """What `<<` brings in: keys that are not written in the mapping itself."""
+        """The entries that `<<` brings in: keys that are not written in the mapping itself."""
         own, result = self.origins, {}
         for node in nodes:
             self.origins = {}

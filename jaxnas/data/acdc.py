@@ -36,7 +36,7 @@ class _Place(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """What belongs to one volume of the table; `turn` brings labels onto the image's grid."""
+    """One volume of the table, image and labels; `turn` brings labels onto the image's grid."""
 
     ref: LabeledRef
     image: _Place
@@ -138,7 +138,7 @@ def _turn(image: _Place, labels: _Place) -> Turn:
 
 
 def _label_places(folder: Path, patient: str) -> dict[int, _Place]:
-    """Where the labels of every labelled frame are, by its number; files of one frame win."""
+    """The places of the labels of every labelled frame, by its number; files of one frame win."""
     places: dict[int, _Place] = {}
     cine = _existing(folder, f"{patient}_4d_gt")
     if cine is not None:

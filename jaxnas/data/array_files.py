@@ -52,7 +52,7 @@ def read_array(path: Path, name: str, selection: tuple) -> np.ndarray:
 
 
 def array_place(path: Path, name: str) -> str:
-    """What a message calls array `name` of a file."""
+    """The words that name array `name` of a file in a message."""
     return f"{path}: the array" if has_suffix(path, SINGLE) else f"{path}: dataset {name!r}"
 
 

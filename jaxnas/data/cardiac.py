@@ -1,4 +1,4 @@
-"""From the name of a labelled data set and a path to its volumes."""
+"""The volumes of a labelled data set, by its name and a path."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ KINDS = (EMBEDDED, *READERS)
 
 @dataclass(frozen=True)
 class Parts:
-    """What a data set is checked by: the `expected` parts of a path, which can be read apart, and
+    """The parts a data set is checked by: those `expected` of a path, which can be read apart, and
     the entries of a folder that nobody reads."""
 
     expected: str

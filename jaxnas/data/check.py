@@ -47,7 +47,7 @@ def check(
 
 
 def _check_folder(path: Path, suffixes: tuple[str, ...]) -> list[Problem]:
-    """What a folder holds and nobody would read."""
+    """A problem for every entry of a folder that nobody would read."""
     skipped = left_out(path, suffixes=suffixes) if path.is_dir() else []
     expected = f"{' or '.join(suffixes)} file"
     return [Problem(path / n, why_left_out(path / n, expected=expected)) for n in skipped]
@@ -71,7 +71,7 @@ def _check_file(file: Path, reader: Callable[[Path], Source]) -> list[Problem]:
 
 @dataclass
 class _Volume:
-    """What the slices of a volume show; `declared` where a mask says that it is undersampled."""
+    """Findings in the slices of a volume; `declared` where a mask says that it is undersampled."""
 
     file: Path
     declared: bool

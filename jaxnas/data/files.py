@@ -1,4 +1,4 @@
-"""From what the user names, a folder, a file or several of them, to a sorted list of files."""
+"""The sorted files behind what the user names: a folder, a file or several of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +46,7 @@ def listed(paths: Paths) -> Sequence[str | Path]:
 
 
 def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
-    """Whether the name of `path` ends with one of `suffixes`, whatever their case."""
+    """True if the name of `path` ends with one of `suffixes`, whatever their case."""
     return path.name.lower().endswith(suffixes)
 
 

@@ -1,4 +1,4 @@
-"""Where the voxels of a file lie: which of its axes are x, y, z, in mm, and on which other grid.
+"""The place of a file's voxels: which of its axes are x, y, z, in mm, and on which other grid.
 
 Everything follows from the affine of the file and its unit of length. Short-axis stacks are
 worked on slice by slice, so the first question is across which axis the slices lie:
@@ -110,7 +110,7 @@ def make_grid(
 
 
 def turn_onto(image: Grid, other: Grid) -> Turn:
-    """How volumes (Z, H, W) of `other` become volumes on the grid of `image`, voxel for voxel.
+    """The turn of volumes (Z, H, W) of `other` onto the grid of `image`, voxel for voxel.
 
     Where one of the two does not say where it lies, both are taken as stored alike. ValueError
     says what differs: the spacing, the directions, the shape, or the place; (T) does not matter.
@@ -147,7 +147,7 @@ def _used_axes(stored: tuple[int, ...], sizes: np.ndarray) -> list[int]:
 
 
 def _xyz(shape: list[int], directions: np.ndarray, sizes: np.ndarray) -> list[int]:
-    """Which of three axes are x, y and z; see above."""
+    """The indices of x, y and z among three axes; see above."""
     thick = _thick(sizes)
     slices = shape.index(1) if shape.count(1) == 1 else 2 if thick is None else thick
     x, y = (axis for axis in range(3) if axis != slices)

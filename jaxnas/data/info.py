@@ -1,4 +1,4 @@
-"""What a data source holds, one row per volume."""
+"""The contents of a data source, one row per volume."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

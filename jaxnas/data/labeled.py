@@ -1,4 +1,4 @@
-"""What every source of labelled cardiac images offers: a table of volumes, and a way to read one.
+"""The protocol of sources of labelled cardiac images: a table of volumes, and a way to read one.
 
 Volumes are short-axis stacks (Z, H, W), slice by slice; pixels are uint8 labels, the positions of
 their names in CLASSES, as the ACDC challenge numbers them.

@@ -1,4 +1,4 @@
-"""What a labelled data source holds, one row per volume."""
+"""The contents of a labelled data source, one row per volume."""
 
 from typing import NamedTuple
 

@@ -73,7 +73,7 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def axis_letters(path: str | Path) -> str:
-    """What the three axes of a file are, in its order: W, H and S, `WHS` where slices are last."""
+    """The letters of a file's three axes, in its order: W, H and S, `WHS` where slices are last."""
     grid, _ = _read_header(path)
     return "".join(letter for _, letter in sorted(zip(grid.axes, "WHS")))
 

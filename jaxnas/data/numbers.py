@@ -1,4 +1,4 @@
-"""From the numbers of a file to float32 and complex64, or a sentence why that cannot be."""
+"""Conversion of a file's numbers to float32 and complex64, or a sentence why that cannot be."""
 
 import numpy as np
 

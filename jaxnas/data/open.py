@@ -1,4 +1,4 @@
-"""From a config's data section to the reader it names."""
+"""The reader that a config's data section names."""
 
 from collections.abc import Callable
 

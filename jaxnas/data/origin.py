@@ -17,7 +17,7 @@ def centred(array: np.ndarray, origin: str, *, axes: tuple[int, ...] = AXES) -> 
 
 
 def misplaced_axes(kspace: np.ndarray) -> tuple[str, ...]:
-    """Which of `rows` and `columns` of ([C,] H, W) do not have zero frequency in their middle.
+    """The axes, `rows` or `columns`, of ([C,] H, W) without zero frequency in their middle.
 
     Anatomy has nearly all its energy at low frequencies, noise as much everywhere: along such an
     axis the outer half holds clearly more than the inner one. An axis below 8 says nothing.
@@ -29,7 +29,7 @@ def misplaced_axes(kspace: np.ndarray) -> tuple[str, ...]:
 
 
 def describe_misplaced(axes: tuple[str, ...]) -> str:
-    """What to do about it."""
+    """The sentence about misplaced axes, with what to do about it."""
     if len(axes) == 2:
         return (
             "zero frequency is in the corner of k-space, not in its centre; expected it there, "

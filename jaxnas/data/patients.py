@@ -34,7 +34,7 @@ def find_patients(paths: Paths) -> tuple[Path, ...]:
 
 
 def left_out_patients(path: Path) -> list[Path]:
-    """What lies in a folder of patients and looks like one, but is not read.
+    """The entries of a folder of patients that look like one, but are not read.
 
     Folders that hold an Info.cfg or are almost called patientNNN, and links to nothing.
     """
@@ -124,7 +124,7 @@ def _is_patient(folder: Path) -> bool:
 
 
 def _is_meant(entry: Path) -> bool:
-    """Whether an entry that is no patient's folder looks like one."""
+    """True if an entry that is no patient's folder looks like one."""
     if not entry.exists():
         return True
     called = entry.name.lower().startswith("patient")

@@ -94,7 +94,7 @@ def _draw_lesions(rng: np.random.Generator) -> tuple[Lesion, ...]:
 
 
 class _Place(NamedTuple):
-    """Where pixels are: grid axes y (H,), x (W,), head coordinates (H, W), and the height z."""
+    """The place of pixels: grid axes y (H,), x (W,), head coordinates (H, W), and the height z."""
 
     y: np.ndarray
     x: np.ndarray

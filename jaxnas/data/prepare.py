@@ -1,4 +1,4 @@
-"""From a volume as it was scanned to slices as a network sees them, and from its answer back."""
+"""The way from a scanned volume to slices as a network sees them, and from its answer back."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ FACTOR = 8.0  # by which no slice is magnified, there or back: such a voxel size
 
 @dataclass(frozen=True)
 class Preparation:
-    """How volumes are brought to one pixel size, one intensity range and one matrix size.
+    """Brings volumes to one pixel size, one intensity range and one matrix size.
 
     Attributes:
       spacing: of the pixels in mm, in both directions; None keeps those of the file. Slices are
@@ -125,7 +125,7 @@ def _resampled(
 
 
 def _neighbours(n: int, m: int, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where m points `step` apart lie among n pixels: below, above, and how far between.
+    """The places of m points `step` apart among n pixels: below, above, and how far between.
 
     Both rows have one centre. Points outside take the value of the edge.
     """

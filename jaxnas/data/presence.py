@@ -1,4 +1,4 @@
-"""Which classes the labels of a set of volumes have: what is absent is neither learned nor scored.
+"""The classes in the labels of a set of volumes: what is absent is neither learned nor scored.
 
 `present` is, of every volume, the labels that at least one of its pixels has.
 """

@@ -46,13 +46,13 @@ def examined(item: Slice, *, where: str) -> Slice:
 
 
 def filled_samples(kspace: np.ndarray) -> np.ndarray:
-    """Where any coil of ([C,] H, W) holds something, bool (H, W)."""
+    """True where any coil of ([C,] H, W) holds something, bool (H, W)."""
     filled = (kspace.real != 0) | (kspace.imag != 0)  # NumPy compares complex numbers slowly
     return filled if filled.ndim == 2 else filled.any(axis=0)
 
 
 def is_fully_sampled(filled: np.ndarray, *, encoded: np.ndarray | None = None) -> bool:
-    """Whether `filled` bool (H, W) is a whole scan, up to what was never encoded and dead lines.
+    """True if `filled` bool (H, W) is a whole scan, up to what was never encoded and dead lines.
 
     `encoded` bool (W,) are the columns that a header says were, None all.
     """
@@ -73,7 +73,7 @@ def is_fully_sampled(filled: np.ndarray, *, encoded: np.ndarray | None = None) -
 
 
 def empty_share(mask: np.ndarray) -> str:
-    """What a mask (W,) or (H, W) leaves out, in words: `46 of its 64 columns (72%)`."""
+    """The share that a mask (W,) or (H, W) leaves out, in words: `46 of its 64 columns (72%)`."""
     lines = {"columns": mask if mask.ndim == 1 else mask.any(axis=0)}
     if mask.ndim == 2:
         lines |= {"rows": mask.any(axis=1), "samples": mask.ravel()}
@@ -87,7 +87,7 @@ def _whole(line: np.ndarray) -> bool:
 
 
 def _covers(line: np.ndarray, span: int) -> bool:
-    """Whether the filled part of `line` bool (n,) contains its centre and half of `span`."""
+    """True if the filled part of `line` bool (n,) contains its centre and half of `span`."""
     held = _span(line)
     return held.start <= len(line) // 2 < held.stop and 2 * (held.stop - held.start) >= span - 1
 

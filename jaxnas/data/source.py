@@ -1,4 +1,4 @@
-"""What every data source offers: a table of slices, and a way to read one."""
+"""The protocol of data sources: a table of slices, and a way to read one."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -56,7 +56,7 @@ class Slice(NamedTuple):
 
     @property
     def sampled(self) -> np.ndarray:
-        """What holds measurements: columns, bool (1, W), or single samples, bool (H, W)."""
+        """The columns, bool (1, W), or single samples, bool (H, W), that hold measurements."""
         known = self.encoded if self.mask is None else self.mask
         return np.atleast_2d(np.ones(self.kspace.shape[-1], bool) if known is None else known)
 

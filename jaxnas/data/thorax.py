@@ -1,4 +1,4 @@
-"""What surrounds a heart in a short-axis image: chest wall, lungs, liver, aorta, spine."""
+"""The surroundings of a heart in a short-axis image: chest wall, lungs, liver, aorta, spine."""
 
 from dataclasses import dataclass
 

@@ -90,7 +90,7 @@ def draw_ventricles(rng: np.random.Generator, group: str) -> Ventricles:
 
 
 def contraction(moment: float, end_systole: float) -> float:
-    """How far the heart has contracted, 0 to 1, at `moment` of a cycle of length 1.
+    """The contraction of the heart, 0 to 1, at `moment` of a cycle of length 1.
 
     Systole is a half sine from 0, diastole a fast filling that has ended by 1; `end_systole` alone
     gives 1.
@@ -102,7 +102,7 @@ def contraction(moment: float, end_systole: float) -> float:
 
 
 def walls(heart: Ventricles, y: np.ndarray, x: np.ndarray, *, z: float, a: float) -> Walls:
-    """Where the walls are in the plane at height `z`, at contraction `a`.
+    """The walls of `heart` in the plane at height `z`, at contraction `a`.
 
     `y` and `x` (H, W) are mm from the axis of the left ventricle.
     """

@@ -58,7 +58,7 @@ class Volume:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What the file says of contrast, subject and scanner."""
+        """The contrast, subject and scanner, as far as the file names them."""
         found = {
             "contrast": self.attrs.get("acquisition"),
             "subject": self.attrs.get("patient_id"),

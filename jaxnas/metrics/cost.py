@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and operations counted in its traced program.
+"""The cost of a network: parameters, and operations counted in its traced program.
 
 Tracing is abstract: no array is allocated, nothing is compiled, and the numbers do not depend on
 the device. The convention for MACs is fvcore's, which is also that of the literature:
@@ -141,7 +141,7 @@ def _product_macs(eqn: JaxprEqn) -> int:
 
 
 def _is_bias(x: Var | Literal, eqn: JaxprEqn, sources: dict[Var, Any]) -> bool:
-    """Whether `x` is a real vector over the channels (the last axis) added to a larger array."""
+    """True if `x` is a real vector over the channels (the last axis) added to a larger array."""
     out = eqn.outvars[0].aval
     aval = x.aval if isinstance(x, Literal) else sources.get(x, x.aval)
     return (

@@ -1,4 +1,4 @@
-"""How close a magnitude image is to its target: MSE, NMSE, PSNR and SSIM.
+"""Scores of a magnitude image against its target: MSE, NMSE, PSNR and SSIM.
 
 Images are real magnitudes (..., H, W). `mse`, `nmse`, `psnr` and `ssim` give one value per slice
 and are told the data range, because conventions differ exactly there. The `volume_*` functions

@@ -1,4 +1,4 @@
-"""How well a segmentation covers the truth: Dice, Hausdorff distance, volumes, ejection fraction.
+"""Scores of a segmentation against the truth: Dice, Hausdorff distance, volumes, ejection fraction.
 
 Segmentations are integer labels on one grid, whole volumes (Z, H, W): a score per slice would be
 inflated by the empty slices beyond apex and base. What is undefined is NaN, for the caller to leave

@@ -1,4 +1,4 @@
-"""What a whole network costs at an image size, counted without computing anything."""
+"""The cost of a whole network at an image size, counted without computing anything."""
 
 from dataclasses import dataclass
 from typing import Any

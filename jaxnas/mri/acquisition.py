@@ -11,7 +11,7 @@ from jaxnas.mri.fourier import fft1c, ifft1c, ifft2c
 
 @struct.dataclass
 class Measurement:
-    """What the scanner measured, times `scale`, and what is known about how; a pytree.
+    """The measured k-space, times `scale`, and how it was acquired; a pytree.
 
     `kspace` complex64 (B, [C,] H, W), +0 where not sampled; `mask` float32 of zeros and ones,
     (B, 1, W) where columns are sampled whole and (B, H, W) where points are; `sens` complex64

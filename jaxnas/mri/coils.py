@@ -73,6 +73,6 @@ def residual(
 
 
 def _samples_columns(mask: jax.Array) -> bool:
-    """Whether columns are sampled whole. Then M commutes with the transform along the columns,
+    """True if columns are sampled whole. Then M commutes with the transform along the columns,
     which cancels in F^H M F: one axis is left to transform."""
     return mask.shape[-2] == 1

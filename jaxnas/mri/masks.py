@@ -23,7 +23,7 @@ Size = tuple[int, int]
 
 
 class Mask(NamedTuple):
-    """What is sampled, how much of it is the centre, and the acceleration's name."""
+    """The samples taken, how much of them is the centre, and the acceleration's name."""
 
     samples: np.ndarray  # bool (1, W) or (H, W)
     num_low: int  # columns of (1, W), points of (H, W)

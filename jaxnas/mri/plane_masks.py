@@ -53,7 +53,7 @@ def draw_poisson(rng: np.random.RandomState, center: np.ndarray, acceleration: f
 
 
 def _throw(order: np.ndarray, free: np.ndarray, disc: np.ndarray) -> np.ndarray:
-    """What is taken of the `free` points, the highest of the `order` first, until nothing fits.
+    """The `free` points that are taken, the highest of the `order` first, until nothing fits.
 
     A point that comes before all free points of its `disc` is taken whatever happens elsewhere, so
     all such points are taken at once; it takes about log N rounds.

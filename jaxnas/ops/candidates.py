@@ -49,7 +49,7 @@ def draw_kernels(
 
 
 class Linear(Protocol):
-    """What the mixed edges need to know about a convolutional candidate."""
+    """A convolutional candidate, as the mixed edges need to know it."""
 
     def specs(self, channels: int) -> dict[str, Spec]:
         """The kernels by name, in the order they are applied."""
@@ -76,20 +76,20 @@ class Standard(Linear):
     dilation: int = 1
 
     def specs(self, channels: int) -> dict[str, Spec]:
-        """See `Linear`. The one kernel is the first and the last."""
+        """Implements `Linear.specs`. The one kernel is the first and the last."""
         shape = (self.size, self.size, channels, channels)
         return {"kernel": Spec(shape, FIRST_GAIN * LAST_GAIN)}
 
     def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
-        """See `Linear`."""
+        """Implements `Linear.apply`."""
         return conv2d(r, kernels["kernel"], dilation=self.dilation)
 
     def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
-        """See `Linear`."""
+        """Implements `Linear.scale`."""
         return {"kernel": weight * kernels["kernel"]}
 
     def dense(self, kernels: Kernels) -> jax.Array:
-        """See `Linear`."""
+        """Implements `Linear.dense`."""
         return dilate(kernels["kernel"], self.dilation)
 
 
@@ -101,23 +101,23 @@ class Separable(Linear):
     dilation: int = 1
 
     def specs(self, channels: int) -> dict[str, Spec]:
-        """See `Linear`."""
+        """Implements `Linear.specs`."""
         return {
             "depthwise": Spec((self.size, self.size, channels), FIRST_GAIN),
             "pointwise": Spec((channels, channels), LAST_GAIN),
         }
 
     def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
-        """See `Linear`."""
+        """Implements `Linear.apply`."""
         y = depthwise_conv2d(r, kernels["depthwise"], dilation=self.dilation)
         return conv2d(y, kernels["pointwise"][None, None])
 
     def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
-        """See `Linear`."""
+        """Implements `Linear.scale`."""
         return kernels | {"pointwise": weight * kernels["pointwise"]}
 
     def dense(self, kernels: Kernels) -> jax.Array:
-        """See `Linear`."""
+        """Implements `Linear.dense`."""
         taps = dilate(kernels["depthwise"], self.dilation)
         return taps[:, :, :, None] * kernels["pointwise"][None, None]
 
@@ -129,22 +129,22 @@ class Strips(Linear):
     size: int
 
     def specs(self, channels: int) -> dict[str, Spec]:
-        """See `Linear`."""
+        """Implements `Linear.specs`."""
         return {
             "column": Spec((self.size, 1, channels), FIRST_GAIN),
             "row": Spec((1, self.size, channels), LAST_GAIN),
         }
 
     def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
-        """See `Linear`."""
+        """Implements `Linear.apply`."""
         return depthwise_conv2d(depthwise_conv2d(r, kernels["column"]), kernels["row"])
 
     def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
-        """See `Linear`."""
+        """Implements `Linear.scale`."""
         return kernels | {"row": weight * kernels["row"]}
 
     def dense(self, kernels: Kernels) -> jax.Array:
-        """See `Linear`. Zero padding is exact here: the strips act on different axes."""
+        """Implements `Linear.dense`. Zero padding is exact: the strips act on different axes."""
         taps = kernels["column"] * kernels["row"]
         return taps[:, :, :, None] * jnp.eye(taps.shape[2], dtype=taps.dtype)[None, None]
 
@@ -156,25 +156,26 @@ class Pooled(Linear):
     size: int
 
     def specs(self, channels: int) -> dict[str, Spec]:
-        """See `Linear`. Of ReLU(x), x normal, a mean keeps the square of its mean, 1/π of all."""
+        """Implements `Linear.specs`. Of ReLU(x), x normal, a mean keeps the square of its mean, 1/π
+        of all."""
         kept = (1 - 1 / math.pi) / self.size**2 + 1 / math.pi
         return {"pointwise": Spec((channels, channels), FIRST_GAIN * LAST_GAIN / kept)}
 
     def layers(self, channels: int) -> tuple[tuple[int, ...], ...]:
-        """See `Linear`."""
+        """Implements `Linear.layers`."""
         return ((self.size, self.size, channels), (channels, channels))
 
     def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
-        """See `Linear`."""
+        """Implements `Linear.apply`."""
         y = depthwise_conv2d(r, self._mean(r.shape[-1], r.dtype))
         return conv2d(y, kernels["pointwise"][None, None])
 
     def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
-        """See `Linear`."""
+        """Implements `Linear.scale`."""
         return {"pointwise": weight * kernels["pointwise"]}
 
     def dense(self, kernels: Kernels) -> jax.Array:
-        """See `Linear`."""
+        """Implements `Linear.dense`."""
         pointwise = kernels["pointwise"]
         mean = self._mean(pointwise.shape[0], pointwise.dtype)
         return mean[:, :, :, None] * pointwise[None, None]

@@ -1,4 +1,4 @@
-"""What a linear map costs on a device: the seconds of its forward and backward pass.
+"""The cost of a linear map on a device: the seconds of its forward and backward pass.
 
     dense convolution   2 · 3 · pixels · kh kw I O / conv(√(I O))       the pass and two gradients
     depthwise taps          3 · pixels · kh kw C   / taps(C)

@@ -1,4 +1,4 @@
-"""How a backend computes the convolutions of `ops.conv`: the lowerings, and which is chosen where.
+"""Lowerings of `ops.conv`: how a backend computes its convolutions, and which is chosen where.
 
 A lowering is a pair of functions on N independent kernels, which is what `vmap` over models makes:
 
@@ -84,7 +84,7 @@ def _cpu_conv(x, k, *, dilation, precision):
 
 
 def _pixels_together(width: int, inputs: int, outputs: int) -> int:
-    """How many pixels of a row a convolution takes as the channels of one, a power of two."""
+    """The number of pixels of a row to take as the channels of one, a power of two."""
     n = 1
     while (
         (n * inputs < LEAST_INPUTS or n * outputs < LEAST_OUTPUTS)

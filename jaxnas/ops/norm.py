@@ -32,7 +32,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """By the statistics of this batch if `train`, else by those in `batch_stats`."""
+        """Normalises by the statistics of this batch if `train`, else by those in `batch_stats`."""
         channels, wide = x.shape[-1:], x.astype(jnp.float32)
         if not train and self.has_variable(FOLDED, "bias"):
             return self._folded(wide).astype(x.dtype)

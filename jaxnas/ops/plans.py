@@ -1,4 +1,4 @@
-"""Which plan computes a mixed state in the least time; the plans are those of `ops.mixed`.
+"""The fastest plan to compute a mixed state, among those of `ops.mixed`.
 
 The estimate of a plan is for the edges that leave one state, forward and backward:
 

@@ -62,7 +62,7 @@ def _neighbours(x, axis, border, combine):
 
 
 def _inside(size: int) -> np.ndarray:
-    """How many of the three neighbours of every sample exist."""
+    """The number of neighbours of every sample, out of three, that exist."""
     return np.convolve(np.ones(size), np.ones(3), "full")[1:-1]
 
 

@@ -1,1 +1,1 @@
-"""What can be built: cells, denoisers, unrolled networks, genotypes."""
+"""All that can be built: cells, denoisers, unrolled networks, genotypes."""

@@ -118,7 +118,7 @@ class DeployedDenoiser(nn.Module):
         return x + correction.astype(x.dtype)
 
     def _read(self, output: int, x: jax.Array) -> list[jax.Array]:
-        """What the cells read of output number `output`: the next cell, then the one after it."""
+        """The inputs read from output number `output`, for the next cell, then the one after it."""
         readers = len(_readers(output, self.cells))
         if not readers:
             return []

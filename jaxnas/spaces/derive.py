@@ -1,4 +1,4 @@
-"""Which operations of a cell a derived network keeps: rules over the table of a cell.
+"""Rules for the operations of a cell that a derived network keeps, over the table of the cell.
 
 A table has a row per edge and a column per operation; an edge list orders its rows: node by node,
 for each node its inputs ascending. A cell has one or two inputs of its own. Rules work on NumPy
@@ -22,7 +22,7 @@ DIGITS = 6  # of the weights in a genotype
 
 @dataclass(frozen=True)
 class Rule:
-    """What is kept of a cell.
+    """A rule for what is kept of a cell.
 
     `keep` maps strengths (edges, operations) to booleans of the same shape; ties go to the earlier
     operation and input, and −∞ is never kept. `says` is the rule in words, `inputs` the number of
@@ -34,8 +34,8 @@ class Rule:
     inputs: int = 2
 
     def shares(self, nodes: int) -> np.ndarray:
-        """How many operations an edge has on average over all cells of that many nodes which the
-        rule may derive, (edges,): what it keeps of a node, over the node's inputs."""
+        """The mean number of operations of an edge over all cells of that many nodes which the rule
+        may derive, (edges,): what it keeps of a node, over the node's inputs."""
         edges = cell_edges(nodes, inputs=self.inputs)
         kept = self.keep(np.ones((len(edges), 2))).sum(axis=1)  # no rule keeps more of an edge
         entered = np.array([node for node, _ in edges])
@@ -81,7 +81,7 @@ TWO_PAIRS = Rule(
 
 
 def _rank(x: Table, rivals: np.ndarray) -> Table:
-    """How many rivals of every entry of x (..., N) are stronger; of equals, the earlier one is.
+    """Number of stronger rivals of every entry of x (..., N); of equals, the earlier is stronger.
 
     `rivals` (N, N) says who competes with whom.
     """
@@ -106,7 +106,7 @@ def _same_node(edges: int, inputs: int) -> np.ndarray:
 def keep_operations(
     table: np.ndarray, operations: Sequence[str], rule: Rule, *, max_skips: int | None = None
 ) -> np.ndarray:
-    """What `rule` keeps of softmaxed weights (edges, operations), as booleans; never `none`.
+    """True where `rule` keeps an operation, by softmaxed weights (edges, operations); never `none`.
 
     With `max_skips` a cell keeps at most that many skips (P-DARTS, Chen et al. 2019): the weakest
     are struck out and the rule is applied again.

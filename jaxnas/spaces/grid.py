@@ -60,7 +60,7 @@ class Grid:
 
     @property
     def paths(self) -> int:
-        """How many legal paths there are."""
+        """The number of legal paths."""
         return int(self.backward_counts()[0, 0])
 
     @cached_property
@@ -77,7 +77,7 @@ class Grid:
 
 
 def _neighbours(counts: np.ndarray) -> np.ndarray:
-    """For every scale the sum over itself and the scales beside it."""
+    """The sum, for every scale, over itself and the scales beside it."""
     total = counts.copy()
     total[1:] += counts[:-1]
     total[:-1] += counts[1:]

@@ -1,4 +1,4 @@
-"""Which linear maps of a derived cell become one convolution: a plan by cost, computed ahead.
+"""The joining of a derived cell's linear maps into convolutions: a plan by cost, computed ahead.
 
 A node of a derived cell is Σ_j Σ_o w_o L_o(ReLU(x_j)), with linear maps L_o, plus skips. So any of
 the maps that leave one state x_j, towards whichever nodes, can be joined: their kernels are
@@ -18,7 +18,7 @@ from jaxnas.spaces.genotype import Nested, Node
 
 
 class Prices(NamedTuple):
-    """What a device charges per pixel, in multiply-accumulates of a dense convolution.
+    """The charges of a device per pixel, in multiply-accumulates of a dense convolution.
 
     For the forward pass alone: the rates of `ops.costs` include both gradients, which makes
     depthwise convolutions look dear and narrow ones cheap.

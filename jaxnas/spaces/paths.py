@@ -70,7 +70,7 @@ def check_paths(
 
 
 def _fault(path: Path, grid: Grid) -> str | None:
-    """What is wrong with a path; None if it is legal."""
+    """The fault of a path, in words; None if it is legal."""
     if len(path) != grid.layers + 1:
         return f"has {len(path)} scales; a network of {grid.layers} layers needs {grid.layers + 1}"
     outside = [s for s in path if not 0 <= s < grid.scales]

@@ -45,7 +45,7 @@ class TwoLevelSpace:
 
     @property
     def cell_space(self) -> CellSpace:
-        """What can be a cell."""
+        """The space that cells are chosen from."""
         known = {name for names in EXAMPLE for name in names} <= set(self.operations)
         example = EXAMPLE if known else (self.operations[-1:],)
         return CellSpace(self.name, self.operations, RULES[self.cell_topk], example, CELL_TYPES)

@@ -43,7 +43,7 @@ class CellSpace:
 
     @property
     def inputs(self) -> int:
-        """How many inputs of its own a cell has."""
+        """The number of a cell's own inputs."""
         return self.rule.inputs
 
     def edges(self, nodes: int) -> tuple[Edge, ...]:
@@ -69,8 +69,8 @@ class CellSpace:
         return Genotype(self.name, tuple(cells), weights=tuple(remembered) if several else None)
 
     def expected_picks(self, weights: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """How many of every operation the edges of a derived cell are expected to have: {cell:
-        (edges, operations)}, differentiable in the softmaxed weights p.
+        """The expected number of every operation on the edges of a derived cell: {cell: (edges,
+        operations)}, differentiable in the softmaxed weights p.
 
             n_e^o = s_e p_e^o / (1 - p_e^none),    n_e^none = 0
 

@@ -1,4 +1,4 @@
-"""What every network on the grid has besides the operations of its cells: stem, scaling, head.
+"""The parts of every network on the grid besides the operations of its cells: stem, scaling, head.
 
 Scale s has `channels`·2^s channels and 1/2^s of the rows and columns. The scaling ends a cell: it
 brings the concatenated nodes to the channels and the size of the tile the cell leads to, in the
@@ -84,7 +84,7 @@ class Head(nn.Module):
 
 
 def head_doublings(scale: int, stem_stride: int) -> int:
-    """How often the logits of a tile at `scale` are doubled to reach the size of the image."""
+    """The number of doublings from the logits of a tile at `scale` to the size of the image."""
     return scale + stem_stride.bit_length() - 1
 
 

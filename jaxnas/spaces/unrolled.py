@@ -76,7 +76,7 @@ class Unrolled(nn.Module):
         return image
 
     def _names(self) -> list[str]:
-        """Where the parameters of the denoiser of each cascade are."""
+        """The names of the denoisers' parameters, cascade by cascade."""
         if self.shared:
             return ["denoiser"] * self.cascades
         return [f"cascade{n}" for n in range(self.cascades)]
