@@ -1,4 +1,4 @@
-"""What another candidate costs in a linear space: 3, 8 and 16 operations on every edge.
+"""The cost of another candidate in a linear space: 3, 8 and 16 operations on every edge.
 
 Forward and backward of a denoiser as in `supernet/fedautomri` (16 channels, 2 cells, 3 nodes,
 128²), plan `auto`. All sets reach 7×7 pixels. The peer of 8 and of 16 is our own program with 3, so

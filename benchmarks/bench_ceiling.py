@@ -1,4 +1,4 @@
-"""What this device can do at best: a square matrix product, and a pass over memory, in float32.
+"""The best that this device can do: a square matrix product, and a pass over memory, in float32.
 
 The matrix is small enough to stay in the caches of a CPU's cores; on a GPU the product uses the
 default precision of float32, as the convolutions do. A pass reads and writes 256 MiB.

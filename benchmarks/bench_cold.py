@@ -1,4 +1,4 @@
-"""From the start of the process to the end of the first search step, as a user of the quickstart.
+"""The time from the start of the process to the end of the first search step of the quickstart.
 
 `jaxnas search configs/quickstart.yaml`, logging every step; the clock stops when the first line is
 in the log. Cold: an empty cache folder, so nothing is compiled and the device was never measured.

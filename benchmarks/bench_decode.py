@@ -1,4 +1,4 @@
-"""How long decoding takes on the paper's grid: ten layers, four scales, a pool of ten paths.
+"""The time of decoding on the paper's grid: ten layers, four scales, a pool of ten paths.
 
 There is no peer; constrained decoding is timed with a measurement that costs nothing.
 """

@@ -1,4 +1,4 @@
-"""How much of a step the device waits for data: fastMRI files of 320², read, decoded and masked.
+"""The device's wait for data, as a share of a step: fastMRI files of 320², read, decoded, masked.
 
 `jaxnas train` of the network of configs/nas_csmri/train.yaml on synthetic volumes on disk; the
 share is that of the run's own clock, in which the device's work is waited for inside the step.

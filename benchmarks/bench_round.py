@@ -35,7 +35,7 @@ FEDJAX = Program("fedjax", "benchmarks.peers.fedjax_round", "fedjax")
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What a round is; `chunk` clients are computed at a time, None is the backend's choice."""
+    """A round: `chunk` clients are computed at a time, None is the backend's choice."""
 
     workload: str
     clients: int = CLIENTS
@@ -108,7 +108,7 @@ def make_network(setting: Setting, *, plan: Any = "stack"):
 
 
 def make_program(setting: Setting):
-    """What a client does, as `jaxnas.fed` runs it."""
+    """The program of a client, as `jaxnas.fed` runs it."""
     import optax
 
     from benchmarks.ours import rates_for_plans

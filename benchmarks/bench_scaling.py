@@ -1,4 +1,4 @@
-"""How time and memory grow: the exponent p of a·nᵖ, fitted to the logarithms.
+"""The growth of time and memory: the exponent p of a·nᵖ, fitted to the logarithms.
 
 `scaling/clients_*`: a federated round with n clients, four at a time, the training round of
 bench_round. `scaling/pixels_time`: the FedAutoMRI supernet of bench_supernet on n pixels. There is

@@ -27,7 +27,7 @@ TORCH = ("torch_channels_last", "torch_nchw", "torch_compile")
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is run; `bilevel` is a whole search step, else one gradient."""
+    """A supernet and its run: `bilevel` is a whole search step, else one gradient."""
 
     space: str
     channels: int

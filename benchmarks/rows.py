@@ -34,11 +34,11 @@ class Row:
 
     @property
     def speedup(self) -> float | None:
-        """How many times faster, or smaller, ours is."""
+        """The factor by which ours is faster, or smaller."""
         return None if not self.ratio else 1 / self.ratio
 
     def target(self, suite: str) -> Target | None:
-        """What is asked of this row, if anything is."""
+        """The target of this row, if it has one."""
         return target_of(self.name, suite)
 
     def verdict(self, suite: str) -> str:
@@ -128,7 +128,7 @@ def _named(program: str, names: Container[str] | None) -> bool:
 
 
 def byte_share_rows(rows: Iterable[Row]) -> list[Row]:
-    """How much of the byte bound the derived networks reach.
+    """The share of the byte bound that the derived networks reach.
 
     The bound is the time in which the measured pass over memory moves the bytes that XLA counts.
     """

@@ -1,4 +1,4 @@
-"""Which suite this process belongs to: `cpu` or `gpu`; told by the environment to all workers."""
+"""The suite of this process, `cpu` or `gpu`; told by the environment to all workers."""
 
 import os
 
@@ -13,5 +13,5 @@ def limit_threads(threads: int) -> None:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0))

@@ -84,7 +84,7 @@ def _programs(rows: Iterable[Row], ceilings: dict[str, float]) -> Iterable[Itera
 
 
 def share(facts: dict[str, Any], what: str, ceiling: float | None) -> str:
-    """What one run does per second, over a ceiling in 10⁹ per second, in percent."""
+    """The `what` of one run per second, over a ceiling in 10⁹ per second, in percent."""
     if facts.get(what) is None or not ceiling:
         return NONE
     return f"{100 * facts[what] / facts['s']['median'] / (1e9 * ceiling):.0f} %"

@@ -1,4 +1,4 @@
-"""What is asked of the rows, per suite."""
+"""The targets of the rows, per suite."""
 
 from dataclasses import dataclass
 from typing import Literal

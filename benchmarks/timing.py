@@ -57,13 +57,13 @@ class Program:
 
     @property
     def is_peer(self) -> bool:
-        """Whether it stands on the other side of a ratio."""
+        """True if it stands on the other side of a ratio."""
         return self.baseline or self.package is not None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a worker has ready.
+    """The program that a worker has ready.
 
     `run` does one complete, blocking run; `result` gives the arrays after the first one, by names
     that all programs share; `peak` is the most memory in MiB so far; `tuning_s` went into finding
@@ -79,7 +79,7 @@ class Prepared:
 
 @dataclass
 class Record:
-    """What one program did: `cold_s` from the start of its process to the end of its first run
+    """The record of one program: `cold_s` from the start of its process to the end of its first run
     without the search for the best number of threads, `ready_mib` the peak memory before that run,
     `gap` its largest difference to the reference."""
 

@@ -30,5 +30,5 @@ def interpreter(package: str | None) -> str | None:
 
 
 def missing(package: str) -> str:
-    """What to say about a peer that no Python was found for."""
+    """The excuse of a peer that no Python was found for."""
     return f"peer not installed ({package}; name a Python that has it in {VARIABLES[package]})"

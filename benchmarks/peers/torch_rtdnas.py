@@ -47,7 +47,7 @@ def conv(x: torch.Tensor, weight: torch.Tensor, *, dilation: int = 1, groups: in
 
 
 def batch_norm(x: torch.Tensor) -> torch.Tensor:
-    """By the statistics of the batch, without parameters."""
+    """Normalises by the statistics of the batch, without parameters."""
     return F.batch_norm(x, None, None, training=True, eps=EPSILON)
 
 
@@ -142,7 +142,7 @@ class Supernet(nn.Module):
         return arrays
 
     def _tile(self, layer, scale, leaving, x, tables):
-        """What the cells of a tile lead to."""
+        """The outputs of the cells of a tile."""
         cells = [CELLS[d] for d in leaving]
         mix = self._grouped_nodes if self.grouped else self._nodes
         joined = mix(f"{layer}/{scale}/", cells, x, tables)

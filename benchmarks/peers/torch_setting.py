@@ -1,4 +1,4 @@
-"""What every PyTorch peer does to be at its best: layout, threads, no denormals, torch.compile.
+"""The best setting of every PyTorch peer: layout, threads, no denormals, torch.compile.
 
 Programs are `torch_channels_last`, `torch_nchw` and `torch_compile` (channels_last, compiled).
 """

@@ -62,14 +62,14 @@ class Precision(StrEnum):
 
 
 class CompareBy(StrEnum):
-    """What sets the compared runs apart."""
+    """The settings that tell compared runs apart."""
 
     nodes = "nodes"
     space = "space"
 
 
 class Decoder(StrEnum):
-    """How networks are made of paths."""
+    """The ways to make networks of paths."""
 
     dijkstra = "dijkstra"
     ga = "ga"
@@ -100,14 +100,14 @@ class SourceKind(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where files have the zero frequency."""
+    """The places where files have the zero frequency."""
 
     center = "center"
     corner = "corner"
 
 
 class Domain(StrEnum):
-    """What the numbers of plain arrays are."""
+    """The kinds of numbers in plain arrays."""
 
     kspace = "kspace"
     image = "image"

@@ -1,4 +1,4 @@
-"""How a command leaves: its exit code, and one message instead of a traceback where the cause is
+"""The end of a command: its exit code, and one message instead of a traceback where the cause is
 known."""
 
 import os
@@ -68,7 +68,7 @@ def _code_of(call: Callable[[], object]) -> int:
 
 
 def _refusal(error: OSError) -> str:
-    """What the system refused, and to which file."""
+    """The system's reason for a refusal, after the file that it refused."""
     if error.filename is None:
         return system_says(error)
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]

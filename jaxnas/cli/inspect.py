@@ -152,7 +152,7 @@ def _show_networks(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _deployed(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What networks cost in their deployed form, by name, where that is another."""
+    """The cost of networks in their deployed form, by name, where that is another."""
     found = {row["model"]: row["deployed"] for row in rows if "deployed" in row}
     return {
         name: f"{cost['params']:,} parameters, {cost['macs'] / 1e9:.3f} G MACs"

@@ -26,7 +26,7 @@ def profile(config: Path, *, out: Path, overrides: Sequence[str]) -> None:
 
 
 def _measurement(config: AnyConfig) -> Callable[..., LatencyTable]:
-    """What measures the operations of a config, when called with `on_part`."""
+    """The function that measures the operations of a config, when called with `on_part`."""
     if config.task == "segmentation":
         return functools.partial(profile_grid, config)
     central = config.federated is None

@@ -29,7 +29,7 @@ class Datasets:
 
     @property
     def search(self) -> LabeledDataset:
-        """Where a search takes place: the first."""
+        """The data that a search takes place on: the first."""
         return next(iter(self.by_fold.values()))
 
 

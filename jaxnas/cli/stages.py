@@ -11,7 +11,7 @@ from jaxnas.engine.run import Run, check_directory, claim
 
 
 def named_stages(run: Run, command: str) -> tuple[str, ...]:
-    """What a command does: `run` the config's stages, every other one its own."""
+    """The stages of a command: the config's for `run`, its own for every other one."""
     if command == "run":
         return run.config.stages
     return ("search", "derive") if command == "search" else (command,)
@@ -48,8 +48,8 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
 
 
 def _setting(run: Run) -> ModuleType:
-    """What a run is about and where its data is: a module with a function for every stage,
-    `prepare`, and `held`, the volumes of what that returns."""
+    """The setting of a run, by its task and where its data is: a module with a function for every
+    stage, `prepare`, and `held`, the volumes of what that returns."""
     segments, central = run.config.task == "segmentation", run.config.federated is None
     if segments and central:
         from jaxnas.cli import segmentation as setting

@@ -1,4 +1,4 @@
-"""Which trained network of a run a command is asked for."""
+"""The trained network of a run that a command is asked for."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from jaxnas.search.segmentation_networks import networks, trained_as
 
 
 class Choice(NamedTuple):
-    """What names a trained network: its model, and in a federated run the label of its method,
+    """The names of a trained network: its model, and in a federated run the label of its method,
     and the client where each has weights of its own."""
 
     model: str | None

@@ -26,8 +26,8 @@ def with_latency(config: Config) -> Config:
 
 
 def scan_of(config: Config, dataset: Dataset) -> Scan:
-    """What the networks of a dataset are applied to: its first training slice, sampled as the
-    acquisitions of the config say."""
+    """The scan that the networks of a dataset are applied to: its first training slice, sampled as
+    the acquisitions of the config say."""
     ref = dataset.source.slices[dataset.slices("train")[0]]
     points = not all(acquisition.whole_columns for acquisition in config.acquisitions)
     return Scan(ref.shape, ref.coils, points)
@@ -41,7 +41,7 @@ def check_latency(config: Config, dataset: Dataset) -> None:
 
 
 def load_aim(run: Run, dataset: Dataset) -> Aim:
-    """What a run searches for; measures the device where a latency is asked for and unknown."""
+    """The aim of a run's search; measures the device where a latency is asked for and unknown."""
     if run.config.latency is None:
         return ACCURACY
     deployment = _deployment(run, dataset)

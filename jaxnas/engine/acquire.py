@@ -1,4 +1,4 @@
-"""From fully sampled k-space to training and evaluation examples.
+"""Training and evaluation examples from fully sampled k-space.
 
 A batch is a dict as `data.batches` makes it: `kspace` complex64 (B, [C,] H, W), fully sampled,
 `sens` complex64 (B, C, H, W) where there are several coils, and, where known, `columns` bool

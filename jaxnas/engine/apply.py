@@ -134,7 +134,7 @@ class _Chunks:
 def sampled(
     item: Slice, acquisition: AcquisitionConfig, *, acceleration: float | None
 ) -> np.ndarray:
-    """What is measured, bool (1 | H, W): by the file, or in a simulated scan without noise.
+    """True where sampled, bool (1 | H, W): by the file, or in a simulated scan without noise.
 
     UserError where a fully sampled slice has no `acceleration`, or an undersampled one has one.
     """

@@ -19,7 +19,7 @@ TINY = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How strongly slices are varied; 0 leaves that property exactly as it is.
+    """The strength of every variation of slices; 0 leaves that property exactly as it is.
 
     Drawn per slice: a rotation of ±`rotation` degrees, a magnification of exp(±`scale`), a
     translation of ±`shift` of the side along both axes; deviations from the mean stretched by
@@ -114,7 +114,7 @@ def vary_intensity(key: jax.Array, image: jax.Array, augmentation: Augmentation)
 
 
 def _source_coordinates(pose: Pose, size: tuple[int, int]) -> jax.Array:
-    """Where every pixel of the result is read, (B, 2, H, W), in pixels along H and W."""
+    """The point where every pixel of the result is read, (B, 2, H, W), in pixels along H and W."""
     height, width = size
     centre = jnp.array([(height - 1) / 2, (width - 1) / 2], jnp.float32)
     rows, columns = jnp.meshgrid(

@@ -1,4 +1,4 @@
-"""Which genotype a run trains: its own once it has one, else the one that its config gives."""
+"""The genotype that a run trains: its own once it has one, else the one that its config gives."""
 
 from collections.abc import Callable
 from pathlib import Path

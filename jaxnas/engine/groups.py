@@ -1,5 +1,5 @@
-"""Who trains and who validates, of the groups that a split gives: one rule for every task, at one
-site and at every client."""
+"""The groups of a split that train and that validate: one rule for every task, at one site and at
+every client."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -33,7 +33,7 @@ D = TypeVar("D", bound=Grouped)
 
 
 def training_data(config: AnyConfig, dataset: D) -> D:
-    """What a training sees of `dataset`: where nothing validates, the group `valid` trains too.
+    """`dataset` as a training sees it: where nothing validates, the group `valid` trains too.
 
     The paper retrains on the whole training set; nobody trains on the group `test`, and a search
     halves the group `train` alone.

@@ -29,7 +29,7 @@ Groups = Mapping[str, tuple[Held, ...]]
 
 
 def describe_inputs(data: Mapping[str, Groups], table: str | None) -> dict[str, Any]:
-    """What inputs.json says of the data of every site, fold or client, and of a latency table."""
+    """The content of inputs.json: the data of every site, fold or client, and a latency table."""
     digest = table and hashlib.sha256(Path(table).read_bytes()).hexdigest()
     sites = {
         site: {group: [list(held) for held in volumes] for group, volumes in groups.items()}
@@ -60,7 +60,7 @@ def keep_inputs(file: JsonFile, found: Mapping[str, Any]) -> None:
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What has changed between the data of two times, in words."""
+    """The changes between the data of two times, in words."""
     for site in before | now:
         where = f"{site}: " if len(before | now) > 1 else ""
         if site not in now or site not in before:

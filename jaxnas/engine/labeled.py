@@ -1,4 +1,4 @@
-"""From a config's data section to labelled slices in memory, split by patient."""
+"""Labelled slices in memory, from a config's data section and split by patient."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -105,7 +105,7 @@ def open_labeled_source(config: LabeledDataConfig, *, seed: int) -> LabeledSourc
 
 
 def open_preparation(config: LabeledDataConfig) -> Preparation:
-    """How the slices of a config are prepared."""
+    """The preparation of the slices of a config."""
     return Preparation(config.spacing, config.size, config.clip)
 
 

@@ -1,4 +1,4 @@
-"""What a run reports while it runs: `log.jsonl`, and the same numbers for TensorBoard.
+"""The numbers that a run reports while it runs: `log.jsonl`, and the same for TensorBoard.
 
 The JSONL file is the record; the event file is a view of it, written anew from the record
 whenever a run is opened or rewound, so both always tell the same story.

@@ -55,7 +55,7 @@ class Cadence:
 
 @dataclass
 class Journal:
-    """What a run remembers beside its state: the other half of a checkpoint."""
+    """The progress of a run, kept beside its state: the other half of a checkpoint."""
 
     step: int = 0
     stopped: bool = False

@@ -1,4 +1,4 @@
-"""What a reconstruction network is trained for."""
+"""Training losses of reconstruction networks."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a narrow compute dtype costs in image quality, measured before it is deployed."""
+"""The cost of a narrow compute dtype in image quality, measured before it is deployed."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ def psnr_change(
     *,
     batch: int = 4,
 ) -> float:
-    """How far the mean PSNR of `narrow` is from that of `wide`, in dB, never negative.
+    """The distance of the mean PSNR of `narrow` from that of `wide`, in dB, never negative.
 
     The largest difference over the accelerations, on at most `CHECKED` of the slices `indices` of
     `source`; infinite where an image of `narrow` is not finite. UserError as

@@ -104,7 +104,7 @@ def _copy_rate() -> float:
 
 
 def _call_seconds() -> float:
-    """Of one small product in a chain of them: nothing is to be had but its dispatch."""
+    """The time of one small product in a chain of them: nothing is to be had but its dispatch."""
 
     @jax.jit
     def chain(x):

@@ -1,4 +1,4 @@
-"""Does a stream of frames keep up with the scanner? Percentiles, and frames that would be lost."""
+"""The pace of a stream of frames beside a scanner: percentiles, and frames that would be lost."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ WAITING = 1
 
 
 class Service(NamedTuple):
-    """What becomes of frames that arrive at a fixed rate.
+    """The fate of frames that arrive at a fixed rate.
 
     `dropped` bool (n,) says which frames are lost, `response_ms` float64 (n,) the time from the
     arrival of a frame to its labels, NaN for the lost ones.

@@ -32,7 +32,7 @@ def summary_rows(
 
 
 def summaries(slices: Sequence[Any], volumes: Sequence[Any]) -> Iterator[dict[str, Any]]:
-    """What `summary_rows` says of one model: `acceleration`, `n` and the scores.
+    """The rows of `summary_rows` for one model: `acceleration`, `n` and the scores.
 
     `slices` and `volumes` are scores of any class with the fields of SliceScore and VolumeScore.
     """

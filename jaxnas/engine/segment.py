@@ -24,7 +24,7 @@ MS = 1e-6  # milliseconds in a nanosecond
 
 
 class FrameLatency(NamedTuple):
-    """Where the milliseconds of one frame went."""
+    """The milliseconds of one frame, part by part."""
 
     prepare: float
     forward: float
@@ -32,7 +32,7 @@ class FrameLatency(NamedTuple):
 
     @property
     def total(self) -> float:
-        """From the frame in memory to its labels in memory, ms."""
+        """The time from the frame in memory to its labels in memory, ms."""
         return sum(self)
 
 

@@ -1,4 +1,4 @@
-"""What a segmentation network is trained for."""
+"""Training losses of segmentation networks."""
 
 from collections.abc import Callable
 from typing import Any

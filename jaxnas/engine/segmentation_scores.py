@@ -74,7 +74,7 @@ def volumes_csv(scores: Iterable[VolumeScore]) -> str:
 
 
 def _spreads(scores: Sequence[VolumeScore], field: str) -> dict[str, Any]:
-    """Per class, and `mean`: of every volume the mean over the classes it is defined for."""
+    """The spread per class, and `mean`: of every volume the mean over those it is defined for."""
     found = {
         name: [getattr(s.classes[name], field) for s in scores if name in s.classes]
         for name in FOREGROUND

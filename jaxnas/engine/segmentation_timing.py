@@ -1,4 +1,4 @@
-"""How long a predictor takes: per slice and per stack, from the network alone to end to end."""
+"""Timing of a predictor: per slice and per stack, from the network alone to end to end."""
 
 from collections.abc import Iterable
 from typing import Any

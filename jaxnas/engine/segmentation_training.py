@@ -45,7 +45,7 @@ class Training:
 
     @property
     def name(self) -> str:
-        """What it is called in a run: `<model>` or `<model>/fold<n>`."""
+        """Its name in a run: `<model>` or `<model>/fold<n>`."""
         return self.model if self.fold is None else f"{self.model}/fold{self.fold}"
 
 
@@ -75,8 +75,8 @@ def train_all(
 
 
 class Programs(NamedTuple):
-    """What training for `steps` compiles of a network: its step, the statistics of a batch, and
-    the network at work, for validation."""
+    """The programs that training for `steps` compiles of a network: its step, the statistics of a
+    batch, and the network at work, for validation."""
 
     steps: int
     advance: Advance
@@ -88,7 +88,7 @@ class Programs(NamedTuple):
         return deployed_variables(self.statistics, params, batches, count=count)
 
     def validation(self, config: SegmentationConfig, dataset: LabeledDataset) -> Validate:
-        """What the loop reports as `valid_dice`, under the statistics that would be deployed."""
+        """The loop's validation, `valid_dice`, under the statistics that would be deployed."""
         batches, count = training_batches(config, dataset), config.train.statistics
 
         def validate(state: TrainState) -> dict[str, float]:
@@ -175,7 +175,7 @@ def trained_variables(run: Run, training: Training, net: nn.Module) -> dict[str,
 
 
 def augmentation(config: SegmentationConfig) -> Augmentation:
-    """How training slices are varied."""
+    """The augmentation of training slices."""
     return Augmentation(**config.train.augment.model_dump())
 
 

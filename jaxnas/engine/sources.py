@@ -1,4 +1,4 @@
-"""From a config's data section to slices as a network sees them, split by volume."""
+"""Slices of a config's data section as a network sees them, split by volume."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -113,7 +113,7 @@ def open_dataset(config: Config) -> Dataset:
 
 
 def common_center(acquisition: AcquisitionConfig) -> Center:
-    """What the masks of every acceleration sample."""
+    """The center of k-space that the masks of every acceleration sample."""
     return Center(min(acquisition.center_fractions), not acquisition.whole_columns)
 
 

@@ -1,4 +1,4 @@
-"""How long a call takes: latency waited for call by call, throughput, and one operation in a chain.
+"""Timing of calls: latency waited for call by call, throughput, and one operation in a chain.
 
 Dispatch is asynchronous, so every measured call is waited for on its whole output. Where inputs
 lie is the caller's choice: arrays put on the device before measure the model, NumPy arrays the

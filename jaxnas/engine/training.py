@@ -176,7 +176,7 @@ def make_validation(
 def _validation(
     run: Run, dataset: Dataset, net: nn.Module
 ) -> Callable[[TrainState], dict[str, float]]:
-    """What the loop reports as `valid_psnr`."""
+    """The loop's validation, `valid_psnr`."""
     score = make_validation(net)
     return lambda state: {"valid_psnr": score(state.params, dataset, run.config.acquisition)}
 

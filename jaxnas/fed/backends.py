@@ -55,8 +55,8 @@ class Backend:
         self._step = _jitted_step(program, name, placement.devices)
 
     def chunk_size(self, wanted: int | None, clients: int) -> int:
-        """Of `clients` those in a chunk: as `wanted`, but one on each device where they are looped
-        over. None: all, and on a CPU a few, because the images of more leave its caches."""
+        """The number of `clients` in a chunk: as `wanted`, but one on each device where they are
+        looped over. None: all, and on a CPU a few, because the images of more leave its caches."""
         if self._loops:
             return self._place.devices
         if wanted is None:
@@ -68,7 +68,7 @@ class Backend:
         return _unstack(stack) if self._alone else stack
 
     def leave(self, tree: Any) -> Any:
-        """What the local steps return, as a stack (k, ...); for use in `jax.jit`."""
+        """The result of the local steps as a stack (k, ...); for use in `jax.jit`."""
         return _stack(tree) if self._alone else tree
 
     def step(self, states: Any, part: Part, anchor: Any) -> tuple[Any, Readings]:

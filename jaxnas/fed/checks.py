@@ -1,4 +1,4 @@
-"""What clients must have before a federated run begins; every error names the client."""
+"""Checks of the clients before a federated run begins; every error names the client."""
 
 from collections.abc import Sequence
 

@@ -32,7 +32,7 @@ class Client:
     weight: float
 
     def to_json(self) -> dict[str, Any]:
-        """What the roster of a run says of it; `shape` (H, W) is that of its k-space."""
+        """Its entry in the roster of a run; `shape` (H, W) is that of its k-space."""
         dataset = self.dataset
         ref = dataset.source.slices[dataset.slices("train")[0]]
         return {
@@ -48,7 +48,7 @@ class Client:
 
 @dataclass(frozen=True)
 class _Share:
-    """What a client is made of: some volumes of one opened data section."""
+    """The share of one client: some volumes of one opened data section."""
 
     name: str
     data: DataConfig
@@ -119,7 +119,7 @@ def _parted(config: Config, partition: PartitionConfig) -> list[_Share]:
     units = together(volume_names(source), subjects=subjects)
 
     def labels(by: str) -> dict[str, str]:
-        """Of a subject that of its first volume."""
+        """The labels of subjects, each that of its first volume."""
         found = volume_labels(source, by)
         return {name: found[name] for name in units}
 
@@ -197,5 +197,5 @@ def _split(share: _Share, seed: int) -> Dataset:
 
 
 def _origin(data: DataConfig) -> tuple:
-    """What makes two volumes of one name the same: where they are stored, not how they are cut."""
+    """The identity of volumes beside their name: where they are stored, not how they are cut."""
     return (data.source, stored_at(data.path), data.dataset)

@@ -32,7 +32,7 @@ class Contender(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called among reconstructors and examples."""
+        """Its name among reconstructors and examples."""
         return self.model if self.strategy is None else f"{self.model}/{self.strategy}"
 
 
@@ -87,7 +87,7 @@ def compare(run: Run, clients: Sequence[Client]) -> list[dict[str, Any]]:
 
 
 def contenders(config: Config) -> list[Contender]:
-    """What is compared, in the order of tables: untrained methods, then those of the config."""
+    """The rows of the comparison, in the order of tables: untrained methods, then the config's."""
     return [Contender(name) for name in config.evaluate.classical] + [
         Contender(method.model, method.label) for method in config.federated.methods
     ]

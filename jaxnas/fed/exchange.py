@@ -1,4 +1,4 @@
-"""What passes between the server and its clients in a round, as pure functions on arrays.
+"""The exchange between the server and its clients in a round, as pure functions on arrays.
 
 A round opens a tally, sends every chunk of clients off with `enter`, takes it in again with
 `take_in` after its local steps, and ends in `settle`. Chunks are `rows`, int (k,): numbers of
@@ -23,8 +23,8 @@ from jaxnas.fed.strategies import Strategy
 
 @struct.dataclass
 class Tally:
-    """What grows while the chunks of a round come in: the average, and the parts of the state
-    that belong to single clients."""
+    """The result of a round as its chunks come in: the average, and the parts of the state that
+    belong to single clients."""
 
     average: Average
     memory: Any
@@ -34,7 +34,7 @@ class Tally:
 
 @struct.dataclass
 class Report:
-    """Which clients of a chunk are finite, bool (k,), and the sums of their readings."""
+    """The finite clients of a chunk, bool (k,), and the sums of the readings of all."""
 
     finite: jax.Array
     readings: Readings

@@ -34,7 +34,7 @@ class LabeledClient:
         return self.dataset.count(group)
 
     def to_json(self) -> dict[str, Any]:
-        """What the roster of a run says of it."""
+        """Its entry in the roster of a run."""
         return {
             "name": self.name,
             "weight": self.weight,
@@ -46,7 +46,7 @@ class LabeledClient:
 
 @dataclass(frozen=True)
 class _Part:
-    """What a client is made of: some patients of one opened data section."""
+    """The part of one client: some patients of one opened data section."""
 
     name: str
     data: LabeledDataConfig

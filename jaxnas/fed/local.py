@@ -16,7 +16,7 @@ from jaxnas.data.batches import BatchStream
 
 @dataclass(frozen=True)
 class Round:
-    """What every client does in round `number`: `steps` int (C,) local steps, and their batches.
+    """The work of every client in round `number`: `steps` int (C,) local steps, and their batches.
 
     Nothing is read before it is asked for: a round never exists as a whole.
     """
@@ -64,7 +64,7 @@ def client_seed(seed: int, client: str, purpose: str) -> int:
 
 @dataclass(frozen=True)
 class Cohort:
-    """Who takes part: the names and weights of the clients, and their batches."""
+    """The clients that take part: their names and weights, and their batches."""
 
     names: tuple[str, ...]
     weights: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""What a training and a search see of every client, whatever the task: as at one site, by name."""
+"""Every client as a training and a search see it, whatever the task: as at one site, by name."""
 
 from collections.abc import Sequence
 from dataclasses import replace

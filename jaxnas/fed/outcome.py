@@ -1,4 +1,4 @@
-"""What a round has to say for itself: its readings, and which clients failed."""
+"""The outcome of a round: its readings, and the clients that failed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Who takes part in a round, and with what weight."""
+"""The clients that take part in a round, and their weights."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Where the clients of a round are computed: on one device, or spread over a mesh of several.
+"""The place where the clients of a round are computed: one device, or a mesh of several.
 
 The client axis of everything that varies is cut along the mesh axis `clients`; what the server
 sends is on every device. Several processes may own the devices; then all of them make the same

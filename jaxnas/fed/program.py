@@ -1,4 +1,4 @@
-"""What one client does between two averages, for any way of training or searching."""
+"""The program of one client between two averages, for any way of training or searching."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -100,7 +100,7 @@ def _cohort(clients: Sequence[Client], batches: ClientBatches) -> Cohort:
 
 
 def _validation(clients: Sequence[Client]) -> Validation:
-    """What the loop reports: every client's PSNR with its own model, and their mean."""
+    """The loop's validation: every client's PSNR with its own model, and their mean."""
 
     def make(federation: Federation, net: nn.Module) -> Validate:
         score = make_validation(net)

@@ -20,7 +20,7 @@ class Member(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """What applying a run needs to know of a client; `shape` (H, W) is that of its k-space."""
+    """The facts of a client that applying a run needs; `shape` (H, W) is that of its k-space."""
 
     name: str
     shape: tuple[int, int]

@@ -94,7 +94,7 @@ def take_statistics(
 
 
 def dice_validation(config: SegmentationConfig, clients: Sequence[LabeledClient]) -> Validation:
-    """What the loop reports: every client's mean Dice as `valid_dice/<client>`, with the weights
+    """The loop's validation: every client's mean Dice as `valid_dice/<client>`, with the weights
     and the statistics that it would be deployed with, and their mean as `valid_dice`."""
 
     def make(federation: Federation, net: nn.Module) -> Validate:

@@ -1,4 +1,4 @@
-"""How data are divided among clients, whatever they are: by a partition, or by name patterns."""
+"""The division of data among clients, whatever they are: by a partition, or by name patterns."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ POOLED = "all"  # the row of all clients together; no client may be called that
 
 
 class Share(NamedTuple):
-    """What is at a client: `members` of the data at `origin`."""
+    """The share of one client: `members` of the data at `origin`."""
 
     client: str
     origin: Hashable
@@ -93,7 +93,7 @@ def check_shares(shares: Sequence[Share], *, kind: str) -> None:
 
 
 def stored_at(path: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Where data are stored, however that is written."""
+    """The paths at which data are stored, the same however they are written."""
     paths = (path,) if isinstance(path, str) else path or ()
     return tuple(sorted(str(Path(own).resolve()) for own in paths))
 

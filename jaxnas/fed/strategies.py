@@ -33,7 +33,7 @@ def _average(server: Model, average: Model, number: jax.Array) -> Model:
 
 @dataclass(frozen=True)
 class Strategy:
-    """What a strategy decides; where it says nothing it is FedAvg. All functions are pure.
+    """The decisions of a strategy; where it makes none it is FedAvg. All functions are pure.
 
     shared(path): whether a leaf is sent and averaged.
     held(path): whether a client keeps a leaf of its own from round to round.

@@ -1,4 +1,4 @@
-"""What a round sends, in bytes."""
+"""The traffic of a round, in bytes."""
 
 import math
 from dataclasses import dataclass

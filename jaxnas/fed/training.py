@@ -37,7 +37,7 @@ from jaxnas.fed.traffic import Traffic, measure_traffic
 
 
 class Task(Protocol):
-    """What clients train for. Hashable: methods of equal tasks share a compiled program."""
+    """The training task of clients. Hashable: methods of equal tasks share a compiled program."""
 
     def init(self, key: jax.Array, net: nn.Module) -> Any:
         """The variables of a network before training."""
@@ -57,7 +57,7 @@ def client_scores(name: str, scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def method_name(method: Method) -> str:
-    """What a method is called in a run: `<model>/<label>`."""
+    """The name of a method in a run: `<model>/<label>`."""
     return f"{method.model}/{method.label}"
 
 
@@ -150,7 +150,7 @@ class TrainedMethod:
 def load_method(
     run: Run, task: Task, method: Method, net: nn.Module, names: Sequence[str]
 ) -> TrainedMethod:
-    """What training left for the clients `names`; UserError if it is not finished."""
+    """The method as training left it for the clients `names`; UserError if it is not finished."""
     directory, name = _checkpoints(run, method), method_name(method)
     if not directory.is_dir():
         raise UserError(f"{run.path}: {name} is not trained yet; run jaxnas train first")
@@ -176,13 +176,13 @@ def abstract_model(task: Task, net: nn.Module) -> Model:
 
 
 def is_personal(method: Method, model: Model) -> bool:
-    """Whether clients keep leaves of a (possibly abstract) model of their own."""
+    """True if clients keep leaves of their own of a (possibly abstract) model."""
     strategy = build_strategy(method)
     return any(strategy.held(path) for path in leaf_paths(model))
 
 
 def training_traffic(method: Method, model: Model, *, clients: int) -> Traffic:
-    """What one of `clients` clients sends and receives in a round; computes nothing."""
+    """The bytes that one of `clients` clients sends and receives in a round; computes nothing."""
     strategy = build_strategy(method)
     shared = select(model, strategy.shared)
     memory = jax.eval_shape(lambda leaves: strategy.init_memory(leaves, clients), shared)
@@ -190,7 +190,7 @@ def training_traffic(method: Method, model: Model, *, clients: int) -> Traffic:
 
 
 def search_traffic(model: Model) -> Traffic:
-    """What a client sends and receives in a round of a search: all weights and alphas."""
+    """The bytes that a client sends and receives in a round of a search: all weights and alphas."""
     return measure_traffic(model, {})
 
 
@@ -249,7 +249,7 @@ def _federation(
 def _program(
     task: Task, net: nn.Module, optimizer: OptimConfig, steps: int, penalty: Penalty | None
 ) -> Program:
-    """What a client does; methods without a penalty share one program, which is compiled once."""
+    """The program of a client; methods without a penalty share one, which is compiled once."""
     return training_program(task.loss(net), make_optimizer(optimizer, steps), penalty=penalty)
 
 

@@ -31,7 +31,7 @@ TRUNK = "#6E6E6E"
 
 
 class Frame(NamedTuple):
-    """What a cell is connected to: its inputs, what follows the concatenation, and its output."""
+    """The connections of a cell: its inputs, what follows the concatenation, and its output."""
 
     inputs: tuple[str, ...] = ("$C_{l-2}$", "$C_{l-1}$")
     after: str | None = None
@@ -124,7 +124,7 @@ def place(
 
 
 def node_depths(nodes: Sequence[Sequence[Sequence[Any]]], *, inputs: int = 2) -> list[int]:
-    """Per node, how many nodes stand before it on the longest way from the inputs."""
+    """The number of nodes that stand before each node on the longest way from the inputs."""
     depths: list[int] = []
     for edges in nodes:
         before = [depths[source - inputs] for _, source in edges if source >= inputs]

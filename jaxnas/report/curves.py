@@ -1,4 +1,4 @@
-"""What happened over the steps: architecture weights, the search, and training."""
+"""Curves over the steps: architecture weights, the search, and training."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -246,7 +246,7 @@ def smooth(values: np.ndarray) -> np.ndarray:
 
 
 def few_ticks(axes: "Axes") -> None:
-    """At most five whole numbers along x."""
+    """Sets at most five whole numbers along x."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

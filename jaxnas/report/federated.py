@@ -80,7 +80,7 @@ def client_names(methods: Iterable[Method]) -> list[str]:
 
 
 def roster_table(roster: list[dict[str, Any]]) -> Table:
-    """Who takes part: volumes and slices of every split, how it acquires, what it weighs."""
+    """The clients: volumes and slices of every split, how each acquires, what it weighs."""
     total = sum(client["weight"] for client in roster) or 1
     columns = [
         Column(split, lambda c, k=kind, s=split: _size(c[k].get(s)), "{:d}".format, None)

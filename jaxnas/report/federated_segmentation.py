@@ -16,7 +16,7 @@ def pooled(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def labeled_roster_table(roster: list[dict[str, Any]]) -> Table:
-    """Who takes part: patients and slices of every split, and what a client weighs."""
+    """The clients: patients and slices of every split, and what each weighs."""
     total = sum(client["weight"] for client in roster) or 1
     columns = [
         Column(split, lambda c, s=split: len(c["patients"][s]), "{:d}".format, None)

@@ -114,7 +114,7 @@ def _search_plans(run: RunFiles, alphas: dict[str, Any], chosen: dict[str, Any])
 
 
 def _client_plans(run: RunFiles) -> Iterator[Plan]:
-    """What only a federated run has: its clients over the rounds and apart, and what they sent."""
+    """Figures of federated runs alone: clients over the rounds and apart, and what they sent."""
     log, clients = run.log, run.clients
     if panels := rounds.search_curves(log, clients):
         draw = functools.partial(rounds.draw_losses, panels, clients)

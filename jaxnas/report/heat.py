@@ -114,7 +114,7 @@ def _borders(steps: np.ndarray) -> np.ndarray:
 
 
 def _colour_bar(figure: "Figure", image: Any, edges: Sequence[Sequence[int]]) -> None:
-    """In the empty corner at the top right, where the first node has the fewest inputs."""
+    """The colour bar in the empty corner at the top right: the first node has the fewest inputs."""
     width, height = figure.get_figwidth(), figure.get_figheight()
     first = 1 + max(source for node, source in edges if node == 0)
     x = LEFT + first * (PANEL + 0.12) + 0.35

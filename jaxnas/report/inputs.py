@@ -1,4 +1,4 @@
-"""What a run directory holds for a report: text, JSON, CSV and example images."""
+"""The content of a run directory for a report: text, JSON, CSV and example images."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

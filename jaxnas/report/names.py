@@ -1,4 +1,4 @@
-"""What readers call models, strategies and methods.
+"""Readers' names of models, strategies and methods.
 
 A method is addressed as in the files of a run: `<model>` or, where clients trained it together,
 `<model>/<label of the strategy>`.
@@ -60,7 +60,7 @@ def entry_name(key: str) -> str:
 
 
 def method_rank(key: str) -> int:
-    """What to sort methods by: untrained ones first, searched networks last."""
+    """The rank to sort methods by: untrained ones first, searched networks last."""
     return 0 if key in UNTRAINED else 1 + key.startswith("derived")
 
 

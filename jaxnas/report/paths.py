@@ -91,7 +91,7 @@ def _edge(axes: "Axes", edge: Edge, colour: str, width: float) -> None:
 
 
 def _count(axes: "Axes", edge: Edge, count: int) -> None:
-    """How many paths share a cell, a third of the way along it, where no other line crosses."""
+    """Writes how many paths share a cell, a third of the way along, where no other line crosses."""
     if count == 1:
         return
     layer, scale, following = edge

@@ -93,7 +93,7 @@ def worst_of(curves: Curves, worst: Callable[..., str]) -> str | None:
 
 
 def dropped_updates(log: Records) -> dict[str, int]:
-    """How many updates the search and every method left out because they were not finite.
+    """The number of updates that the search and every method left out because they were not finite.
 
     A row holds the mean of the rounds since the row before.
     """
@@ -163,7 +163,7 @@ def _plot(axes: "Axes", panel: Curves, colours: dict[str, str], worst: Callable[
 
 
 def _limits(curves: Sequence[np.ndarray], log_scale: bool) -> tuple[float, float]:
-    """Around all settled values: the first tenth of a wild start may leave the picture."""
+    """Limits around all settled values: the first tenth of a wild start may leave the picture."""
     settled = np.concatenate([values[len(values) // 10 :] for values in curves])
     low, high = float(settled.min()), float(settled.max())
     if log_scale:

@@ -53,7 +53,7 @@ def limits_of(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def is_valid(row: Row, limits: dict[str, float]) -> bool:
-    """Whether a network was measured to keep both limits."""
+    """True if a network was measured to keep both limits."""
     latency, rate = latency_of(row), throughput_of(row)
     return (
         latency is not None
@@ -64,23 +64,23 @@ def is_valid(row: Row, limits: dict[str, float]) -> bool:
 
 
 def is_random(row: Row) -> bool:
-    """Whether a row is one of the networks drawn at random."""
+    """True for the row of a network drawn at random."""
     return row.get("decoder") == RANDOM
 
 
 def is_searched(row: Row) -> bool:
-    """Whether a row is a network that this run decoded, rather than a baseline or a named one."""
+    """True for the row of a network that this run decoded, not of a baseline or a named one."""
     return row.get("decoder") in DECODERS and row["model"].startswith("derived")
 
 
 def is_found(row: Row) -> bool:
-    """Whether a row is a searched network: decoded by this run, or `derived`, whose decoder the row
-    does not tell."""
+    """True for the row of a searched network: decoded by this run, or `derived`, whose decoder the
+    row does not tell."""
     return is_searched(row) or row["model"] == "derived"
 
 
 def network_name(row: Row) -> str:
-    """For readers: `Genetic (Nₗ = 5)`, `Constrained (≤ 30 ms)`, `Random 2 (Nₗ = 3)`, `MS-NAS`."""
+    """Readers' name: `Genetic (Nₗ = 5)`, `Constrained (≤ 30 ms)`, `Random 2 (Nₗ = 3)`, `MS-NAS`."""
     paths = f" (Nₗ = {row['paths']})" if row.get("paths") else ""
     if is_random(row):
         return row["model"].replace("_", " ").capitalize() + paths
@@ -140,7 +140,7 @@ def fold_table(metrics: dict[str, Any]) -> Table | None:
 
 
 def random_table(metrics: dict[str, Any]) -> Table | None:
-    """What chance finds: the networks drawn at random, best Dice first; None without any."""
+    """Networks drawn at random, best Dice first, to show what chance finds; None without any."""
     rows = sorted(filter(is_random, metrics["rows"]), key=lambda row: -(dice_of(row) or 0.0))
     title = "Random cells with random paths, best first"
     return _table(title, rows, limits_of(metrics), costs=COSTS) if rows else None
@@ -171,7 +171,7 @@ def distance_table(metrics: dict[str, Any]) -> Table:
 
 
 def latency_tables(metrics: dict[str, Any]) -> list[Table]:
-    """Per scope the percentiles of latency and the throughput, for a slice and for a stack."""
+    """The percentiles of latency and the throughput per scope, for a slice and for a stack."""
     rows = [row for row in metrics["rows"] if not is_random(row) and row.get("timings")]
     found = []
     for scope, words in SCOPES.items():
@@ -198,7 +198,7 @@ def latency_tables(metrics: dict[str, Any]) -> list[Table]:
 
 
 def summarise_segmentation(metrics: dict[str, Any]) -> list[str]:
-    """What the evaluation says in sentences: the best networks within and regardless of limits."""
+    """The evaluation in sentences: the best networks within and regardless of limits."""
     limits = limits_of(metrics)
     rows = [r for r in metrics["rows"] if not is_random(r) and dice_of(r) is not None]
     searched = [r for r in rows if is_found(r)]
@@ -277,7 +277,7 @@ def _timing_reader(scope: str, unit: str, key: str) -> Callable[[Row], float | N
 
 
 def _slices(rows: Iterable[Row], scope: str, unit: str) -> str:
-    """How many slices a stack has, if all agree."""
+    """The number of slices of a stack as ` of <n>`, if all agree."""
     counts = {
         entry["shape"][0]
         for row in rows

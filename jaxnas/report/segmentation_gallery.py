@@ -15,7 +15,7 @@ from jaxnas.report.segmentation import network_name as name_of
 
 
 def segmentation_plans(run: RunFiles) -> Iterator[Plan]:
-    """What the metrics, the example segmentations, the calibration and the genotype can show."""
+    """Figures of the metrics, the example segmentations, the calibration and the genotype."""
     if run.metrics and pareto.timed_rows(run.metrics):
         draw = functools.partial(pareto.draw_pareto, run.metrics)
         yield Plan("results", "pareto", PARETO_CAPTION, draw)

@@ -1,4 +1,4 @@
-"""How far clients lie apart: the PSNR of every method at every client."""
+"""The spread of clients: the PSNR of every method at every client."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -65,7 +65,7 @@ FALLBACK = (BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN, VERMILLION, BLACK)
 
 
 class Pen(NamedTuple):
-    """How one model is drawn in every figure."""
+    """The look of one model in every figure."""
 
     colour: str
     dash: str

@@ -1,4 +1,4 @@
-"""What a run found, in sentences."""
+"""The findings of a run, in sentences."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +12,7 @@ NOT_BASELINES = ("derived", "supernet", *UNTRAINED)
 
 
 def summarise(metrics: dict[str, Any]) -> list[str]:
-    """What the evaluation at one site says: the derived network, and the best baseline."""
+    """The evaluation at one site in sentences: the derived network, and the best baseline."""
     rows = [
         r
         for r in metrics["rows"]
@@ -36,7 +36,7 @@ def summarise(metrics: dict[str, Any]) -> list[str]:
 def summarise_clients(
     metrics: dict[str, Any] | None, communication: dict[str, Any] | None
 ) -> list[str]:
-    """What a federated run says: its best searched and other method, their worst clients, bytes."""
+    """A federated run in sentences: best searched and other method, their worst clients, bytes."""
     found = methods_of(metrics) if metrics else []
     methods = [m for m in found if m.score(EVERYONE, "psnr") is not None]
     rows = {m.key: m.rows[EVERYONE] for m in methods}

@@ -42,7 +42,7 @@ class Table:
 
 
 class Column(NamedTuple):
-    """How one column is read from what a row stands for, printed, compared and judged.
+    """A column: how it is read from what a row stands for, printed, compared and judged.
 
     `keeps` says of a value whether it is within the limit of its column, if there is one.
     """
@@ -190,7 +190,7 @@ def mean_of(value: Any) -> float | None:
 
 
 def speed_name(acceleration: Any) -> str:
-    """How prose calls an acceleration, which may be "all"."""
+    """The name of an acceleration, which may be "all", in prose."""
     return (
         "all accelerations" if acceleration == "all" else f"{float(acceleration):g}× acceleration"
     )

@@ -1,4 +1,4 @@
-"""What the sections of a report hold beside their figures, as HTML."""
+"""The content of the sections of a report beside their figures, as HTML."""
 
 import dataclasses
 import json
@@ -96,7 +96,7 @@ def format_genotype(genotype: dict[str, Any]) -> str:
 
 
 def _site_texts(run: RunFiles) -> dict[str, str]:
-    """What is particular to a run at one site."""
+    """The texts particular to a run at one site."""
     texts = {}
     if run.metrics:
         texts["summary"] = _list(map(escape, summary.summarise(run.metrics)))
@@ -110,7 +110,7 @@ def _site_texts(run: RunFiles) -> dict[str, str]:
 
 
 def _segmentation_texts(run: RunFiles) -> dict[str, str]:
-    """What is particular to a segmentation run."""
+    """The texts particular to a segmentation run."""
     texts = {}
     if run.metrics:
         lines = segmentation.summarise_segmentation(run.metrics)
@@ -138,7 +138,7 @@ def _segmentation_texts(run: RunFiles) -> dict[str, str]:
 
 
 def _labeled_client_texts(run: RunFiles) -> dict[str, str]:
-    """What is particular to a segmentation across clients."""
+    """The texts particular to a segmentation across clients."""
     metrics = run.metrics and pooled(run.metrics)
     texts = _segmentation_texts(dataclasses.replace(run, metrics=metrics))
     if run.roster:
@@ -167,7 +167,7 @@ def _limits_note(metrics: dict[str, Any]) -> str:
 
 
 def _client_texts(run: RunFiles) -> dict[str, str]:
-    """What is particular to a federated run."""
+    """The texts particular to a federated run."""
     lines = summary.summarise_clients(run.metrics, run.communication)
     texts = {"summary": _list(map(escape, lines))}
     if run.roster:

@@ -1,4 +1,4 @@
-"""What clients and server sent one another: the bytes of every method as a table and as bars."""
+"""The traffic between clients and server: the bytes of every method as a table and as bars."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def communication_table(communication: dict[str, Any]) -> Table:
-    """What one client sends and receives in a round, what all of them do, and the whole run.
+    """The bytes that one client sends and receives in a round, those of all, and of the whole run.
 
     The last column is the total of the method that sent most over the method's own.
     """
@@ -94,7 +94,7 @@ def round_bytes(entry: dict[str, Any]) -> float | None:
 
 
 def saving(entry: dict[str, Any], largest: float) -> float | None:
-    """How many times fewer bytes than the `largest` total; None where nothing is sent."""
+    """The ratio of the `largest` total to the entry's own; None where nothing is sent."""
     return largest / entry["total"] if entry["total"] else None
 
 

@@ -1,1 +1,1 @@
-"""How weights and alphas move: DARTS, random search, stopping."""
+"""The moves of weights and alphas: DARTS, random search, stopping."""

@@ -1,4 +1,4 @@
-"""What a search is for: the objective of its alphas, and the latency that it reports of them."""
+"""The aim of a search: the objective of its alphas, and the latency that it reports of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Aim:
     latency: Latency | None = None
 
     def facts(self, weights: Mapping[str, Any]) -> dict[str, float]:
-        """What a history notes of softmaxed weights beside the losses."""
+        """The facts that a history notes of softmaxed weights beside the losses."""
         return {} if self.latency is None else {"latency_ms": float(self.latency(weights))}
 
 

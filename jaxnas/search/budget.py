@@ -1,4 +1,4 @@
-"""How long a search is in steps, whatever the task."""
+"""The length of a search in steps, whatever the task."""
 
 from typing import Any
 

@@ -56,7 +56,7 @@ def make_second_order_step(
     warmup: int = 0,
     objective: Objective = accuracy,
 ) -> Step:
-    """As the first order, with the exact gradient of the unrolled objective for α.
+    """The step of first order, but with the exact gradient of the unrolled objective for α.
 
     ξ = `xi(t)` is how far step t looks ahead, the rate of the weights at that step. With ω' =
     ω − ξ ∇_ω L_train(ω, α) the gradient of L_valid(ω', α) with respect to α is

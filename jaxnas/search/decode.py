@@ -1,4 +1,4 @@
-"""From betas to paths: the pool of the best paths, and the network of a given number of them.
+"""Paths out of betas: the pool of the best paths, and the network of a given number of them.
 
 An individual is an ascending tuple of indices into the pool, which is sorted by weight; so the
 first individual holds the heaviest paths.

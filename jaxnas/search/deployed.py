@@ -30,7 +30,7 @@ MOST_PATHS = 8  # of a network to calibrate on
 
 @dataclass(frozen=True)
 class Deployment:
-    """How fast derived networks of a config are on this device, by the model and measured.
+    """The speed of derived networks of a config on this device, by the model and measured.
 
     Latencies are those of one frame of `search.latency.stack` slices through the model, ms.
     """
@@ -92,7 +92,7 @@ def derived_network(config: SegmentationConfig, genotype: Genotype) -> RtdnasNet
 
 
 def load_deployment(run: Run) -> Deployment:
-    """What predicts and measures the networks of a run; measures the device if need be."""
+    """The deployment of a run, to predict and measure networks; measures the device if need be."""
     config = run.config
     table = obtain_table(run, functools.partial(profile, config))
     times = operation_times(table, config, where=table_name(run))

@@ -38,7 +38,7 @@ class DerivedNetwork:
     budget_ms: float | None = None
 
     def facts(self) -> dict[str, Any]:
-        """What tables say of it besides its scores."""
+        """The facts that tables give of it besides its scores."""
         return {
             "decoder": self.decoder,
             "paths": len(self.genotype.paths),

@@ -1,4 +1,4 @@
-"""What a run knows of its device: the latency table and the calibration of the latency model, each
+"""The device as a run knows it: the latency table and the calibration of the latency model, each
 given or measured once and kept in the run directory."""
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a search remembers on the host: alphas over time, the best genotype, when to stop."""
+"""The history of a search on the host: alphas over time, the best genotype, when to stop."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -45,7 +45,7 @@ class History:
 
     @property
     def stable_checks(self) -> int:
-        """How many of the latest checks after the warm-up agree on the picks of the genotype."""
+        """The number of latest checks after the warm-up that agree on the picks of the genotype."""
         count = 0
         for record in reversed(self.records):
             held = record["step"] <= self.warmup
@@ -82,7 +82,7 @@ class History:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """What must survive a restart."""
+        """The state that must survive a restart."""
         return {"records": self.records}
 
     def from_json(self, value: Mapping[str, Any]) -> None:

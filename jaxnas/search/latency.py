@@ -67,7 +67,7 @@ def layer_probabilities(
 
 @dataclass(frozen=True)
 class LatencyModel:
-    """How latencies add up; the names are keys of EDGE_LATENCY, CELL_LATENCY and
+    """The rules by which latencies add up; the names are keys of EDGE_LATENCY, CELL_LATENCY and
     LAYER_PROBABILITIES.
 
     `paths` is the number of paths the derived network will have; 1 is Eq. 5. ValueError for a

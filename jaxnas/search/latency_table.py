@@ -34,7 +34,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """What `profile` measured at one batch size: the device, how it computed, and the entries.
+    """The outcome of `profile` at one batch size: the device, how it computed, and the entries.
 
     `device` is jax's device kind, `precision` the matmul precision of the measured programs.
     """

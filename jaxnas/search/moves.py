@@ -1,4 +1,4 @@
-"""What every bilevel search is made of: a move of the weights ω and a move of the logits α.
+"""The parts of every bilevel search: a move of the weights ω and a move of the logits α.
 
 A batch has the halves `train` and `valid`, drawn from disjoint volumes. Each move has its own
 optimiser, hence its own clipping: that of one never sees the gradient of the other.

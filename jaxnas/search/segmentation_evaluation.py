@@ -72,14 +72,14 @@ def evaluate_networks(
 
 
 def _paths(net: nn.Module) -> dict[str, int]:
-    """How many paths a network of the two-level space has."""
+    """The number of paths of a network of the two-level space; nothing for any other network."""
     return {"paths": len(net.genotype.paths)} if isinstance(net, RtdnasNet) else {}
 
 
 def network_facts(
     config: SegmentationConfig, net: nn.Module, predictor: Predictor, volume: LabeledVolume
 ) -> dict[str, Any]:
-    """What a row of metrics.json says of a network beside its scores: its size, and how long it
+    """The facts in a network's row of metrics.json beside its scores: its size, and how long it
     takes for frames like `volume`."""
     timings = time_predictor(
         predictor,

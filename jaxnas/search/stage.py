@@ -139,7 +139,7 @@ class Darts:
 
 @dataclass(frozen=True)
 class MiLeNAS(Darts):
-    """As DARTS, with the training loss in the gradient of the alphas too."""
+    """DARTS with the training loss in the gradient of the alphas too."""
 
     def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The mixed-level step of the config's weights and order of moves."""

@@ -219,7 +219,7 @@ class TwoLevelHistory:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """What must survive a restart."""
+        """The state that must survive a restart."""
         return {"records": self.records}
 
     def from_json(self, value: Mapping[str, Any]) -> None:

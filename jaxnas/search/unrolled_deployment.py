@@ -33,7 +33,7 @@ INPUTS = 3  # different ones in turn
 
 @dataclass(frozen=True)
 class UnrolledDeployment:
-    """How fast derived networks of a config are on this device, by the model and measured.
+    """The speed of derived networks of a config on this device, by the model and measured.
 
     Latencies are those of `latency.stack` slices at once, from measured k-space to images, ms.
     """
@@ -48,7 +48,7 @@ class UnrolledDeployment:
         return SPACES[self.config.network.space]
 
     def random_genotype(self, rng: np.random.Generator) -> Genotype:
-        """What is derived of random weights."""
+        """The genotype derived of random weights."""
         space = self.space
         shape = (len(space.edges(self.config.network.nodes)), len(space.operations))
         return space.derive({name: rng.random(shape) for name in space.cells})

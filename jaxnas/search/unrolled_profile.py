@@ -29,7 +29,7 @@ COMPLEX = "complex64"
 
 
 class Scan(NamedTuple):
-    """What networks are applied to: height and width of the k-space, its number of coils, and
+    """The k-space that networks are applied to: its height and width, its number of coils, and
     whether single points of it are sampled instead of whole columns."""
 
     size: tuple[int, int]
@@ -154,7 +154,7 @@ def unrolled_times(
 
 
 def _cell_inputs(config: NetworkConfig) -> dict[int, int]:
-    """How many inputs of that many channels the cells of a denoiser have."""
+    """The number of inputs of the cells of a denoiser, by the number of their channels."""
     joined = config.nodes * config.channels
     widths = [config.channels] * 2 + [joined] * config.cells  # both stems, then every cell
     return dict(Counter(widths[at + input] for at in range(config.cells) for input in (0, 1)))
