@@ -47,7 +47,7 @@ def read_roster(run_dir: RunDir) -> list[Entry]:
 
 
 def read_members(run_dir: RunDir) -> list[dict[str, Any]]:
-    """What the clients of any task say of themselves; UserError where none has trained yet."""
+    """The clients of a run of any task, as JSON; UserError where none has trained yet."""
     if not run_dir.clients.exists():
         raise UserError(f"{run_dir.path}: no client has trained yet; run jaxnas train first")
     return run_dir.clients.read()

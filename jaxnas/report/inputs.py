@@ -216,7 +216,7 @@ def _settings(config: str | None) -> dict[str, Any]:
 
 
 def _only_segmented(files: RunDir) -> bool:
-    """Whether there is a file that only segmentation runs have."""
+    """True if there is a file that only segmentation runs have."""
     own = SEGMENTATION_FILES.keys() - FILES.keys()
     return any(getattr(files, name).exists() for name in own)
 

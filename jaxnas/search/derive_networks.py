@@ -163,7 +163,7 @@ DECODERS = {
 
 
 def derived_facts(run: Run) -> dict[str, dict[str, Any]]:
-    """What is known of every decoded network of a run, by name; UserError before they are."""
+    """The facts about every decoded network of a run, by name; UserError before there are any."""
     if not run.dir.networks.exists():
         raise UserError(f"{run.path}: no network is derived yet; run jaxnas search first")
     return run.dir.networks.read()

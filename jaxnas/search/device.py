@@ -18,7 +18,7 @@ from jaxnas.search.measured import Deployable, calibrate
 
 
 def table_name(run: Run) -> str:
-    """What messages call the table of a run."""
+    """The name of a run's table in messages."""
     return run.config.latency.table or str(run.dir.latency_table)
 
 
@@ -42,7 +42,7 @@ def obtain_table(run: Run, measure: Callable[..., LatencyTable]) -> LatencyTable
 
 
 def calibration_name(run: Run) -> str:
-    """What messages call the calibration of a run."""
+    """The name of a run's calibration in messages."""
     return str(run.dir.calibration)
 
 

@@ -114,5 +114,5 @@ def _genotypes(run: Run, name: str, *, fresh: bool) -> dict[str, Genotype]:
 
 
 def _own(run: Run, name: str) -> GenotypeFile:
-    """Where a run keeps the genotype of a network."""
+    """The file in which a run keeps the genotype of a network."""
     return run.dir.genotype if name == DERIVED else run.dir.derived(name)
