@@ -1,8 +1,10 @@
 """The conventions of the public interface, held by a test instead of a reviewer."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,45 @@ def test_public_function(function):
 @pytest.mark.parametrize("cls", members(inspect.isclass))
 def test_public_class(cls):
     assert cls.__doc__ and not cls.__doc__.startswith(f"{cls.__name__}("), "needs a docstring"
+
+
+QUESTIONS = {"What", "Who", "How", "Which", "Whether", "Where", "When", "Why"}
+# The four families of stages, until they are one.
+FAMILIES = {
+    "check_search", "check_training", "client_rows", "compare", "derive", "derived_network",
+    "evaluate", "held", "networks", "prepare", "search", "search_batches", "search_cohort",
+    "supernet", "supernet_loss", "train", "train_all", "train_network", "training_batches",
+    "training_cohort", "CONVENTION", "Clients", "METHODS", "Validate",
+}  # fmt: skip
+
+
+def public_names(path):
+    """The public names that a file defines at its top level."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found = [node.name]
+        else:
+            targets = getattr(node, "targets", [getattr(node, "target", None)])
+            found = [target.id for target in targets if isinstance(target, ast.Name)]
+        yield from (name for name in found if not name.startswith("_"))
+
+
+def test_no_public_name_has_two_meanings():
+    places = defaultdict(set)
+    for path in ROOT.rglob("*.py"):
+        for name in public_names(path):
+            places[name].add(str(path.relative_to(ROOT)))
+    twice = {name: found for name, found in places.items() if len(found) > 1}
+    assert {name: found for name, found in twice.items() if name not in FAMILIES} == {}
+    assert twice.keys() >= FAMILIES, "no longer twice: take it out of the list"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: p.name)
+def test_docstrings_begin_with_a_verb_or_a_noun(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            first = (ast.get_docstring(node) or "A").split()[0].strip(",:;.")
+            assert first not in QUESTIONS, f"{path}:{getattr(node, 'lineno', 1)}: {first} …"
 
 
 @pytest.mark.parametrize("name", MODULES)

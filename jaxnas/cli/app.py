@@ -41,17 +41,17 @@ Fresh = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Override the config's seed.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar; only warnings and errors.")]
-GenotypeFile = Annotated[Path | None, typer.Option("--genotype", help="A genotype JSON file.")]
+GenotypeOption = Annotated[Path | None, typer.Option("--genotype", help="A genotype JSON file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Model = Annotated[str, typer.Option(help="Which of the run's networks.")]
-Strategy = Annotated[
+ModelOption = Annotated[str, typer.Option(help="Which of the run's networks.")]
+StrategyOption = Annotated[
     str | None, typer.Option(help="Which of its methods, in a federated run, by its label.")
 ]
 ClientName = Annotated[
     str | None, typer.Option("--client", help="Whose weights, where every client has its own.")
 ]
 
-Fold = Annotated[int | None, typer.Option(help="Of which fold, where there are more.")]
+FoldOption = Annotated[int | None, typer.Option(help="Of which fold, where there are more.")]
 
 
 class Precision(StrEnum):
@@ -68,7 +68,7 @@ class CompareBy(StrEnum):
     space = "space"
 
 
-class Decoder(StrEnum):
+class DecoderOption(StrEnum):
     """The ways to make networks of paths."""
 
     dijkstra = "dijkstra"
@@ -78,7 +78,7 @@ class Decoder(StrEnum):
     random = "random"
 
 
-class Layout(StrEnum):
+class LayoutName(StrEnum):
     """The layouts that synthetic data can be written in."""
 
     fastmri = "fastmri"
@@ -163,7 +163,7 @@ def _add_training(name: str, help_text: str) -> None:
         fresh: Fresh = False,
         seed: Seed = None,
         quiet: Quiet = False,
-        genotype: GenotypeFile = None,
+        genotype: GenotypeOption = None,
     ):
         _run(name, target, overrides, workdir, fresh, seed, quiet, genotype)
 
@@ -194,14 +194,16 @@ _add_stage("report", "Write figures and report.html of a config or a run.")
 def inspect(
     target: Target,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
-    genotype: GenotypeFile = None,
+    genotype: GenotypeOption = None,
     supernet: Annotated[bool, typer.Option(help="The supernet, not the derived network.")] = False,
     json: AsJson = False,
 ):
     """Structure, parameters and MACs of the networks of a config; trains nothing."""
     from jaxnas.cli import inspect as command
 
-    command.inspect(target, overrides=overrides, genotype=genotype, supernet=supernet, as_json=json)
+    command.inspect_config(
+        target, overrides=overrides, genotype=genotype, supernet=supernet, as_json=json
+    )
 
 
 @app.command()
@@ -221,8 +223,8 @@ def reconstruct(
     run: RunDirectory,
     inputs: Files,
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
-    model: Model = "derived",
-    strategy: Strategy = None,
+    model: ModelOption = "derived",
+    strategy: StrategyOption = None,
     client: ClientName = None,
     acceleration: Annotated[
         float | None, typer.Option(min=1.0, help="Undersample fully sampled files first.")
@@ -238,7 +240,7 @@ def reconstruct(
     from jaxnas.cli.trained import Choice
 
     choice = Choice(model, strategy, client)
-    command.reconstruct(
+    command.reconstruct_files(
         run,
         inputs,
         out,
@@ -257,15 +259,15 @@ def export(
         str | None,
         typer.Option(help="Which of the run's networks. Default: derived, or the only one."),
     ] = None,
-    strategy: Strategy = None,
+    strategy: StrategyOption = None,
     client: ClientName = None,
-    fold: Fold = None,
+    fold: FoldOption = None,
 ):
     """Write a trained network as a jax.export artefact with a JSON side-car."""
     from jaxnas.cli import export as command
     from jaxnas.cli.trained import Choice
 
-    command.export(run, out, Choice(model, strategy, client), fold=fold)
+    command.export_run(run, out, Choice(model, strategy, client), fold=fold)
 
 
 @app.command()
@@ -274,15 +276,15 @@ def segment(
     inputs: Files,
     out: Annotated[Path, typer.Option(help="Folder for the labels.")],
     model: Annotated[str | None, typer.Option(help="Which network, where there are more.")] = None,
-    fold: Fold = None,
-    strategy: Strategy = None,
+    fold: FoldOption = None,
+    strategy: StrategyOption = None,
     client: ClientName = None,
 ):
     """Apply a trained run to NIfTI volumes and cines; writes labels with the source affine."""
     from jaxnas.cli import segment as command
     from jaxnas.cli.trained import Choice
 
-    command.segment(run, inputs, out, Choice(model, strategy, client), fold=fold)
+    command.segment_files(run, inputs, out, Choice(model, strategy, client), fold=fold)
 
 
 @app.command()
@@ -294,13 +296,13 @@ def profile(
     """Measure every operation that a config's networks may have on this device."""
     from jaxnas.cli import profile as command
 
-    command.profile(config, out=out, overrides=overrides)
+    command.profile_config(config, out=out, overrides=overrides)
 
 
 @app.command()
 def decode(
     run: RunDirectory,
-    method: Annotated[Decoder, typer.Option(help="How paths are chosen.")],
+    method: Annotated[DecoderOption, typer.Option(help="How paths are chosen.")],
     paths: Annotated[list[int], typer.Option(min=1, help="How many paths; repeatable.")] = [],  # noqa: B006
     budgets: Annotated[
         list[float], typer.Option("--budget", help="Of constrained: ms; repeatable.")
@@ -311,7 +313,7 @@ def decode(
     """Networks out of a finished search, each measured on this device."""
     from jaxnas.cli import decode as command
 
-    command.decode(run, method=method.value, paths=paths, budgets=budgets, draws=draws, out=out)
+    command.decode_run(run, method=method.value, paths=paths, budgets=budgets, draws=draws, out=out)
 
 
 @data_app.command("make")
@@ -322,8 +324,8 @@ def data_make(
     size: Annotated[tuple[int, int], typer.Option(help="Height and width.")] = (320, 320),
     coils: Annotated[int, typer.Option(min=1)] = 1,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    layout: Annotated[Layout, typer.Option(help="The public data set to imitate.")] = (
-        Layout.fastmri
+    layout: Annotated[LayoutName, typer.Option(help="The public data set to imitate.")] = (
+        LayoutName.fastmri
     ),
 ):
     """Write synthetic volumes in the layout of fastMRI, MoDL-Brain, CC359, or cines in ACDC's."""
@@ -362,7 +364,7 @@ def data_check(
         sens=sens,
         origin=origin.value,
     )
-    data.check(config)
+    data.check_data(config)
 
 
 @data_app.command("info")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxnas.cli.unrolled_latency import check_latency, load_aim, log_derived
 from jaxnas.engine.acquire import check_masks
 from jaxnas.engine.groups import check_search_data, check_training_data, log_training, training_data
-from jaxnas.engine.inputs import Groups
+from jaxnas.engine.inputs import HeldGroups
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.run import Run
 from jaxnas.engine.sources import Dataset, open_dataset
@@ -31,7 +31,7 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Dataset:
     return dataset
 
 
-def held(dataset: Dataset) -> dict[str, Groups]:
+def held(dataset: Dataset) -> dict[str, HeldGroups]:
     """The volumes of every group."""
     return {"site": dataset.held()}
 

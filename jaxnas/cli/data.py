@@ -11,11 +11,11 @@ from jaxnas.core.notices import warn
 from jaxnas.core.outputs import check_output_folder
 from jaxnas.core.schema import DataConfig
 from jaxnas.data import labeled_layouts
-from jaxnas.data.cardiac import READERS, open_labeled
+from jaxnas.data.cardiac import LABELED_READERS, open_labeled
 from jaxnas.data.check import Problem
-from jaxnas.data.check import check as find_problems
+from jaxnas.data.check import check_source as find_problems
 from jaxnas.data.heart import HeartSource
-from jaxnas.data.info import summarise
+from jaxnas.data.info import summarise_volumes
 from jaxnas.data.labeled import CLASSES, annotated
 from jaxnas.data.labeled_check import check_labeled
 from jaxnas.data.labeled_info import summarise_labeled
@@ -45,9 +45,9 @@ def make(
 ) -> None:
     """Writes synthetic volumes, or beating hearts, in a public layout and names what it wrote."""
     check_output_folder(out)
-    if layout in labeled_layouts.LAYOUTS:
+    if layout in labeled_layouts.LABELED_LAYOUTS:
         hearts = HeartSource(patients=volumes, slices=slices, size=size, phases="all", seed=seed)
-        labeled_layouts.LAYOUTS[layout](out, hearts, on_file=_name)
+        labeled_layouts.LABELED_LAYOUTS[layout](out, hearts, on_file=_name)
         return
     source = SyntheticSource(volumes=volumes, slices=slices, size=size, coils=coils, seed=seed)
     LAYOUTS[layout](out, source, on_file=_name)
@@ -67,9 +67,9 @@ def section(
     sens: str | None,
     origin: str,
 ) -> DataConfig | Labeled:
-    """The data that the options of `check` and `info` make up."""
+    """The data that the options of `check_data` and `info` make up."""
     paths = tuple(str(path) for path in inputs)
-    if source in READERS:
+    if source in LABELED_READERS:
         return Labeled(source, paths)
     config = DataConfig(
         source=source,
@@ -84,7 +84,7 @@ def section(
     return config
 
 
-def check(config: DataConfig | Labeled) -> None:
+def check_data(config: DataConfig | Labeled) -> None:
     """Reads every file whole; UserError with one line per problem if there is any."""
     if isinstance(config, Labeled):
         _check_labeled(config)
@@ -95,7 +95,7 @@ def check(config: DataConfig | Labeled) -> None:
 
     problems = find_problems(config.path, reader=reader, suffixes=SUFFIXES[config.source])
     doubts = _sorted_out(problems)
-    rows = summarise(_open(config))
+    rows = summarise_volumes(_open(config))
     slices = sum(row.slices for row in rows)
     show(f"{len(rows)} volumes, {slices} slices, {_outcome(doubts)}")
 
@@ -137,7 +137,7 @@ def info(config: DataConfig | Labeled, *, as_json: bool) -> None:
     if isinstance(config, Labeled):
         _labeled_info(config, as_json=as_json)
         return
-    rows = summarise(_open(config))
+    rows = summarise_volumes(_open(config))
     if as_json:
         show(json.dumps([row._asdict() for row in rows], indent=2))
         return

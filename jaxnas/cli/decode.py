@@ -9,13 +9,13 @@ from jaxnas.core.outputs import check_output_folder
 from jaxnas.core.segmentation_schema import DecodeConfig
 from jaxnas.engine.run import open_run
 from jaxnas.search.deployed import load_deployment
-from jaxnas.search.derive_networks import decode as decode_networks
+from jaxnas.search.derive_networks import decoded_networks
 from jaxnas.search.device import load_calibration
 from jaxnas.search.two_level import searched_weights
 from jaxnas.spaces.genotype import save_genotype
 
 
-def decode(
+def decode_run(
     run_dir: Path,
     *,
     method: str,
@@ -48,7 +48,7 @@ def decode(
     deployment = load_deployment(run)
     fitted = load_calibration(run, deployment)
     weights = searched_weights(run)
-    for network in decode_networks(chosen, deployment, weights, fitted, run.config.seed):
+    for network in decoded_networks(chosen, deployment, weights, fitted, run.config.seed):
         path = save_genotype(folder / f"{network.name}.json", network.genotype)
         show(
             f"{path}: {len(network.genotype.paths)} paths, predicted {network.predicted_ms:.2f} "

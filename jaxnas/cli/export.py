@@ -34,7 +34,7 @@ class Artefact(NamedTuple):
     facts: dict[str, Any]
 
 
-def export(run_dir: Path, out: Path, choice: Choice, *, fold: int | None) -> None:
+def export_run(run_dir: Path, out: Path, choice: Choice, *, fold: int | None) -> None:
     """Writes `out` (jax.export, weights inside) and `out`.json, which says how to call it.
 
     The first axis of every argument is free, all others are those of the run's data.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jaxnas.cli.unrolled_latency import check_latency, load_aim, log_derived
 from jaxnas.engine.groups import log_training
-from jaxnas.engine.inputs import Groups
+from jaxnas.engine.inputs import HeldGroups
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.run import Run
 from jaxnas.fed import comparison
@@ -34,7 +34,7 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
     return clients
 
 
-def held(clients: Clients) -> dict[str, Groups]:
+def held(clients: Clients) -> dict[str, HeldGroups]:
     """The volumes of every group of every client."""
     return {client.name: client.dataset.held() for client in clients}
 

@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxnas.cli import segmentation as central
 from jaxnas.core.errors import UserError
 from jaxnas.engine.groups import log_training
-from jaxnas.engine.inputs import Groups
+from jaxnas.engine.inputs import HeldGroups
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.run import Run
 from jaxnas.engine.training import model_names, models_key
@@ -29,7 +29,7 @@ from jaxnas.fed.segmentation import (
     training_cohort,
 )
 from jaxnas.fed.training import check_methods, train_methods
-from jaxnas.models.segmentation import DERIVED
+from jaxnas.models.networks import DERIVED
 from jaxnas.search import two_level
 from jaxnas.search.deployed import load_deployment
 from jaxnas.search.device import calibration_name, load_calibration
@@ -59,7 +59,7 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Clients:
     return clients
 
 
-def held(clients: Clients) -> dict[str, Groups]:
+def held(clients: Clients) -> dict[str, HeldGroups]:
     """The volumes of every group of every client."""
     return {client.name: client.dataset.held() for client in clients}
 

@@ -24,10 +24,10 @@ from jaxnas.spaces.supernet import example_genotype, fit_genotype, supernet
 DEFAULT_SIZE = (320, 320)
 SUPERNET = "supernet"
 CLIENT_COLUMNS = ("strategy", "sent per round", "received per round")
-EXAMPLE = "example (no genotype given)"
+_EXAMPLE = "example (no genotype given)"
 
 
-def inspect(
+def inspect_config(
     target: Path,
     *,
     overrides: Sequence[str],
@@ -172,4 +172,4 @@ def _chosen(config: Config, given: Path | None, target: Path) -> tuple[Genotype,
     source = own if own.is_file() else config.genotype
     if source is not None:
         return fit_genotype(config.network, load_genotype(source), where=str(source)), str(source)
-    return example_genotype(config.network), EXAMPLE
+    return example_genotype(config.network), _EXAMPLE

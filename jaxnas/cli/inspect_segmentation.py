@@ -21,7 +21,7 @@ from jaxnas.spaces.genotype import Genotype, describe, load_genotype
 from jaxnas.spaces.paths import union_cells
 from jaxnas.spaces.rtdnas import TwoLevelSpace
 
-EXAMPLE = "example (no genotype given)"
+_EXAMPLE = "example (no genotype given)"
 
 
 def inspect_segmentation(
@@ -80,5 +80,5 @@ def _chosen(
     own = RunDir(target).genotype.path
     source = given or (own if own.is_file() else config.genotype)
     if source is None:
-        return space.example_genotype(), EXAMPLE
+        return space.example_genotype(), _EXAMPLE
     return space.check(load_genotype(source), where=str(source)), str(source)

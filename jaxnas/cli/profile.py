@@ -11,11 +11,11 @@ from jaxnas.core.outputs import check_output_file
 from jaxnas.engine.sources import open_dataset
 from jaxnas.fed.clients import open_clients
 from jaxnas.search.latency_table import LatencyTable, save_table
-from jaxnas.search.profile import profile as profile_grid
+from jaxnas.search.profile import profile_operations
 from jaxnas.search.unrolled_profile import profile_unrolled
 
 
-def profile(config: Path, *, out: Path, overrides: Sequence[str]) -> None:
+def profile_config(config: Path, *, out: Path, overrides: Sequence[str]) -> None:
     """Times every operation that a network of the config may have, and writes the table."""
     check_output_file(out)
     table = _measurement(load_config(config, overrides=overrides))(
@@ -28,7 +28,7 @@ def profile(config: Path, *, out: Path, overrides: Sequence[str]) -> None:
 def _measurement(config: AnyConfig) -> Callable[..., LatencyTable]:
     """The function that measures the operations of a config, when called with `on_part`."""
     if config.task == "segmentation":
-        return functools.partial(profile_grid, config)
+        return functools.partial(profile_operations, config)
     central = config.federated is None
     dataset = open_dataset(config) if central else open_clients(config)[0].dataset
     return functools.partial(profile_unrolled, with_latency(config), scan_of(config, dataset))

@@ -31,7 +31,7 @@ from jaxnas.engine.training import model_names
 from jaxnas.models.networks import check_coils
 
 
-def reconstruct(
+def reconstruct_files(
     run_dir: Path,
     inputs: Sequence[Path],
     out: Path,

@@ -11,7 +11,7 @@ from jaxnas.core.files import write_json
 from jaxnas.core.notices import tell, warn
 from jaxnas.core.outputs import check_output_folder
 from jaxnas.data.files import NIFTI, find_files, has_suffix
-from jaxnas.data.grid import Grid
+from jaxnas.data.grid import VoxelGrid
 from jaxnas.data.labeled import LabeledVolume
 from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark, write_labels
 from jaxnas.engine.labeled import open_preparation
@@ -22,7 +22,7 @@ from jaxnas.engine.segment import Predictor
 LATENCY = "latency.json"
 
 
-def segment(
+def segment_files(
     run_dir: Path, inputs: Sequence[Path], out: Path, choice: Choice, *, fold: int | None
 ) -> None:
     """Writes `out`/NAME with the labels of every input file, frame after frame of a cine.
@@ -67,7 +67,7 @@ def load_predictor(run: Run, choice: Choice, *, fold: int | None) -> Predictor:
     return Predictor(segmenter.net, segmenter.variables, open_preparation(segmenter.data))
 
 
-def _frames(path: Path, grid: Grid) -> Iterator[LabeledVolume]:
+def _frames(path: Path, grid: VoxelGrid) -> Iterator[LabeledVolume]:
     """The frames of a file one by one: a cine is never in memory as a whole."""
     numbers = range(grid.shape[0]) if len(grid.shape) == 4 else [None]
     for number in numbers:

@@ -7,7 +7,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.places import placed
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.groups import check_search_data, check_training_data, log_training, training_data
-from jaxnas.engine.inputs import Groups
+from jaxnas.engine.inputs import HeldGroups
 from jaxnas.engine.labeled import LabeledDataset, open_labeled_dataset
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.run import Run
@@ -60,7 +60,7 @@ def prepare(run: Run, stages: Sequence[str], fresh: bool) -> Datasets:
     return data
 
 
-def held(data: Datasets) -> dict[str, Groups]:
+def held(data: Datasets) -> dict[str, HeldGroups]:
     """The volumes of every group of every fold."""
     names = {fold: "site" if fold is None else f"fold {fold}" for fold in data.by_fold}
     return {names[fold]: dataset.held() for fold, dataset in data.by_fold.items()}

@@ -5,7 +5,6 @@ import functools
 from jaxnas.core.schema import Config, UnrolledLatencyConfig
 from jaxnas.engine.run import Run
 from jaxnas.engine.sources import Dataset
-from jaxnas.search.aim import ACCURACY, Aim
 from jaxnas.search.device import (
     calibration_name,
     given_table,
@@ -14,6 +13,7 @@ from jaxnas.search.device import (
     table_name,
 )
 from jaxnas.search.latency_table import device_kind
+from jaxnas.search.objective import ACCURACY, SearchObjective
 from jaxnas.search.unrolled_deployment import UnrolledDeployment
 from jaxnas.search.unrolled_profile import Scan, profile_unrolled, unrolled_times
 from jaxnas.spaces.genotype import describe
@@ -40,7 +40,7 @@ def check_latency(config: Config, dataset: Dataset) -> None:
         unrolled_times(table, config, scan_of(config, dataset), where=config.latency.table)
 
 
-def load_aim(run: Run, dataset: Dataset) -> Aim:
+def load_aim(run: Run, dataset: Dataset) -> SearchObjective:
     """The aim of a run's search; measures the device where a latency is asked for and unknown."""
     if run.config.latency is None:
         return ACCURACY

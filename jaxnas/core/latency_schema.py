@@ -8,8 +8,8 @@ from jaxnas.core.sections import Free, Milliseconds, Positive, Section, Weight
 
 # `accuracy` alone, Eq. 2 of RT-DNAS (`stable`, or `exp` to the letter, which overflows), its
 # penalty without the product (`bound`), or a regulariser of ProxylessNAS.
-Objective = Literal["accuracy", "stable", "bound", "exp", "add_linear", "mul_log"]
-ACCURACY_ALONE: Objective = "accuracy"
+ObjectiveName = Literal["accuracy", "stable", "bound", "exp", "add_linear", "mul_log"]
+ACCURACY_ALONE: ObjectiveName = "accuracy"
 
 
 class LatencyBudget(Section):

@@ -5,17 +5,17 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from jaxnas.core.federated_schema import RoundsConfig
-from jaxnas.core.latency_schema import Objective, UnrolledLatencyConfig
+from jaxnas.core.latency_schema import ObjectiveName, UnrolledLatencyConfig
 from jaxnas.core.places import HERE
 from jaxnas.core.sections import (
     STAGES,
     Fraction,
     Free,
+    MatrixSize,
     Name,
     Patterns,
     Positive,
     Section,
-    Size,
     Stage,
     Weight,
     check_order,
@@ -28,7 +28,7 @@ class SyntheticConfig(Section):
 
     volumes: Positive = 12
     slices: Positive = 8
-    size: Size = (128, 128)
+    size: MatrixSize = (128, 128)
     coils: Positive = 1
 
 
@@ -82,8 +82,8 @@ class DataConfig(Section):
     sens: str | None = None
     slices: Annotated[str, Field(pattern=r"^-?\d*:-?\d*(:[1-9]\d*)?$")] | None = None
     coils: Literal["all", "combined"] = "all"
-    pad: Size | None = None
-    crop: Size | None = None
+    pad: MatrixSize | None = None
+    crop: MatrixSize | None = None
     synthetic: SyntheticConfig = SyntheticConfig()
     split: SplitConfig = SplitConfig()
 
@@ -184,7 +184,7 @@ class SearchConfig(BilevelConfig):
 
     method: Literal["darts", "milenas", "random"] = "darts"
     order: Literal["first", "second"] = "first"
-    objective: Objective = "accuracy"
+    objective: ObjectiveName = "accuracy"
     loss: ImageLoss = "l1"
     batch: Positive = 1
     rows: Positive | None = None

@@ -5,17 +5,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from jaxnas.core.federated_schema import PartitionConfig, RoundsConfig
-from jaxnas.core.latency_schema import LatencyBudget, Objective
+from jaxnas.core.latency_schema import LatencyBudget, ObjectiveName
 from jaxnas.core.places import HERE
 from jaxnas.core.sections import (
     STAGES,
     Free,
+    MatrixSize,
     Milliseconds,
     Name,
     Patterns,
     Positive,
     Section,
-    Size,
     Stage,
     Weight,
     check_order,
@@ -29,7 +29,7 @@ class HeartConfig(Section):
     patients: Positive = 20
     slices: Positive = 6
     frames: Positive = 8
-    size: Size = (96, 96)
+    size: MatrixSize = (96, 96)
 
 
 class PatientSplitConfig(Section):
@@ -59,7 +59,7 @@ class LabeledDataConfig(Section):
     heart: HeartConfig = HeartConfig()
     split: PatientSplitConfig = PatientSplitConfig()
     spacing: Annotated[float, Field(gt=0.0)] | None = 1.5
-    size: Size = (160, 160)
+    size: MatrixSize = (160, 160)
     clip: tuple[float, float] = (1.0, 99.0)
 
     @model_validator(mode="after")
@@ -76,7 +76,7 @@ class LabeledDataConfig(Section):
         return self
 
 
-Operation = Literal[
+OperationName = Literal[
     "skip_connect",
     "sep_conv_3x3",
     "sep_conv_5x5",
@@ -87,7 +87,7 @@ Operation = Literal[
     "avg_pool_3x3",
 ]
 # What a cell is searched over unless a config says otherwise: all but the pools.
-OPERATIONS: tuple[Operation, ...] = (
+SEGMENTATION_OPERATIONS: tuple[OperationName, ...] = (
     "skip_connect",
     "sep_conv_3x3",
     "sep_conv_5x5",
@@ -106,7 +106,7 @@ class TwoLevelConfig(Section):
     """
 
     space: Literal["rtdnas"] = "rtdnas"
-    operations: Annotated[tuple[Operation, ...], Field(min_length=2)] = OPERATIONS
+    operations: Annotated[tuple[OperationName, ...], Field(min_length=2)] = SEGMENTATION_OPERATIONS
     layers: Annotated[int, Field(ge=2)] = 10
     scales: Annotated[int, Field(ge=2, le=6)] = 4
     end: Literal["start", "any"] = "start"
@@ -129,7 +129,7 @@ class LatencyConfig(LatencyBudget):
 
 
 # `dice_cross_entropy` adds the soft Dice of the batch.
-LabelLoss = Literal["cross_entropy", "dice_cross_entropy"]
+LabelLossName = Literal["cross_entropy", "dice_cross_entropy"]
 
 
 class TwoLevelSearchConfig(BilevelConfig):
@@ -140,8 +140,8 @@ class TwoLevelSearchConfig(BilevelConfig):
     """
 
     method: Literal["darts", "milenas"] = "darts"
-    objective: Objective = "stable"
-    loss: LabelLoss = "cross_entropy"
+    objective: ObjectiveName = "stable"
+    loss: LabelLossName = "cross_entropy"
     relaxation: Literal["joint", "separate"] = "joint"
     batch: Positive = 4
     channels: Positive = 16
@@ -166,7 +166,7 @@ NamedFiles = Annotated[
     BeforeValidator(_pairs),
     PlainSerializer(dict, return_type=dict[str, str]),
 ]
-Decoder = Literal["dijkstra", "ga", "exhaustive", "constrained", "random"]
+DecoderName = Literal["dijkstra", "ga", "exhaustive", "constrained", "random"]
 
 
 class DecodeConfig(Section):
@@ -176,7 +176,7 @@ class DecodeConfig(Section):
     fastest set. Where a single network is made `name` can say what it is called."""
 
     name: Name | None = None
-    methods: Annotated[tuple[Decoder, ...], Field(min_length=1)] = (
+    methods: Annotated[tuple[DecoderName, ...], Field(min_length=1)] = (
         "dijkstra",
         "ga",
         "constrained",
@@ -229,7 +229,7 @@ class SegmentationTrainConfig(Budget):
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("decoded",)
     batch: Positive = 8
-    loss: LabelLoss = "cross_entropy"
+    loss: LabelLossName = "cross_entropy"
     folds: tuple[Annotated[int, Field(ge=0, le=4)], ...] | None = None
     augment: AugmentConfig = AugmentConfig()
     statistics: Positive = 50

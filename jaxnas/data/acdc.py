@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.files import NIFTI, Paths, visible
-from jaxnas.data.grid import Grid, Turn, turn_onto
+from jaxnas.data.files import NIFTI, PathLike, visible
+from jaxnas.data.grid import Turn, VoxelGrid, turn_onto
 from jaxnas.data.labeled import CLASSES, ED, ES, Cine, LabeledRef, LabeledVolume, Phases
 from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark
 from jaxnas.data.patients import INFO, find_patients, frame_number, left_out_remarks, read_info
@@ -27,7 +27,7 @@ class _Place(NamedTuple):
     """A volume in a file: all of it, or frame `frame` (from 0) of a four-dimensional one."""
 
     path: Path
-    grid: Grid
+    grid: VoxelGrid
     frame: int | None = None
 
     def read(self) -> np.ndarray:
@@ -53,7 +53,7 @@ class AcdcSource:
     ED and ES without labels. A frame without a file of its own is taken from the cine.
     """
 
-    def __init__(self, paths: Paths, *, phases: Phases = "all"):
+    def __init__(self, paths: PathLike, *, phases: Phases = "all"):
         """UserError for a missing Info.cfg, ED, ES or label file, and for unequal shapes."""
         folders = find_patients(paths)
         self._frames = [f for folder in folders for f in _patient_frames(folder, phases)]
@@ -172,7 +172,7 @@ def _existing(folder: Path, stem: str) -> Path | None:
     return next((path for path in paths if path.is_file() or path.is_symlink()), None)
 
 
-def _cine_grid(path: Path) -> Grid:
+def _cine_grid(path: Path) -> VoxelGrid:
     grid = read_grid(path)
     if len(grid.shape) < 4:
         raise UserError(
@@ -182,7 +182,7 @@ def _cine_grid(path: Path) -> Grid:
     return grid
 
 
-def _frame_grid(path: Path) -> Grid:
+def _frame_grid(path: Path) -> VoxelGrid:
     grid = read_grid(path)
     if len(grid.shape) > 3:
         raise UserError(

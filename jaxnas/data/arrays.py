@@ -8,17 +8,17 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.array_files import array_header, array_names, array_place, read_array
-from jaxnas.data.coils import expand, smooth_phase, unit_maps
-from jaxnas.data.files import ARRAYS, NIFTI, SINGLE, Paths, find_files, has_suffix
+from jaxnas.data.coils import expand_coils, smooth_phase, unit_maps
+from jaxnas.data.files import ARRAYS, NIFTI, SINGLE, PathLike, find_files, has_suffix
 from jaxnas.data.nifti import axis_letters
 from jaxnas.data.numbers import narrowed
 from jaxnas.data.origin import centred
 from jaxnas.data.sampling import examined
 from jaxnas.data.source import Slice, SliceRef
-from jaxnas.data.transforms import fft2c
+from jaxnas.data.transforms import centered_fft2
 
 DOMAINS = ("kspace", "image", "magnitude")
-AXES = {2: "HW", 3: "SHW", 4: "SCHW"}
+_AXES_OF = {2: "HW", 3: "SHW", 4: "SCHW"}
 EVERY = "*"
 
 
@@ -55,7 +55,7 @@ class ArraySource:
 
     def __init__(
         self,
-        paths: Paths,
+        paths: PathLike,
         *,
         domain: str = "kspace",
         dataset: str | None = None,
@@ -94,7 +94,7 @@ class ArraySource:
             seed = zlib.crc32(array.volume.encode())
             values = values * smooth_phase(values.shape[-2:], seed=seed)
         if self.domain != "kspace":
-            values = fft2c(values) if sens is None else expand(values, sens)
+            values = centered_fft2(values) if sens is None else expand_coils(values, sens)
         if self.slices[i].coils == 1:
             values, sens = values.reshape(values.shape[-2:]), None
         item = Slice(values, sens, None, array.volume, index)
@@ -124,7 +124,7 @@ def _open(volume: str, path: Path, dataset: str, axes: str | None, kind: str) ->
         wanted, other = ("complex", "'magnitude'"), ("real", "'image' or 'kspace'")
         (numbers, domain) = wanted if kind == "c" else other
         raise UserError(f"{where} is {dtype}; expected {numbers} numbers, or the domain {domain}")
-    known = AXES
+    known = _AXES_OF
     if has_suffix(path, NIFTI):
         known = {2: "WH", 3: axis_letters(path) if len(shape) == 3 and not axes else "WHS"}
     letters = axes or known.get(len(shape), "")

@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
 from jaxnas.data.acdc import AcdcSource
-from jaxnas.data.files import HDF5, Paths, expand, left_out
+from jaxnas.data.files import HDF5, PathLike, expand_paths, left_out
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled import LabeledSource, Phases
 from jaxnas.data.patients import EXPECTED, find_patients, left_out_patients
@@ -26,7 +26,7 @@ class HeartSettings:
 
 def open_labeled(
     kind: str,
-    path: Paths | None,
+    path: PathLike | None,
     *,
     phases: Phases = "all",
     heart: HeartSettings = HeartSettings(),
@@ -57,18 +57,18 @@ def open_labeled(
             f"no path is given for the data set {kind!r}; expected the folder or file that holds "
             "it, set the data path"
         )
-    source = READERS[kind](path, phases)
+    source = LABELED_READERS[kind](path, phases)
     for remark in getattr(source, "remarks", ()):
         warn(remark)
     return source
 
 
 EMBEDDED = "heart"
-READERS: dict[str, Callable[[Paths, Phases], LabeledSource]] = {
+LABELED_READERS: dict[str, Callable[[PathLike, Phases], LabeledSource]] = {
     "acdc": lambda paths, phases: AcdcSource(paths, phases=phases),
     "sunnybrook": lambda paths, phases: SunnybrookSource(paths),
 }
-KINDS = (EMBEDDED, *READERS)
+KINDS = (EMBEDDED, *LABELED_READERS)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ PARTS = {
     "acdc": Parts(EXPECTED, find_patients, left_out_patients),
     "sunnybrook": Parts(
         f"{' or '.join(HDF5)} file",
-        lambda path: expand(path, suffixes=HDF5),
+        lambda path: expand_paths(path, suffixes=HDF5),
         lambda path: [path / n for n in left_out(path, suffixes=HDF5)] if path.is_dir() else [],
     ),
 }

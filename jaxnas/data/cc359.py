@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.array_files import array_header, array_place, read_array
-from jaxnas.data.files import HDF5, Paths, find_files, has_suffix
+from jaxnas.data.files import HDF5, PathLike, find_files, has_suffix
 from jaxnas.data.numbers import narrowed
 from jaxnas.data.sampling import examined
 from jaxnas.data.source import Slice, SliceRef
@@ -50,7 +50,7 @@ class CC359Source:
     and so is every single-channel one. A volume has the name of its file, a slice its number there.
     """
 
-    def __init__(self, paths: Paths, *, edge: int = EDGE):
+    def __init__(self, paths: PathLike, *, edge: int = EDGE):
         self._volumes = [_open(path) for path in find_files(paths, suffixes=CC359)]
         self._places = [(v, i) for v in self._volumes for i in _used(v, edge)]
         self.slices = tuple(SliceRef(v.path.name, i, v.shape, v.coils) for v, i in self._places)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.fastmri import FastMRISource
-from jaxnas.data.files import HDF5, Paths, expand, left_out, listed, why_left_out
+from jaxnas.data.files import HDF5, PathLike, expand_paths, left_out, listed, why_left_out
 from jaxnas.data.origin import describe_misplaced, misplaced_axes
 from jaxnas.data.sampling import empty_share, filled_samples, is_fully_sampled
 from jaxnas.data.source import Slice, Source
@@ -24,8 +24,8 @@ class Problem(NamedTuple):
     certain: bool = True
 
 
-def check(
-    paths: Paths,
+def check_source(
+    paths: PathLike,
     *,
     reader: Callable[[Path], Source] = FastMRISource,
     suffixes: tuple[str, ...] = HDF5,
@@ -37,7 +37,7 @@ def check(
     problems = []
     for path in map(Path, listed(paths)):
         try:
-            files = expand(path, suffixes=suffixes)
+            files = expand_paths(path, suffixes=suffixes)
         except UserError as error:
             problems.append(Problem(path, str(error)))
         else:

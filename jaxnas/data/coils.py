@@ -3,10 +3,10 @@
 import numpy as np
 
 from jaxnas.core.notices import warn
-from jaxnas.data.transforms import fft2c, ifft2c
+from jaxnas.data.transforms import centered_fft2, centered_ifft2
 from jaxnas.data.waves import draw_waves
 
-UNIT = 1e-3  # how far Σ|s|² may be from 1 before it is another normalisation
+_UNIT_TOLERANCE = 1e-3  # how far Σ|s|² may be from 1 before it is another normalisation
 
 
 def coil_maps(shape: tuple[int, int], *, coils: int, seed: int | tuple[int, ...]) -> np.ndarray:
@@ -46,7 +46,7 @@ def estimate_maps(kspace: np.ndarray, window: np.ndarray) -> np.ndarray:
     2002), one of the two below. Only what an undersampled scan measures is used. The phase of s is
     the phase of g, so that the combined image Σ_c s̄_c x_c is nearly real.
     """
-    return _normalised(ifft2c(kspace * window))
+    return _normalised(centered_ifft2(kspace * window))
 
 
 def column_window(shape: tuple[int, int], columns: int) -> np.ndarray:
@@ -70,20 +70,20 @@ def unit_maps(maps: np.ndarray, *, where: str) -> np.ndarray:
     """
     peak = _peak(maps)
     power = np.sum(np.square(np.abs(maps / peak)), axis=0, dtype=np.float64) * float(peak) ** 2
-    if np.all(np.abs(power[power > 0] - 1) < UNIT):
+    if np.all(np.abs(power[power > 0] - 1) < _UNIT_TOLERANCE):
         return maps
     warn(f"{where}: coil maps are not of Σ|s|² = 1; they are divided by √Σ|s|² where not zero")
     return _normalised(maps)
 
 
-def combine(kspace: np.ndarray, sens: np.ndarray) -> np.ndarray:
+def combine_coils(kspace: np.ndarray, sens: np.ndarray) -> np.ndarray:
     """The coil-combined image Σ_c s̄_c F⁻¹(k_c), complex64 (H, W)."""
-    return np.sum(np.conj(sens) * ifft2c(kspace), axis=0)
+    return np.sum(np.conj(sens) * centered_ifft2(kspace), axis=0)
 
 
-def expand(image: np.ndarray, sens: np.ndarray) -> np.ndarray:
+def expand_coils(image: np.ndarray, sens: np.ndarray) -> np.ndarray:
     """The k-space F(s_c x) of every coil, complex64 (C, H, W)."""
-    return fft2c(sens * image)
+    return centered_fft2(sens * image)
 
 
 def _hann(size: int, support: int) -> np.ndarray:

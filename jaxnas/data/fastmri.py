@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxnas.data.files import HDF5, Paths, find_files
+from jaxnas.data.files import HDF5, PathLike, find_files
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.volumes import open_volume, read_slice
 
@@ -15,7 +15,7 @@ class FastMRISource:
     jaxnas.data.volumes).
     """
 
-    def __init__(self, paths: Paths, *, origin: str = "center"):
+    def __init__(self, paths: PathLike, *, origin: str = "center"):
         """`origin` is where the files have the zero frequency, `center` or `corner`."""
         files = find_files(paths, suffixes=HDF5)
         self.volumes = tuple(open_volume(path, origin=origin) for path in files)

@@ -13,10 +13,10 @@ ARRAYS = (*SINGLE, ".npz", *HDF5)
 
 NAMED = 10  # of what was left out, in one line
 
-Paths = str | Path | Sequence[str | Path]
+PathLike = str | Path | Sequence[str | Path]
 
 
-def find_files(paths: Paths, *, suffixes: tuple[str, ...] = HDF5) -> tuple[Path, ...]:
+def find_files(paths: PathLike, *, suffixes: tuple[str, ...] = HDF5) -> tuple[Path, ...]:
     """The named files, and for each folder its files with one of `suffixes`, sorted by name.
 
     Hidden files are left out; of what else may have been meant (see `left_out`) a warning says so.
@@ -24,7 +24,7 @@ def find_files(paths: Paths, *, suffixes: tuple[str, ...] = HDF5) -> tuple[Path,
     and identify volumes) raise UserError.
     """
     folders = [Path(path) for path in listed(paths)]
-    files = [file for path in folders for file in expand(path, suffixes=suffixes)]
+    files = [file for path in folders for file in expand_paths(path, suffixes=suffixes)]
     for path in folders:
         _warn_of_rest(path, suffixes)
     if not files:
@@ -40,7 +40,7 @@ def find_files(paths: Paths, *, suffixes: tuple[str, ...] = HDF5) -> tuple[Path,
     return tuple(files)
 
 
-def listed(paths: Paths) -> Sequence[str | Path]:
+def listed(paths: PathLike) -> Sequence[str | Path]:
     """`paths` as a sequence, also where it is a single path."""
     return [paths] if isinstance(paths, str | Path) else paths
 
@@ -50,7 +50,7 @@ def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
     return path.name.lower().endswith(suffixes)
 
 
-def expand(path: Path, *, suffixes: tuple[str, ...]) -> list[Path]:
+def expand_paths(path: Path, *, suffixes: tuple[str, ...]) -> list[Path]:
     """The files that one path names: itself, or those in the folder, sorted; UserError if none."""
     if path.is_file():
         return [path]

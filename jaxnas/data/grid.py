@@ -20,11 +20,11 @@ import numpy as np
 
 THICK = 1.2  # times as long as the next
 CLEAR = np.cos(np.deg2rad(30))  # of the angle to an axis of the scanner
-SAME = 1e-3  # of a voxel
+_SAME = 1e-3  # of a voxel
 CLAIM = 0.01  # relative difference of a voxel size that is worth a word
 
 
-class Grid(NamedTuple):
+class VoxelGrid(NamedTuple):
     """The voxels of a file as we hold them, ([T,] Z, H, W).
 
     Attributes:
@@ -75,7 +75,7 @@ class Turn(NamedTuple):
 
 def make_grid(
     stored: Sequence[int], affine: np.ndarray, *, placed: bool, pixdim: Sequence[float]
-) -> Grid:
+) -> VoxelGrid:
     """The grid of an array of shape `stored`, (X, Y, Z[, T]) in some order and with unit axes.
 
     `affine` (4, 4) and `pixdim` (3,) are those of the file, in mm. ValueError for more than four
@@ -98,7 +98,7 @@ def make_grid(
     axes = (*(used[k] for k in order), *used[3:])
     shape = tuple(stored[axis] for axis in reversed(axes))
     claimed = _claimed(pixdim, sizes, [stored[axis] for axis in used[:3]]) if placed else None
-    return Grid(
+    return VoxelGrid(
         shape,
         _spacing(sizes[order]),
         affine[:, [*order, 3]],
@@ -109,7 +109,7 @@ def make_grid(
     )
 
 
-def turn_onto(image: Grid, other: Grid) -> Turn:
+def turn_onto(image: VoxelGrid, other: VoxelGrid) -> Turn:
     """The turn of volumes (Z, H, W) of `other` onto the grid of `image`, voxel for voxel.
 
     Where one of the two does not say where it lies, both are taken as stored alike. ValueError
@@ -124,7 +124,7 @@ def turn_onto(image: Grid, other: Grid) -> Turn:
         )
     if image.placed and other.placed:
         far = float(np.linalg.norm(_centre(image) - _centre(other)))
-        if far > SAME * min(image.spacing):
+        if far > _SAME * min(image.spacing):
             raise ValueError(f"lies {far:.4g} mm away")
     return turn
 
@@ -176,11 +176,11 @@ def _spacing(sizes: np.ndarray) -> tuple[float, float, float]:
     return tuple(float(np.float32(step)) for step in reversed(sizes))
 
 
-def _turn(image: Grid, other: Grid) -> Turn:
+def _turn(image: VoxelGrid, other: VoxelGrid) -> Turn:
     """The exchange of axes that leads from one affine to the other, wherever they lie."""
     between = np.linalg.solve(other.affine[:3, :3], image.affine[:3, :3])
     whole = np.rint(between)
-    exact = np.abs(between - whole).max() <= SAME
+    exact = np.abs(between - whole).max() <= _SAME
     if not (exact and (np.abs(whole).sum(0) == 1).all() and (np.abs(whole).sum(1) == 1).all()):
         raise ValueError(_how_turned(image, other))
     # Columns are the image's x, y, z; rows are those of the other file. Arrays are z, y, x.
@@ -189,32 +189,32 @@ def _turn(image: Grid, other: Grid) -> Turn:
     return Turn(order, tuple(axis for axis in range(3) if sign[2 - axis] < 0))
 
 
-def _turn_as_stored(image: Grid, other: Grid) -> Turn:
+def _turn_as_stored(image: VoxelGrid, other: VoxelGrid) -> Turn:
     stated = [grid.placed or set(grid.spacing) != {1.0} for grid in (image, other)]
     order = tuple(2 - other.axes[:3].index(image.axes[2 - axis]) for axis in range(3))
     spacing = np.array([other.spacing[axis] for axis in order])
-    if all(stated) and not np.allclose(spacing, image.spacing, rtol=SAME, atol=0):
+    if all(stated) and not np.allclose(spacing, image.spacing, rtol=_SAME, atol=0):
         raise ValueError(_other_spacing(image, other))
     return Turn(order)
 
 
-def _how_turned(image: Grid, other: Grid) -> str:
-    if not np.allclose(sorted(other.spacing), sorted(image.spacing), rtol=SAME, atol=0):
+def _how_turned(image: VoxelGrid, other: VoxelGrid) -> str:
+    if not np.allclose(sorted(other.spacing), sorted(image.spacing), rtol=_SAME, atol=0):
         return _other_spacing(image, other)
     cosines = np.abs(_directions(other).T @ _directions(image)).max(0)
     angle = float(np.rad2deg(np.arccos(min(cosines.min(), 1.0))))
     return f"has axes that lie up to {angle:.3g} degrees off"
 
 
-def _other_spacing(image: Grid, other: Grid) -> str:
+def _other_spacing(image: VoxelGrid, other: VoxelGrid) -> str:
     return f"has voxels of {mm(other.spacing)} instead of {mm(image.spacing)}"
 
 
-def _directions(grid: Grid) -> np.ndarray:
+def _directions(grid: VoxelGrid) -> np.ndarray:
     return grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0)
 
 
-def _centre(grid: Grid) -> np.ndarray:
+def _centre(grid: VoxelGrid) -> np.ndarray:
     """The centre of the volume in scanner mm, which no exchange of axes moves."""
     middle = [(n - 1) / 2 for n in reversed(grid.shape[-3:])]
     return grid.affine[:3, :3] @ middle + grid.affine[:3, 3]

@@ -9,7 +9,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.data.labeled import ED, ES, Cine, LabeledRef, LabeledVolume, Phases
 from jaxnas.data.thorax import Thorax, draw_thorax, paint, render_thorax
 from jaxnas.data.ventricles import (
-    GROUPS,
+    PATIENT_GROUPS,
     Ventricles,
     Walls,
     contraction,
@@ -142,7 +142,7 @@ def _moments(phases: Phases, frames: int, end_systole: int) -> tuple[int, ...]:
 
 
 def _group(patient: int) -> str:
-    return tuple(GROUPS)[patient % len(GROUPS)]
+    return tuple(PATIENT_GROUPS)[patient % len(PATIENT_GROUPS)]
 
 
 @lru_cache(maxsize=64)

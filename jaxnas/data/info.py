@@ -17,7 +17,7 @@ class VolumeRow(NamedTuple):
     labels: Mapping[str, str]
 
 
-def summarise(source: Source) -> list[VolumeRow]:
+def summarise_volumes(source: Source) -> list[VolumeRow]:
     """One row per volume of `source`, in order."""
     rows: dict[str, VolumeRow] = {}
     labels = labels_of(source)

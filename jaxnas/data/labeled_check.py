@@ -5,17 +5,17 @@ from functools import partial
 from pathlib import Path
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.cardiac import PARTS, READERS
+from jaxnas.data.cardiac import LABELED_READERS, PARTS
 from jaxnas.data.check import Problem
-from jaxnas.data.files import Paths, listed, why_left_out
+from jaxnas.data.files import PathLike, listed, why_left_out
 from jaxnas.data.labeled import LabeledSource, LabeledVolume
 
 
-def check_labeled(kind: str, paths: Paths) -> list[Problem]:
+def check_labeled(kind: str, paths: PathLike) -> list[Problem]:
     """Opens every patient or file of data set `kind` and reads every volume; all problems.
 
-    `kind` is one of READERS. An image of one value is a problem that is not certain. An empty list
-    means that the data can be used.
+    `kind` is one of LABELED_READERS. An image of one value is a problem that is not certain. An
+    empty list means that the data can be used.
     """
     problems = []
     for path in map(Path, listed(paths)):
@@ -27,7 +27,9 @@ def check_labeled(kind: str, paths: Paths) -> list[Problem]:
         else:
             why = partial(why_left_out, expected=PARTS[kind].expected)
             problems += [Problem(entry, why(entry)) for entry in rest]
-            problems += [problem for part in found for problem in _check_part(part, READERS[kind])]
+            problems += [
+                problem for part in found for problem in _check_part(part, LABELED_READERS[kind])
+            ]
     return problems
 
 

@@ -8,14 +8,16 @@ import numpy as np
 from jaxnas.core.files import write_atomic
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled import ED, ES, LabeledVolume
-from jaxnas.data.make import Listener, ignore
+from jaxnas.data.make import OnFile, ignore_file
 from jaxnas.data.nifti import write_image
 from jaxnas.data.patients import INFO
 
 CYCLE = 1000.0  # ms
 
 
-def make_acdc(folder: str | Path, source: HeartSource, *, on_file: Listener = ignore) -> list[Path]:
+def make_acdc(
+    folder: str | Path, source: HeartSource, *, on_file: OnFile = ignore_file
+) -> list[Path]:
     """Writes every patient of `source` as ACDC has them, and returns the patients' folders.
 
     The cine holds all frames; ED, ES and whatever else is a volume of `source` are written as
@@ -40,7 +42,7 @@ def make_acdc(folder: str | Path, source: HeartSource, *, on_file: Listener = ig
     return folders
 
 
-LAYOUTS: dict[str, Callable[..., list[Path]]] = {"acdc": make_acdc}
+LABELED_LAYOUTS: dict[str, Callable[..., list[Path]]] = {"acdc": make_acdc}
 
 
 def _info(frames: list[LabeledVolume]) -> str:

@@ -13,20 +13,20 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import replacing
-from jaxnas.data.coils import combine
+from jaxnas.data.coils import combine_coils
 from jaxnas.data.hdf5 import new_file
-from jaxnas.data.make import Listener, ignore, make_dataset
+from jaxnas.data.make import OnFile, ignore_file, make_dataset
 from jaxnas.data.source import Slice, volume_names
 from jaxnas.data.splits import slice_indices
 from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.data.transforms import ifft2c
+from jaxnas.data.transforms import centered_ifft2
 
 ACCELERATION = 6  # of the masks in MoDL-Brain
-DENSITY = 0.35  # their width in k-space, where 1 is the end of an axis
+_LINE_WIDTH = 0.35  # their width in k-space, where 1 is the end of an axis
 
 
 def make_modl_brain(
-    folder: str | Path, source: SyntheticSource, *, on_file: Listener = ignore
+    folder: str | Path, source: SyntheticSource, *, on_file: OnFile = ignore_file
 ) -> list[Path]:
     """Writes dataset.hdf5 as MoDL-Brain has it: the last volume is the test set.
 
@@ -45,7 +45,7 @@ def make_modl_brain(
 
 
 def make_cc359(
-    folder: str | Path, source: SyntheticSource, *, on_file: Listener = ignore
+    folder: str | Path, source: SyntheticSource, *, on_file: OnFile = ignore_file
 ) -> list[Path]:
     """Writes every volume as single-channel CC359 .npy; UserError for several coils."""
     if source.slices[0].coils > 1:
@@ -65,7 +65,7 @@ def make_cc359(
 
 
 def make_cc359_multi(
-    folder: str | Path, source: SyntheticSource, *, on_file: Listener = ignore
+    folder: str | Path, source: SyntheticSource, *, on_file: OnFile = ignore_file
 ) -> list[Path]:
     """Writes every volume as multi-channel CC359 HDF5, all columns filled."""
     paths = []
@@ -108,7 +108,9 @@ def _write_group(
     for row, i in enumerate(indices):
         item = source.read(i)
         single = item.sens is None
-        images[row] = ifft2c(item.kspace) if single else combine(item.kspace, item.sens)
+        images[row] = (
+            centered_ifft2(item.kspace) if single else combine_coils(item.kspace, item.sens)
+        )
         maps[row] = np.ones((1, *ref.shape), np.complex64) if single else item.sens
         masks[row] = np.fft.ifftshift(_variable_density(ref.shape, seed=(source.seed, i)))
 
@@ -118,20 +120,20 @@ def _variable_density(shape: tuple[int, int], *, seed: tuple[int, ...]) -> np.nd
     y, x = ((np.arange(n) - n // 2) / (n / 2) for n in shape)
     r2 = y[:, None] ** 2 + x**2
     # The first arrivals of Poisson processes: sampling without replacement by their rates.
-    arrivals = np.random.default_rng(seed).exponential(size=shape) * np.exp(r2 / DENSITY**2)
+    arrivals = np.random.default_rng(seed).exponential(size=shape) * np.exp(r2 / _LINE_WIDTH**2)
     count = max(arrivals.size // ACCELERATION, 1)
     return arrivals <= np.partition(arrivals, count - 1, axis=None)[count - 1]
 
 
 def _single_channel(item: Slice) -> np.ndarray:
     """k = √(H W) fft2(x), float32 (H, W, 2)."""
-    kspace = np.fft.fft2(ifft2c(item.kspace)) * np.sqrt(item.kspace.size)
+    kspace = np.fft.fft2(centered_ifft2(item.kspace)) * np.sqrt(item.kspace.size)
     return np.stack([kspace.real, kspace.imag], axis=-1).astype(np.float32)
 
 
 def _multi_channel(item: Slice) -> np.ndarray:
     """k = fftshift(fft2(x_c)), float32 (H, W, 2 C) with the parts of every coil side by side."""
-    images = ifft2c(item.kspace if item.kspace.ndim == 3 else item.kspace[None])
+    images = centered_ifft2(item.kspace if item.kspace.ndim == 3 else item.kspace[None])
     kspace = np.moveaxis(np.fft.fftshift(np.fft.fft2(images), (-2, -1)), 0, -1)
     parts = np.stack([kspace.real, kspace.imag], axis=-1)
     return parts.reshape(*kspace.shape[:2], -1).astype(np.float32)

@@ -12,14 +12,14 @@ from jaxnas.data.hdf5 import new_file
 from jaxnas.data.ismrmrd import Header, format_header
 from jaxnas.data.source import Slice
 from jaxnas.data.synthetic import SyntheticSource, acquisition
-from jaxnas.data.transforms import center_crop, fft2c, ifft2c
+from jaxnas.data.transforms import center_crop, centered_fft2, centered_ifft2
 from jaxnas.data.views import center_run
 
-Mask = Callable[[str, int], np.ndarray]
-Listener = Callable[[Path], object]
+MaskFor = Callable[[str, int], np.ndarray]
+OnFile = Callable[[Path], object]
 
 
-def ignore(path: Path) -> None:
+def ignore_file(path: Path) -> None:
     """Listens to nothing."""
 
 
@@ -29,8 +29,8 @@ def make_dataset(
     *,
     oversampling: int = 1,
     padding: int = 0,
-    mask: Mask | None = None,
-    on_file: Listener = ignore,
+    mask: MaskFor | None = None,
+    on_file: OnFile = ignore_file,
 ) -> list[Path]:
     """Writes every volume of `source` to `folder` as a fastMRI file and returns the paths.
 
@@ -100,8 +100,8 @@ def _encoded(item: Slice, *, oversampling: int, padding: int) -> np.ndarray:
     if oversampling > 1:
         extra = (oversampling - 1) * height
         rows = (extra // 2, extra - extra // 2)
-        image = ifft2c(kspace)
-        kspace = fft2c(np.pad(image, [(0, 0)] * (image.ndim - 2) + [rows, (0, 0)]))
+        image = centered_ifft2(kspace)
+        kspace = centered_fft2(np.pad(image, [(0, 0)] * (image.ndim - 2) + [rows, (0, 0)]))
     columns = np.arange(width)
     return np.where((columns >= padding) & (columns < width - padding), kspace, np.complex64(0))
 
@@ -117,7 +117,7 @@ def _header(shape: tuple[int, int], image_size: tuple[int, int], padding: int) -
 
 
 def _target(kspace: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    image = center_crop(np.abs(ifft2c(kspace)), image_size)
+    image = center_crop(np.abs(centered_ifft2(kspace)), image_size)
     if kspace.ndim == 4:
         image = np.sqrt(np.sum(image**2, axis=1))
     return image.astype(np.float32)

@@ -15,12 +15,12 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data import hdf5
-from jaxnas.data.coils import expand, unit_maps
-from jaxnas.data.files import HDF5, Paths, find_files
+from jaxnas.data.coils import expand_coils, unit_maps
+from jaxnas.data.files import HDF5, PathLike, find_files
 from jaxnas.data.numbers import narrowed
 from jaxnas.data.source import Slice, SliceRef
 
-GROUPS = {"trn": "train", "tst": "test"}
+_GROUP_NAMES = {"trn": "train", "tst": "test"}
 PER_SUBJECT = 90  # the training subjects have this many slices each
 RANKS = {"Org": "(n, H, W)", "Csm": "(n, C, H, W)", "Mask": "(n, H, W)"}
 
@@ -42,17 +42,17 @@ class ModlBrainSource:
     a multiple of 90, and otherwise all are one. Several files are counted through.
     """
 
-    def __init__(self, paths: Paths):
+    def __init__(self, paths: PathLike):
         groups = [g for path in find_files(paths, suffixes=HDF5) for g in _open(path)]
         self._places: list[tuple[_Group, int]] = []
         refs: list[SliceRef] = []
-        subjects = dict.fromkeys(GROUPS, 0)
+        subjects = dict.fromkeys(_GROUP_NAMES, 0)
         for group in groups:
             slices, coils, height, width = group.shape
             each = PER_SUBJECT if slices % PER_SUBJECT == 0 else slices
             for i in range(slices):
                 number = subjects[group.prefix] + i // each
-                name = f"modl_{GROUPS[group.prefix]}_{number}"
+                name = f"modl_{_GROUP_NAMES[group.prefix]}_{number}"
                 refs.append(SliceRef(name, i % each, (height, width), coils))
                 self._places.append((group, i))
             subjects[group.prefix] += slices // each
@@ -65,7 +65,7 @@ class ModlBrainSource:
         image, sens = _read(group, "Org", row), _read(group, "Csm", row)
         if len(sens) > 1:
             sens = unit_maps(sens, where=f"{group.path}: '{group.prefix}Csm'")
-        kspace = expand(image, sens)
+        kspace = expand_coils(image, sens)
         if len(sens) == 1:
             kspace, sens = kspace[0], None
         return Slice(kspace, sens, None, *self.slices[i][:2])
@@ -90,7 +90,7 @@ class ModlBrainSource:
 def _open(path: Path) -> list[_Group]:
     """The groups of a file, their shapes checked; no pixel is read."""
     with hdf5.open_file(path) as file:
-        prefixes = [p for p in GROUPS if any(f"{p}{name}" in file for name in RANKS)]
+        prefixes = [p for p in _GROUP_NAMES if any(f"{p}{name}" in file for name in RANKS)]
         if not prefixes:
             raise UserError(
                 f"{path}: no dataset 'trnOrg' or 'tstOrg' (the file has: "

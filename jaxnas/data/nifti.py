@@ -17,11 +17,11 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.data.files import NIFTI, has_suffix
-from jaxnas.data.grid import Grid, make_grid, mm
+from jaxnas.data.grid import VoxelGrid, make_grid, mm
 from jaxnas.data.numbers import LARGEST
 
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # in the header's unit of length; mm if it has none
-UNIT = 0b111  # the bits of xyzt_units that mean length
+_LENGTH_BITS = 0b111  # the bits of xyzt_units that mean length
 VECTORS = range(1004, 1010)  # intents of files with several numbers per voxel: tensors and the like
 
 # nibabel prints every repair of a header, file by file; what matters of them we say ourselves.
@@ -57,7 +57,7 @@ def opened(path: str | Path) -> Iterator:
         ) from None
 
 
-def read_grid(path: str | Path) -> Grid:
+def read_grid(path: str | Path) -> VoxelGrid:
     """The grid of a file, from its header alone, in mm whatever the unit of the header.
 
     The affine (nibabel's best: sform, else qform, else the voxel size) says how large voxels are.
@@ -78,7 +78,7 @@ def axis_letters(path: str | Path) -> str:
     return "".join(letter for _, letter in sorted(zip(grid.axes, "WHS")))
 
 
-def read_voxels(path: str | Path, grid: Grid, *, frame: int | None = None) -> np.ndarray:
+def read_voxels(path: str | Path, grid: VoxelGrid, *, frame: int | None = None) -> np.ndarray:
     """The voxels of a file, scaled where its header says so, ([T,] Z, H, W); `grid` is the file's.
 
     With `frame`, counted from 0, the volume (Z, H, W) at that moment of a cine. UserError for
@@ -125,7 +125,7 @@ def write_labels(path: str | Path, labels: np.ndarray, *, like: str | Path) -> P
     return write_image(path, kind(stored, affine, header))
 
 
-def spacing_remark(grids: Mapping[Path, Grid]) -> str | None:
+def spacing_remark(grids: Mapping[Path, VoxelGrid]) -> str | None:
     """One sentence about the files whose pixdim states another voxel size than their affine."""
     odd = {path: grid for path, grid in grids.items() if grid.claimed is not None}
     if not odd:
@@ -151,7 +151,7 @@ def write_image(path: str | Path, image) -> Path:
     return write_atomic(path, packed)
 
 
-def _read_header(path: str | Path) -> tuple[Grid, np.dtype]:
+def _read_header(path: str | Path) -> tuple[VoxelGrid, np.dtype]:
     from nibabel.nifti1 import Nifti1Header
 
     with opened(path) as image:
@@ -161,7 +161,7 @@ def _read_header(path: str | Path) -> tuple[Grid, np.dtype]:
             raise UserError(f"{path}: is a file of {found}; expected NIfTI, convert it")
         dtype, shape, affine = image.get_data_dtype(), image.shape, np.array(image.affine, float)
         pixdim = _stored_pixdim(image)
-    unit = MILLIMETRES.get(int(header["xyzt_units"]) & UNIT, 1.0)
+    unit = MILLIMETRES.get(int(header["xyzt_units"]) & _LENGTH_BITS, 1.0)
     affine[:3] *= unit
     placed = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
     try:

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from jaxnas.data.transforms import AXES
+from jaxnas.data.transforms import IMAGE_AXES
 
 ORIGINS = ("center", "corner")
 CLEARLY = 2.0  # how much more energy the edges hold where the zero frequency is there
 
 
-def centred(array: np.ndarray, origin: str, *, axes: tuple[int, ...] = AXES) -> np.ndarray:
+def centred(array: np.ndarray, origin: str, *, axes: tuple[int, ...] = IMAGE_AXES) -> np.ndarray:
     """K-space (..., H, W), or with `axes` (-1,) its columns, with zero frequency at n // 2.
 
     `origin` corner: it is at 0, as `fft2` leaves it.

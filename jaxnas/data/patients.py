@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.files import Paths, describe_left_out, listed, some, visible
+from jaxnas.data.files import PathLike, describe_left_out, listed, some, visible
 
 INFO = "Info.cfg"
 FOLDERS = (".", "training", "testing", "database", "database/training", "database/testing")
 EXPECTED = "folder patientNNN"
 
 
-def find_patients(paths: Paths) -> tuple[Path, ...]:
+def find_patients(paths: PathLike) -> tuple[Path, ...]:
     """The patients' folders, sorted by name within every path.
 
     UserError where there is none, and for two of the same name.
@@ -43,7 +43,7 @@ def left_out_patients(path: Path) -> list[Path]:
     return [e for e in _entries(path) if not _is_patient(e) and _is_meant(e)]
 
 
-def left_out_remarks(paths: Paths) -> list[str]:
+def left_out_remarks(paths: PathLike) -> list[str]:
     """One sentence per path of which something is left out."""
     remarks = []
     for path in map(Path, listed(paths)):

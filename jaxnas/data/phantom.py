@@ -122,7 +122,9 @@ class _Canvas:
         return cover
 
 
-def render(anatomy: Anatomy, sequence: Sequence, *, shape: tuple[int, int], z: float) -> np.ndarray:
+def render_phantom(
+    anatomy: Anatomy, sequence: Sequence, *, shape: tuple[int, int], z: float
+) -> np.ndarray:
     """Magnitude image float32 (H, W) of the axial slice at height `z` (0 nuclei, 0.7 vertex)."""
     y, x, pixel = _grid(shape)
     place = _Place(y, x, *_tilted(y, x, anatomy.tilt), z)

@@ -9,7 +9,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.data.labeled import CLASSES, LabeledVolume
 from jaxnas.data.transforms import center_crop, center_pad
 
-SAME = 1e-4  # relative difference of spacings below which pixels stay as they are
+_SAME = 1e-4  # relative difference of spacings below which pixels stay as they are
 FACTOR = 8.0  # by which no slice is magnified, there or back: such a voxel size is a wrong unit
 
 
@@ -93,7 +93,7 @@ class Preparation:
         """
         axes = list(zip(volume.image.shape[-2:], volume.spacing[-2:]))
         steps = [1.0 if self.spacing is None else self.spacing / size for _, size in axes]
-        steps = [1.0 if abs(step - 1) < SAME else step for step in steps]
+        steps = [1.0 if abs(step - 1) < _SAME else step for step in steps]
         return tuple(max(round(n / s), 1) for (n, _), s in zip(axes, steps)), tuple(steps)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.files import HDF5, Paths, find_files
+from jaxnas.data.files import HDF5, PathLike, find_files
 from jaxnas.data.hdf5 import get_dataset, open_file, read_dataset
 from jaxnas.data.labeled import CLASSES, ED, ES, LabeledRef, LabeledVolume
 
@@ -41,7 +41,7 @@ class SunnybrookSource:
 
     annotated = ("lv",)
 
-    def __init__(self, paths: Paths):
+    def __init__(self, paths: PathLike):
         """UserError for missing datasets, unequal lengths and names without a number."""
         files = find_files(paths, suffixes=HDF5)
         self._volumes = [volume for path in files for volume in _file_volumes(path)]

@@ -3,11 +3,11 @@
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.coils import coil_maps, expand, smooth_phase
+from jaxnas.data.coils import coil_maps, expand_coils, smooth_phase
 from jaxnas.data.contrast import SEQUENCES
-from jaxnas.data.phantom import draw_anatomy, render
+from jaxnas.data.phantom import draw_anatomy, render_phantom
 from jaxnas.data.source import Slice, SliceRef
-from jaxnas.data.transforms import center_crop, fft2c, ifft2c
+from jaxnas.data.transforms import center_crop, centered_fft2, centered_ifft2
 from jaxnas.data.waves import draw_waves
 
 CONTRASTS = tuple(SEQUENCES)
@@ -58,7 +58,7 @@ class SyntheticSource:
         sens = None
         if ref.coils > 1:
             sens = coil_maps(ref.shape, coils=ref.coils, seed=(self.seed, volume, 2))
-        kspace = fft2c(image) if sens is None else expand(image, sens)
+        kspace = centered_fft2(image) if sens is None else expand_coils(image, sens)
         rng = np.random.default_rng((self.seed, volume, ref.index, 1))
         kspace = kspace + _complex_noise(rng, kspace.shape)
         return Slice(kspace, sens, None, ref.volume, ref.index)
@@ -85,7 +85,7 @@ def synthetic_image(
     z = HEIGHTS[0] + (HEIGHTS[1] - HEIGHTS[0]) * position
     factor = max(1.0, RENDERED / max(shape))
     fine = tuple(round(n * factor) for n in shape)
-    image = render(anatomy, sequence, shape=fine, z=z) / np.float32(sequence.brightest())
+    image = render_phantom(anatomy, sequence, shape=fine, z=z) / np.float32(sequence.brightest())
     y, x = (np.linspace(-1, 1, n) for n in shape)
     bias = 1 + 0.12 * shading(y, x, z)
     phase = smooth_phase(shape, seed=(seed, volume, 3))
@@ -94,12 +94,12 @@ def synthetic_image(
 
 def _band_limited(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """The scan of `image` on a coarser grid: the centre of its k-space, with soft corners."""
-    kspace = center_crop(fft2c(image), shape)
+    kspace = center_crop(centered_fft2(image), shape)
     # Both transforms are unitary: fewer pixels of the same brightness have less energy.
     scale = np.sqrt(np.prod(shape) / np.prod(image.shape)).astype(np.float32)
     y, x = (np.abs(np.arange(n) - n // 2).astype(np.float32) / (n / 2) for n in shape)
     soft = 1 / (1 + np.exp((np.sqrt(y[:, None] ** 2 + x**2) - 1.0) / 0.06))
-    return ifft2c(kspace * (scale * soft.astype(np.float32)))
+    return centered_ifft2(kspace * (scale * soft.astype(np.float32)))
 
 
 def _complex_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

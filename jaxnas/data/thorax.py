@@ -7,7 +7,7 @@ import numpy as np
 from jaxnas.data.waves import Waves, draw_waves
 
 # Relative brightness in balanced steady-state images, in which heart studies are made.
-SIGNALS = {
+_SIGNALS = {
     "blood": 0.92,
     "myocardium": 0.36,
     "fat": 0.80,
@@ -37,7 +37,7 @@ class Thorax:
 def draw_thorax(rng: np.random.Generator) -> Thorax:
     """A random person; every tissue has a brightness of its own."""
     return Thorax(
-        signals={name: s * np.exp(rng.normal(0, 0.13)) for name, s in SIGNALS.items()},
+        signals={name: s * np.exp(rng.normal(0, 0.13)) for name, s in _SIGNALS.items()},
         chest=rng.uniform(62, 86),
         fat=rng.uniform(6, 22),
         tilt=rng.uniform(-0.35, 0.35),

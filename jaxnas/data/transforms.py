@@ -5,17 +5,17 @@ from scipy import fft
 
 from jaxnas.core.errors import UserError
 
-AXES = (-2, -1)
+IMAGE_AXES = (-2, -1)
 
 
-def fft2c(image: np.ndarray) -> np.ndarray:
+def centered_fft2(image: np.ndarray) -> np.ndarray:
     """Image (..., H, W) to k-space; unitary, zero frequency at index n // 2."""
-    return fft.fftshift(fft.fft2(fft.ifftshift(image, AXES), norm="ortho"), AXES)
+    return fft.fftshift(fft.fft2(fft.ifftshift(image, IMAGE_AXES), norm="ortho"), IMAGE_AXES)
 
 
-def ifft2c(kspace: np.ndarray) -> np.ndarray:
-    """K-space (..., H, W) to image; the inverse and the adjoint of fft2c."""
-    return fft.fftshift(fft.ifft2(fft.ifftshift(kspace, AXES), norm="ortho"), AXES)
+def centered_ifft2(kspace: np.ndarray) -> np.ndarray:
+    """K-space (..., H, W) to image; the inverse and the adjoint of centered_fft2."""
+    return fft.fftshift(fft.ifft2(fft.ifftshift(kspace, IMAGE_AXES), norm="ortho"), IMAGE_AXES)
 
 
 def center_crop(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -36,7 +36,7 @@ def crop_kspace(kspace: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     check_crop(kspace.shape[-2:], size)
     # The transform is separable, so an axis that keeps its length needs no transform at all.
-    for axis, length in zip(AXES, size):
+    for axis, length in zip(IMAGE_AXES, size):
         if kspace.shape[axis] != length:
             kspace = _crop_axis(kspace, axis, length)
     return kspace
@@ -58,7 +58,7 @@ def pad_kspace(kspace: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     A size smaller than the image raises UserError.
     """
     check_pad(kspace.shape[-2:], size)
-    for axis, length in zip(AXES, size):
+    for axis, length in zip(IMAGE_AXES, size):
         if kspace.shape[axis] != length:
             kspace = _pad_axis(kspace, axis, length)
     return kspace
@@ -68,10 +68,10 @@ def move_origin(kspace: np.ndarray) -> np.ndarray:
     """Centred k-space (..., H, W) of an image whose first pixel was its origin, for the centre.
 
     K_j = k_j Π exp(2πi (j - n // 2) (n // 2) / n) over both axes of length n: the image that a
-    plain inverse transform shows unshifted, and ifft2c shows halved and swapped, ifft2c then shows
-    unshifted. Samples keep their place and modulus.
+    plain inverse transform shows unshifted, and centered_ifft2 halved and swapped, is then shown
+    unshifted by the latter. Samples keep their place and modulus.
     """
-    for axis in AXES:
+    for axis in IMAGE_AXES:
         n = kspace.shape[axis]
         turn = np.exp(2j * np.pi / n * (n // 2) * (np.arange(n) - n // 2)).astype(np.complex64)
         kspace = kspace * (turn[:, None] if axis == -2 else turn)

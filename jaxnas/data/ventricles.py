@@ -30,7 +30,7 @@ class Shape(NamedTuple):
 
 
 # ACDC: normal, infarction, dilated and hypertrophic disease, abnormal right ventricle.
-GROUPS = {
+PATIENT_GROUPS = {
     "NOR": Shape((22, 27), (7.5, 9.5), (22, 30), (0.30, 0.38)),
     "MINF": Shape((25, 31), (7.0, 9.0), (22, 30), (0.16, 0.24)),
     "DCM": Shape((30, 36), (6.5, 8.5), (22, 34), (0.07, 0.14)),
@@ -72,8 +72,8 @@ class Walls(NamedTuple):
 
 
 def draw_ventricles(rng: np.random.Generator, group: str) -> Ventricles:
-    """A random heart of one of GROUPS."""
-    shape = GROUPS[group]
+    """A random heart of one of the groups of ACDC."""
+    shape = PATIENT_GROUPS[group]
     squeeze = rng.uniform(*shape.squeeze)
     return Ventricles(
         angle=np.deg2rad(rng.normal(200, 28)),

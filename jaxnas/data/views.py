@@ -8,17 +8,17 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
-from jaxnas.data.coils import column_window, combine, ellipse_window, estimate_maps
+from jaxnas.data.coils import column_window, combine_coils, ellipse_window, estimate_maps
 from jaxnas.data.origin import describe_misplaced, misplaced_axes
 from jaxnas.data.sampling import empty_share
 from jaxnas.data.source import Slice, SliceRef, Source, labels_of
 from jaxnas.data.transforms import (
     center_crop,
     center_pad,
+    centered_fft2,
     check_crop,
     check_pad,
     crop_kspace,
-    fft2c,
     pad_kspace,
 )
 
@@ -246,7 +246,7 @@ class CoilCombined(View):
             return item
         if item.sens is None:
             raise ValueError(f"{item.volume}: expected sens with several coils, got none")
-        kspace = fft2c(combine(item.kspace, item.sens))
+        kspace = centered_fft2(combine_coils(item.kspace, item.sens))
         return item._replace(kspace=kspace, sens=None, encoded=None)
 
 

@@ -20,7 +20,7 @@ from jaxnas.data.numbers import narrowed
 from jaxnas.data.origin import centred
 from jaxnas.data.sampling import examined
 from jaxnas.data.source import Slice
-from jaxnas.data.transforms import AXES
+from jaxnas.data.transforms import IMAGE_AXES
 
 ONES = (1, 255)  # of a mask; images of one byte have the latter
 TARGETS = ("reconstruction_esc", "reconstruction_rss")
@@ -200,7 +200,7 @@ def _mask(
             "expected 1 for every measured column, rewrite the mask"
         )
     encoded, mask = _between(*padding, shape[1]), mask > 0
-    mask = centred(mask, origin, axes=AXES[-mask.ndim :])
+    mask = centred(mask, origin, axes=IMAGE_AXES[-mask.ndim :])
     if mask.all() or (encoded is not None and mask[..., encoded].all()):
         return None
     return mask if encoded is None else mask & encoded

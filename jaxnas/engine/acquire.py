@@ -27,7 +27,6 @@ from jaxnas.mri.random_mask import draw_random_mask
 
 Batch = Mapping[str, jax.Array]
 Example = tuple[mri.Measurement, jax.Array]
-Size = tuple[int, int]
 
 SHOWN, HIDDEN = 1e-3, -1e9
 BANK = 64  # training masks per acceleration of the kinds that only NumPy draws
@@ -138,7 +137,7 @@ def named_noise(
     return np.stack(noise).astype(np.complex64)
 
 
-def check_masks(acquisition: AcquisitionConfig, sizes: Iterable[Size]) -> None:
+def check_masks(acquisition: AcquisitionConfig, sizes: Iterable[tuple[int, int]]) -> None:
     """UserError unless a mask of every acceleration can be drawn for k-space of all `sizes`."""
     for size in sorted(sizes):
         validate(
@@ -149,7 +148,9 @@ def check_masks(acquisition: AcquisitionConfig, sizes: Iterable[Size]) -> None:
         )
 
 
-def draw_masks(key: jax.Array, count: int, size: Size, acquisition: AcquisitionConfig) -> jax.Array:
+def draw_masks(
+    key: jax.Array, count: int, size: tuple[int, int], acquisition: AcquisitionConfig
+) -> jax.Array:
     """Random training masks for k-space of `size`, float32 (count, 1 | H, W) of zeros and ones.
 
     The kinds whose samples are drawn each on its own are drawn on the device. The others are drawn
@@ -169,7 +170,7 @@ def draw_masks(key: jax.Array, count: int, size: Size, acquisition: AcquisitionC
 
 
 def named_masks(
-    names: Sequence[str], size: Size, acquisition: AcquisitionConfig, index: int
+    names: Sequence[str], size: tuple[int, int], acquisition: AcquisitionConfig, index: int
 ) -> np.ndarray:
     """The evaluation masks of volumes `names` at acceleration number `index`: float32
     (len(names), 1 | H, W)."""
@@ -177,7 +178,7 @@ def named_masks(
     return np.stack([masks[name] for name in names]).astype(np.float32)
 
 
-def seeded_mask(acquisition: AcquisitionConfig, size: Size, seed: int) -> np.ndarray:
+def seeded_mask(acquisition: AcquisitionConfig, size: tuple[int, int], seed: int) -> np.ndarray:
     """A training mask of any acceleration drawn on the host, bool (1 | H, W).
 
     Poisson discs, which take milliseconds, are picked from the bank.
@@ -195,13 +196,15 @@ def seeded_mask(acquisition: AcquisitionConfig, size: Size, seed: int) -> np.nda
 
 
 @functools.lru_cache(maxsize=16)
-def _mask_bank(acquisition: AcquisitionConfig, size: Size) -> np.ndarray:
+def _mask_bank(acquisition: AcquisitionConfig, size: tuple[int, int]) -> np.ndarray:
     """Bool (accelerations · BANK, 1 | H, W): as many of every acceleration."""
     indices = range(len(acquisition.accelerations))
     return np.stack([_mask(acquisition, size, i, n) for i in indices for n in range(BANK)])
 
 
-def _mask(acquisition: AcquisitionConfig, size: Size, index: int, seed: int | str) -> np.ndarray:
+def _mask(
+    acquisition: AcquisitionConfig, size: tuple[int, int], index: int, seed: int | str
+) -> np.ndarray:
     return make_mask(
         acquisition.mask,
         size,

@@ -25,7 +25,7 @@ from jaxnas.mri.complexes import magnitude
 from jaxnas.mri.masks import make_mask
 
 UNDER_WAY = 2  # batches on the device: one is computed while the one before is copied back
-AHEAD = 2  # batches decoded ahead
+_CHUNKS_AHEAD = 2  # batches decoded ahead
 
 
 class Compiled:
@@ -91,7 +91,7 @@ def image_size(volume: Volume) -> tuple[int, int]:
 
 def _stream(method: Compiled, chunks: "_Chunks", size: tuple[int, int]) -> Iterator[np.ndarray]:
     under_way: deque[jax.Array] = deque()
-    with closing(prefetch(chunks, 0, chunks.count, workers=1, depth=AHEAD)) as stream:
+    with closing(prefetch(chunks, 0, chunks.count, workers=1, depth=_CHUNKS_AHEAD)) as stream:
         for chunk in stream:
             under_way.append(method(chunk, size=size))
             if len(under_way) == UNDER_WAY:

@@ -28,7 +28,7 @@ class ClassScore(NamedTuple):
     truth_ml: float
 
 
-class VolumeScore(NamedTuple):
+class OverlapScore(NamedTuple):
     """One volume by one network; `classes` holds a ClassScore per class that the truth knows.
 
     `fold` is the fold that the network was trained on, None without cross-validation.
@@ -52,7 +52,7 @@ class SegmentationEvaluation:
     the number of the slice.
     """
 
-    scores: tuple[VolumeScore, ...]
+    scores: tuple[OverlapScore, ...]
     examples: Mapping[str, np.ndarray] = field(default_factory=dict)
     pictured: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -77,7 +77,7 @@ def evaluate_segmentation(
         raise UserError("nothing to evaluate: the test split is empty; change data.split")
     known = annotated(source)
     shown = _shown(source, indices)
-    scores: list[VolumeScore] = []
+    scores: list[OverlapScore] = []
     examples: dict[str, np.ndarray] = {}
     pictured: dict[str, dict[str, Any]] = {}
     present: list[frozenset[int]] = []
@@ -148,7 +148,7 @@ def _pictures(
 
 def _score(
     model: str, volume: LabeledVolume, labels: np.ndarray, known: Sequence[str]
-) -> VolumeScore:
+) -> OverlapScore:
     numbers = [CLASSES.index(name) for name in known]
     overlaps = dice(volume.labels, labels, numbers)
     distances = hd95(volume.labels, labels, numbers, volume.spacing)
@@ -161,4 +161,4 @@ def _score(
         )
         for name, number, overlap, distance in zip(known, numbers, overlaps, distances)
     }
-    return VolumeScore(model, volume.name, volume.patient, volume.phase, volume.group, classes)
+    return OverlapScore(model, volume.name, volume.patient, volume.phase, volume.group, classes)

@@ -25,10 +25,10 @@ class Held(NamedTuple):
 
 
 # The volumes of train, valid and test, in the order of their source.
-Groups = Mapping[str, tuple[Held, ...]]
+HeldGroups = Mapping[str, tuple[Held, ...]]
 
 
-def describe_inputs(data: Mapping[str, Groups], table: str | None) -> dict[str, Any]:
+def describe_inputs(data: Mapping[str, HeldGroups], table: str | None) -> dict[str, Any]:
     """The content of inputs.json: the data of every site, fold or client, and a latency table."""
     digest = table and hashlib.sha256(Path(table).read_bytes()).hexdigest()
     sites = {

@@ -11,7 +11,7 @@ from jaxnas.data.labeled import LabeledSource, patient_names, volume_indices
 from jaxnas.data.labeled_batches import LabeledBatches, Slices, prepare_slices
 from jaxnas.data.prepare import Preparation
 from jaxnas.data.splits import halve, split_volumes
-from jaxnas.engine.inputs import Groups, Held
+from jaxnas.engine.inputs import Held, HeldGroups
 
 Patients = tuple[str, ...]
 
@@ -46,7 +46,7 @@ class LabeledDataset:
         """The numbers of the volumes of a split, in the source's order."""
         return volume_indices(self.source, self.patients[split])
 
-    def held(self) -> Groups:
+    def held(self) -> HeldGroups:
         """The volumes of every split, in the source's order."""
         groups = {}
         for split in self.patients:

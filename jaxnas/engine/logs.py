@@ -23,7 +23,7 @@ from jaxnas.core.outputs import writing
 from jaxnas.engine.rundir import RunDir
 
 EVENTS = "events.out.tfevents.*"
-LABELS = ("stage", "model", "step")
+_LABEL_KEYS = ("stage", "model", "step")
 
 
 class MetricWriter:
@@ -82,7 +82,7 @@ class MetricWriter:
         with writing(self.path.parent / EVENTS):
             for row in rows:
                 for name, value in row.items():
-                    if name not in LABELS:
+                    if name not in _LABEL_KEYS:
                         tag = f"{row['stage']}/{row['model']}/{name}"
                         event = Event(step=row["step"], summary=scalar(tag, value))
                         event.wall_time = time.time()

@@ -16,14 +16,14 @@ import numpy as np
 from jaxnas.core.errors import Diverged, Interrupted
 from jaxnas.core.trees import all_finite
 from jaxnas.data.batches import prefetch
-from jaxnas.engine.advance import Readings
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.progress import ProgressBar
 from jaxnas.engine.signals import StopRequest
+from jaxnas.engine.step import StepMetrics
 
-AHEAD = 4  # steps the host may be ahead of the device: their batches are all in memory
+STEPS_AHEAD = 4  # steps the host may be ahead of the device: their batches are all in memory
 
 
 class BatchSource(Protocol):
@@ -59,11 +59,11 @@ class Journal:
 
     step: int = 0
     stopped: bool = False
-    pending: list[Readings] = field(default_factory=list)
+    pending: list[StepMetrics] = field(default_factory=list)
 
 
 def run_loop(
-    advance: Callable[[Any, Any], tuple[Any, Readings]],
+    advance: Callable[[Any, Any], tuple[Any, StepMetrics]],
     state: Any,
     batches: BatchSource,
     *,
@@ -157,17 +157,17 @@ class _Run:
         if self.host is not None:
             self.host.from_json(record["host"])
         self.clock.from_json(record["clock"])
-        pending = [Readings.from_json(value) for value in record["pending"]]
+        pending = [StepMetrics.from_json(value) for value in record["pending"]]
         return state, Journal(record["step"], record["stopped"], pending)
 
     def advance(self, state: Any, batch: Any, journal: Journal) -> Any:
-        """One step; waits for the device only where it is `AHEAD` steps behind."""
+        """One step; waits for the device only where it is `STEPS_AHEAD` steps behind."""
         state, readings = self.take_step(state, batch)
         journal.pending.append(readings)
         journal.step += 1
-        if len(journal.pending) > AHEAD:
+        if len(journal.pending) > STEPS_AHEAD:
             with self.clock.phase("step"):
-                jax.block_until_ready(journal.pending[-AHEAD - 1])
+                jax.block_until_ready(journal.pending[-STEPS_AHEAD - 1])
         return state
 
     def report(self, state: Any, journal: Journal, *, last: bool) -> dict[str, float]:

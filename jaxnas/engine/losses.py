@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.engine.acquire import make_example
-from jaxnas.engine.state import Loss
+from jaxnas.engine.state import TrainLoss
 from jaxnas.mri.complexes import to_channels
 
 
@@ -43,7 +43,7 @@ def reconstruction_loss(
     *,
     distance: Distance = l1,
     rows: int | None = None,
-) -> Loss:
+) -> TrainLoss:
     """Returns loss(params, batch, key) -> (scalar, {}), the `distance` in scaled units.
 
     `net(measurement)` is an image complex64 (B, H, W); masks, and with `rows` the strip, are drawn

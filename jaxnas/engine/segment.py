@@ -20,7 +20,7 @@ from jaxnas.data.prepare import Preparation
 from jaxnas.models.folding import fold_norms
 
 WARM_CALLS = 3
-MS = 1e-6  # milliseconds in a nanosecond
+_MS = 1e-6  # milliseconds in a nanosecond
 
 
 class FrameLatency(NamedTuple):
@@ -99,7 +99,7 @@ class Predictor:
         moments.append(time.perf_counter_ns())
         labels = self.preparation.inverse(probabilities, volume)
         moments.append(time.perf_counter_ns())
-        return SegmentedFrame(labels, FrameLatency(*(MS * d for d in np.diff(moments).tolist())))
+        return SegmentedFrame(labels, FrameLatency(*(_MS * d for d in np.diff(moments).tolist())))
 
     def stream(self, frames: Iterable[LabeledVolume]) -> Iterator[SegmentedFrame]:
         """Segments frame after frame as they come, holding one at a time.

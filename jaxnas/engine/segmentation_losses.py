@@ -9,10 +9,10 @@ import optax
 from flax import linen as nn
 
 from jaxnas.engine.augment import Augmentation, augment
-from jaxnas.engine.state import Loss
+from jaxnas.engine.state import TrainLoss
 from jaxnas.ops.norm import STATISTICS
 
-Objective = Callable[[jax.Array, jax.Array], jax.Array]
+LabelLoss = Callable[[jax.Array, jax.Array], jax.Array]
 SMOOTH = 1e-5
 
 
@@ -49,13 +49,15 @@ def dice_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return cross_entropy(logits, labels) + soft_dice(logits, labels)
 
 
-OBJECTIVES: dict[str, Objective] = {
+SEGMENTATION_LOSSES: dict[str, LabelLoss] = {
     "cross_entropy": cross_entropy,
     "dice_cross_entropy": dice_cross_entropy,
 }
 
 
-def segmentation_loss(net: nn.Module, objective: Objective, augmentation: Augmentation) -> Loss:
+def segmentation_loss(
+    net: nn.Module, objective: LabelLoss, augmentation: Augmentation
+) -> TrainLoss:
     """Returns loss(params, batch, key) -> (scalar, {}) of augmented batches.
 
     `batch` holds `image` float32 (B, H, W) and `label` uint8 (B, H, W); `net(x, train=True)` maps

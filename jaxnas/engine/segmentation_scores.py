@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxnas.data.labeled import ED, ES
-from jaxnas.engine.evaluate_segmentation import FOREGROUND, ClassScore, VolumeScore
+from jaxnas.engine.evaluate_segmentation import FOREGROUND, ClassScore, OverlapScore
 from jaxnas.metrics.overlap import ejection_fraction, pearson
 
 EMPTY = {
@@ -25,7 +25,7 @@ PLACE = ("model", "volume", "patient", "phase", "group", "fold")
 
 
 def segmentation_rows(
-    scores: Sequence[VolumeScore], *, facts: Mapping[str, Mapping[str, Any]]
+    scores: Sequence[OverlapScore], *, facts: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """The rows of metrics.json: one per model, in the order of the scores.
 
@@ -56,7 +56,7 @@ def segmentation_rows(
     return rows
 
 
-def volumes_csv(scores: Iterable[VolumeScore]) -> str:
+def volumes_csv(scores: Iterable[OverlapScore]) -> str:
     """The text of volumes.csv: a line per model and volume, undefined scores empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -73,7 +73,7 @@ def volumes_csv(scores: Iterable[VolumeScore]) -> str:
     return text.getvalue()
 
 
-def _spreads(scores: Sequence[VolumeScore], field: str) -> dict[str, Any]:
+def _spreads(scores: Sequence[OverlapScore], field: str) -> dict[str, Any]:
     """The spread per class, and `mean`: of every volume the mean over those it is defined for."""
     found = {
         name: [getattr(s.classes[name], field) for s in scores if name in s.classes]
@@ -83,7 +83,7 @@ def _spreads(scores: Sequence[VolumeScore], field: str) -> dict[str, Any]:
     return {name: _spread(values) for name, values in found.items()}
 
 
-def _folds(scores: Sequence[VolumeScore]) -> dict[str, Any] | None:
+def _folds(scores: Sequence[OverlapScore]) -> dict[str, Any] | None:
     """The `numbers` of the folds; `dice` and `hd95` per class and as `mean`: `values`, the mean of
     every fold, and their mean, standard deviation and n. None without folds."""
     numbers = sorted({score.fold for score in scores if score.fold is not None})
@@ -95,7 +95,7 @@ def _folds(scores: Sequence[VolumeScore]) -> dict[str, Any] | None:
     }
 
 
-def _over_folds(parts: Sequence[Sequence[VolumeScore]], field: str) -> dict[str, Any]:
+def _over_folds(parts: Sequence[Sequence[OverlapScore]], field: str) -> dict[str, Any]:
     spreads = [_spreads(part, field) for part in parts]
     values = {name: [spread[name]["mean"] for spread in spreads] for name in spreads[0]}
     return {
@@ -104,7 +104,7 @@ def _over_folds(parts: Sequence[Sequence[VolumeScore]], field: str) -> dict[str,
     }
 
 
-def _mean(score: VolumeScore, field: str) -> float:
+def _mean(score: OverlapScore, field: str) -> float:
     values = [getattr(x, field) for x in score.classes.values()]
     known = [value for value in values if np.isfinite(value)]
     return float(np.mean(known)) if known else float("nan")
@@ -117,7 +117,7 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": _number(np.mean(known)), "std": _number(np.std(known)), "n": len(known)}
 
 
-def _empty(scores: Sequence[VolumeScore], name: str) -> dict[str, int]:
+def _empty(scores: Sequence[OverlapScore], name: str) -> dict[str, int]:
     found = [score.classes[name] for score in scores if name in score.classes]
     sides = [(x.ml > 0, x.truth_ml > 0) for x in found]
     return {
@@ -126,7 +126,7 @@ def _empty(scores: Sequence[VolumeScore], name: str) -> dict[str, int]:
     }
 
 
-def _ejection(scores: Sequence[VolumeScore], name: str) -> dict[str, Any] | None:
+def _ejection(scores: Sequence[OverlapScore], name: str) -> dict[str, Any] | None:
     """Pearson's r and the bias (predicted − true, percentage points) over patients; None without
     a patient of whom ED and ES are there."""
     cavity = {(s.patient, s.phase): s.classes[name] for s in scores if name in s.classes}

@@ -11,8 +11,8 @@ from jaxnas.engine.segment import Predictor
 from jaxnas.engine.timing import Timing, measure_latency, measure_throughput
 
 MODEL, TRANSFER, END_TO_END = "model", "transfer", "end_to_end"
-WARM_SECONDS = 1.0
-INPUTS = 3  # different ones in turn, so that no cache sees the same twice
+_WARM_SECONDS = 1.0
+_FRAMES = 3  # different ones in turn, so that no cache sees the same twice
 
 
 def time_predictor(
@@ -31,9 +31,9 @@ def time_predictor(
         frame = _with_slices(volume, count)
         stack, _ = predictor.preparation.forward(frame)
         program = predictor.compiled(stack.shape)
-        stacks = [np.roll(stack, shift, axis=-1) for shift in range(INPUTS)]
+        stacks = [np.roll(stack, shift, axis=-1) for shift in range(_FRAMES)]
         on_device = [(predictor.variables, jax.device_put(x)) for x in stacks]
-        frames = [(frame._replace(image=np.roll(frame.image, k, -1)),) for k in range(INPUTS)]
+        frames = [(frame._replace(image=np.roll(frame.image, k, -1)),) for k in range(_FRAMES)]
         for scope, function, inputs in (
             (MODEL, program, on_device),
             (TRANSFER, predictor.predict, [(x,) for x in stacks]),
@@ -42,7 +42,7 @@ def time_predictor(
             timing = measure_latency(
                 function,
                 inputs,
-                warmup_s=min(WARM_SECONDS, seconds),
+                warmup_s=min(_WARM_SECONDS, seconds),
                 min_calls=calls,
                 min_s=seconds,
             )

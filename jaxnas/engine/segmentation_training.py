@@ -16,7 +16,6 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.batches import BatchStream
 from jaxnas.data.labeled_batches import LabeledBatches
-from jaxnas.engine.advance import Advance
 from jaxnas.engine.augment import Augmentation
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
@@ -26,14 +25,15 @@ from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.precise_norm import Statistics, deployed_variables, make_statistics
 from jaxnas.engine.run import Run
-from jaxnas.engine.segmentation_losses import OBJECTIVES, segmentation_loss
+from jaxnas.engine.segmentation_losses import SEGMENTATION_LOSSES, segmentation_loss
 from jaxnas.engine.segmentation_validation import DiceValidation
 from jaxnas.engine.state import TrainState, init_train_state, make_train_step
+from jaxnas.engine.step import CompiledStep
 from jaxnas.engine.training import training_steps
 from jaxnas.ops.norm import STATISTICS
 
 Validate = Callable[[TrainState], dict[str, float]]
-INIT_SIZE = 64  # two pixels at the coarsest scale a config may have
+_INIT_SIZE = 64  # two pixels at the coarsest scale a config may have
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Programs(NamedTuple):
     batch, and the network at work, for validation."""
 
     steps: int
-    advance: Advance
+    advance: CompiledStep
     statistics: Statistics
     score: DiceValidation
 
@@ -101,10 +101,10 @@ class Programs(NamedTuple):
 def make_programs(config: SegmentationConfig, net: nn.Module, steps: int) -> Programs:
     """The programs of `net`; nothing is compiled before it is called."""
     tx = make_optimizer(config.train.optimizer, steps)
-    loss = segmentation_loss(net, OBJECTIVES[config.train.loss], augmentation(config))
+    loss = segmentation_loss(net, SEGMENTATION_LOSSES[config.train.loss], augmentation(config))
     return Programs(
         steps,
-        Advance(make_train_step(loss, tx), Clock()),
+        CompiledStep(make_train_step(loss, tx), Clock()),
         make_statistics(net),
         DiceValidation(net, slices=config.latency.stack),
     )
@@ -181,7 +181,7 @@ def augmentation(config: SegmentationConfig) -> Augmentation:
 
 def init_segmentation(key: jax.Array, net: nn.Module) -> dict[str, Any]:
     """The variables of `net` before training; they depend on the key alone, not on the image."""
-    image = jax.ShapeDtypeStruct((1, INIT_SIZE, INIT_SIZE, 1), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, _INIT_SIZE, _INIT_SIZE, 1), jnp.float32)
     return draw_variables(key, partial(net.init, train=True), image)
 
 

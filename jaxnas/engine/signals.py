@@ -4,7 +4,7 @@ import signal
 import threading
 from types import TracebackType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
@@ -20,7 +20,9 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._request) for number in SIGNALS}
+            self._previous = {
+                number: signal.signal(number, self._request) for number in STOP_SIGNALS
+            }
         return self
 
     def __exit__(

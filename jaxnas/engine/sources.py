@@ -20,7 +20,7 @@ from jaxnas.data.views import (
     Thinned,
     check_fully_sampled,
 )
-from jaxnas.engine.inputs import Groups, Held
+from jaxnas.engine.inputs import Held, HeldGroups
 from jaxnas.models.networks import check_coils
 
 CACHE_BYTES = 2 << 30
@@ -82,7 +82,7 @@ class Dataset:
         """
         check_fully_sampled(self.source, {name for own in self.volumes.values() for name in own})
 
-    def held(self) -> Groups:
+    def held(self) -> HeldGroups:
         """The volumes of every split, in the source's order."""
         groups = {}
         for split in self.volumes:

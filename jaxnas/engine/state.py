@@ -12,7 +12,7 @@ from jaxnas.core.rng import stream
 from jaxnas.core.trees import global_norm
 
 Metrics = dict[str, jax.Array]
-Loss = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
+TrainLoss = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
 
 
 @struct.dataclass
@@ -35,7 +35,7 @@ def init_train_state(key: jax.Array, params: Any, tx: optax.GradientTransformati
 
 
 def make_train_step(
-    loss: Loss, tx: optax.GradientTransformation
+    loss: TrainLoss, tx: optax.GradientTransformation
 ) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
     """Returns the pure step(state, batch) -> (state, metrics), to be jitted by its caller.
 

@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-MS = 1e-6  # milliseconds in a nanosecond
-Clock = Callable[[], int]  # nanoseconds
+_MS = 1e-6  # milliseconds in a nanosecond
+Nanoseconds = Callable[[], int]  # nanoseconds
 Call = Callable[[], Any]
 
 
@@ -70,7 +70,7 @@ def measure_latency(
     warmup_calls: int = 10,
     min_calls: int = 300,
     min_s: float = 5.0,
-    clock: Clock = time.perf_counter_ns,
+    clock: Nanoseconds = time.perf_counter_ns,
 ) -> Timing:
     """The latency of `fn(*args)` over the argument tuples of `inputs`, taken in turn.
 
@@ -85,13 +85,13 @@ def measure_latency(
     if hasattr(fn, "lower"):
         start = clock()
         fn = fn.lower(*inputs[0]).compile()
-        compile_ms = MS * (clock() - start)
+        compile_ms = _MS * (clock() - start)
     turns = cycle(inputs)
     _calls(fn, turns, warmup_calls, warmup_s, clock)
     return summarize(_calls(fn, turns, min_calls, min_s, clock), compile_ms=compile_ms)
 
 
-def _calls(fn: Callable, turns: Any, count: int, seconds: float, clock: Clock) -> list[float]:
+def _calls(fn: Callable, turns: Any, count: int, seconds: float, clock: Nanoseconds) -> list[float]:
     """Milliseconds of each call, until there are `count` and `seconds` have passed."""
     samples: list[float] = []
     begin = clock()
@@ -99,7 +99,7 @@ def _calls(fn: Callable, turns: Any, count: int, seconds: float, clock: Clock) -
         args = next(turns)
         start = clock()
         jax.block_until_ready(fn(*args))
-        samples.append(MS * (clock() - start))
+        samples.append(_MS * (clock() - start))
     return samples
 
 
@@ -109,7 +109,7 @@ def measure_throughput(
     *,
     frames: int = 300,
     depth: int = 2,
-    clock: Clock = time.perf_counter_ns,
+    clock: Nanoseconds = time.perf_counter_ns,
 ) -> float:
     """Calls per second when the next call is submitted before the previous has ended.
 
@@ -135,7 +135,7 @@ def chain_slope(
     k2: int,
     *,
     repeats: int = 20,
-    clock: Clock = time.perf_counter_ns,
+    clock: Nanoseconds = time.perf_counter_ns,
 ) -> Timing:
     """The time of one operation: (t(k2) − t(k1)) / (k2 − k1), `repeats` times.
 
@@ -156,10 +156,10 @@ def chain_slope(
     return summarize(slopes)
 
 
-def _once(call: Call, clock: Clock) -> float:
+def _once(call: Call, clock: Nanoseconds) -> float:
     start = clock()
     jax.block_until_ready(call())
-    return MS * (clock() - start)
+    return _MS * (clock() - start)
 
 
 def operation_chain(fn: Callable, params: Any, x: jax.Array) -> Callable[[int], Call]:

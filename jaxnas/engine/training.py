@@ -16,7 +16,6 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.schema import AcquisitionConfig, Config
 from jaxnas.data.batches import Batches, stack
 from jaxnas.engine.acquire import fixed_example
-from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.genotypes import settle_genotype
@@ -27,6 +26,7 @@ from jaxnas.engine.optim import check_schedule, make_optimizer
 from jaxnas.engine.run import Run
 from jaxnas.engine.sources import Dataset
 from jaxnas.engine.state import TrainState, init_train_state, make_train_step
+from jaxnas.engine.step import CompiledStep
 from jaxnas.metrics.image import psnr
 from jaxnas.models.networks import DERIVED, build_network, check_names, init_variables
 from jaxnas.mri.complexes import magnitude
@@ -125,7 +125,7 @@ def train_network(
         distance = DISTANCES[config.loss]
         loss = reconstruction_loss(net, run.config.acquisition, distance=distance, rows=config.rows)
         return run_loop(
-            Advance(make_train_step(loss, tx), clock),
+            CompiledStep(make_train_step(loss, tx), clock),
             initial_state(run, net, tx),
             batches,
             steps=steps,

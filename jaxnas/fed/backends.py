@@ -11,14 +11,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnas.engine.advance import Readings, check_unchanged, make_readings
-from jaxnas.fed.feed import Part
+from jaxnas.engine.step import StepMetrics, check_unchanged, make_step_metrics
+from jaxnas.fed.feed import StatePart
 from jaxnas.fed.placement import Placement
 from jaxnas.fed.program import Program
 
 CPU_CHUNK = 4
 
-One = Callable[[Any, Any, Any], tuple[Any, Readings]]
+One = Callable[[Any, Any, Any], tuple[Any, StepMetrics]]
 
 
 def vmap(one: One) -> One:
@@ -71,11 +71,11 @@ class Backend:
         """The result of the local steps as a stack (k, ...); for use in `jax.jit`."""
         return _stack(tree) if self._alone else tree
 
-    def step(self, states: Any, part: Part, anchor: Any) -> tuple[Any, Readings]:
+    def step(self, states: Any, part: StatePart, anchor: Any) -> tuple[Any, StepMetrics]:
         """One local step of the rows that are active in `part`; the states are donated.
 
-        All others stay as they are, bit by bit, with readings of 0. Readings have values (k, n).
-        ValueError while tracing as in `Advance`.
+        All others stay as they are, bit by bit, with metrics of 0. Metrics have values (k, n).
+        ValueError while tracing as in `CompiledStep`.
         """
         if self._alone:
             return self._step(states, _unstack(part.batch), anchor)
@@ -87,10 +87,10 @@ class Backend:
 def _jitted_step(program: Program, name: str, devices: int) -> Callable:
     """The local step to be compiled, once for all strategies whose clients run one program."""
 
-    def one(state: Any, batch: Any, anchor: Any) -> tuple[Any, Readings]:
+    def one(state: Any, batch: Any, anchor: Any) -> tuple[Any, StepMetrics]:
         new, metrics = program.step(state, batch, anchor)
         check_unchanged(state, new)
-        return new, make_readings(metrics)
+        return new, make_step_metrics(metrics)
 
     placement = Placement(devices)
     alone = name == "loop" and devices == 1

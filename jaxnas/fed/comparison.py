@@ -21,7 +21,7 @@ from jaxnas.engine.training import trainable
 from jaxnas.fed.clients import Client
 from jaxnas.fed.reconstruction import reconstruction_task
 from jaxnas.fed.shares import POOLED
-from jaxnas.fed.training import load_method, method_name
+from jaxnas.fed.training import load_method, method_folder
 
 
 class Contender(NamedTuple):
@@ -63,7 +63,7 @@ def compare(run: Run, clients: Sequence[Client]) -> list[dict[str, Any]]:
     results = []
     for i, client in enumerate(clients):
         reconstructors = classical_reconstructors(config.evaluate) | {
-            method_name(method): network_reconstructor(nets[method.model], found.params(i))
+            method_folder(method): network_reconstructor(nets[method.model], found.params(i))
             for method, found in trained.items()
         }
         evaluation = evaluate_reconstruction(

@@ -22,9 +22,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxnas.core.notices import warn
-from jaxnas.fed.state import Model
+from jaxnas.fed.state import ModelTree
 
-Settle = Callable[[Model, Model, jax.Array], Model]
+Settle = Callable[[ModelTree, ModelTree, jax.Array], ModelTree]
 STABLE_GAMMA = 0.5  # the printed recursion amplifies by 1.33 at most
 
 
@@ -63,7 +63,7 @@ def printed(gamma: float) -> Settle:
     return settle
 
 
-def mixed(gamma: float) -> Callable[[Model, Model], Model]:
+def mixed(gamma: float) -> Callable[[ModelTree, ModelTree], ModelTree]:
     """Returns start(server, own): γ own + (1 − γ) server, leaf by leaf."""
     return lambda server, own: _towards(server, own, gamma)
 
@@ -75,6 +75,6 @@ def _missing(gamma: float, rounds: jax.Array) -> jax.Array:
     return -jnp.expm1(rounds * math.log(gamma))
 
 
-def _towards(origin: Model, other: Model, share: jax.Array | float) -> Model:
+def _towards(origin: ModelTree, other: ModelTree, share: jax.Array | float) -> ModelTree:
     """origin + share · (other − origin): exact where share is 0, and where both are equal."""
     return jax.tree.map(lambda a, b: a + share * (b - a), origin, other)

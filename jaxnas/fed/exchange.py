@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas.core.trees import all_finite
-from jaxnas.engine.advance import Readings
+from jaxnas.engine.step import StepMetrics
 from jaxnas.fed.aggregate import Average, empty_average, include
 from jaxnas.fed.paths import select
 from jaxnas.fed.program import Program
-from jaxnas.fed.state import FedState, Model, client_key
+from jaxnas.fed.state import FedState, ModelTree, client_key
 from jaxnas.fed.strategies import Strategy
 
 
@@ -28,7 +28,7 @@ class Tally:
 
     average: Average
     memory: Any
-    held: Model
+    held: ModelTree
     optim: Any
 
 
@@ -37,7 +37,7 @@ class Report:
     """The finite clients of a chunk, bool (k,), and the sums of the readings of all."""
 
     finite: jax.Array
-    readings: Readings
+    readings: StepMetrics
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Exchange:
     clients: int
     keeps_optim: bool
 
-    def init(self, key: jax.Array, model: Model) -> FedState:
+    def init(self, key: jax.Array, model: ModelTree) -> FedState:
         """The state before round 0, in which every client has `model`."""
         model = jax.tree.map(jnp.copy, model)  # the caller keeps its own
         shared = select(model, self.strategy.shared)
@@ -70,22 +70,22 @@ class Exchange:
             key=key,
         )
 
-    def open(self, server: Model, memory: Any) -> tuple[Average, Any]:
+    def open(self, server: ModelTree, memory: Any) -> tuple[Average, Any]:
         """The average of nobody, and a memory to write to: the old one is still needed."""
         return empty_average(server), jax.tree.map(jnp.copy, memory)
 
     def enter(
         self,
         key: jax.Array,
-        server: Model,
-        held: Model,
+        server: ModelTree,
+        held: ModelTree,
         optim: Any,
         rows: jax.Array,
         start: jax.Array,
     ) -> Any:
         """The clients' states before their first local step, stacked (k, ...)."""
 
-        def begin(held: Model, optim: Any, client: jax.Array) -> Any:
+        def begin(held: ModelTree, optim: Any, client: jax.Array) -> Any:
             model = self.strategy.start(server, held)
             return self.program.begin(model, optim, client_key(key, client), start)
 
@@ -95,7 +95,7 @@ class Exchange:
         return jax.vmap(begin)(own(held), own(optim) if self.keeps_optim else None, rows)
 
     def take_in(
-        self, tally: Tally, states: Any, readings: Readings, rows: jax.Array, shares: jax.Array
+        self, tally: Tally, states: Any, readings: StepMetrics, rows: jax.Array, shares: jax.Array
     ) -> tuple[Tally, Report]:
         """The tally with what clients have done, weighted by `shares` float32 (k,).
 
@@ -118,10 +118,12 @@ class Exchange:
         )
         return tally, Report(finite, readings)
 
-    def settle(self, server: Model, average: Model, number: jax.Array) -> tuple[Model, jax.Array]:
+    def settle(
+        self, server: ModelTree, average: ModelTree, number: jax.Array
+    ) -> tuple[ModelTree, jax.Array]:
         """The server's next model, and the number of rounds done."""
         return self.strategy.settle(server, average, number), number + 1
 
-    def model(self, server: Model, held: Model, client: jax.Array) -> Model:
+    def model(self, server: ModelTree, held: ModelTree, client: jax.Array) -> ModelTree:
         """The whole model that a client would begin a round with."""
         return self.strategy.start(server, jax.tree.map(lambda x: x[client], held))

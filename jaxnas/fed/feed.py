@@ -34,7 +34,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Part:
+class StatePart:
     """A stacked batch (k, ...) and the rows it belongs to, bool (k,)."""
 
     batch: Any
@@ -76,7 +76,7 @@ class Feed:
     def __len__(self) -> int:
         return len(self.jobs)
 
-    def batch(self, number: int) -> list[Part]:
+    def batch(self, number: int) -> list[StatePart]:
         """The local step in parts of equal shapes: one, unless clients differ in them.
 
         A row without a batch of its own in a part holds a copy of another's.
@@ -92,9 +92,9 @@ class Feed:
         return [_part(own, group, len(chunk.rows)) for group in groups.values()]
 
 
-def _part(own: dict[int, Any], group: list[int], size: int) -> Part:
+def _part(own: dict[int, Any], group: list[int], size: int) -> StatePart:
     batches = [own[row if row in group else group[0]] for row in range(size)]
-    return Part(
+    return StatePart(
         jax.tree.map(lambda *arrays: np.stack(arrays), *batches),
         np.isin(np.arange(size), group),
     )

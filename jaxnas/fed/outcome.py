@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxnas.core.errors import Diverged
 from jaxnas.core.notices import warn
-from jaxnas.engine.advance import Readings
+from jaxnas.engine.step import StepMetrics
 from jaxnas.fed.exchange import Report
 from jaxnas.fed.feed import Chunk
 
@@ -61,7 +61,7 @@ def check_outcome(
 
 def make_row(
     outcome: Outcome, *, names: Sequence[str], weights: np.ndarray, bad_update: str
-) -> Readings:
+) -> StepMetrics:
     """Metrics averaged with `weights` (C,), then `<metric>/<client>`, then `dropped` if asked."""
     clients = [*outcome.means]
     table = np.stack([*outcome.means.values()])
@@ -70,4 +70,4 @@ def make_row(
         row |= {f"{name}/{names[client]}": value for name, value in zip(outcome.names, values)}
     if bad_update == "drop":
         row["dropped"] = len(outcome.failed)
-    return Readings(np.array([*row.values()], np.float32), tuple(row))
+    return StepMetrics(np.array([*row.values()], np.float32), tuple(row))

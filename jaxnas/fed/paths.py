@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnas.core.errors import UserError
-from jaxnas.fed.state import Model
+from jaxnas.fed.state import ModelTree
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,21 @@ class Paths:
 
 
 EVERYTHING = Paths(("*",))
-NOTHING = Paths(())
+NO_PATHS = Paths(())
 
 
-def leaf_paths(model: Model) -> list[str]:
+def leaf_paths(model: ModelTree) -> list[str]:
     """The paths of all leaves."""
     return list(flatten_dict(model, sep="/"))
 
 
-def select(model: Model, wanted: Callable[[str], bool]) -> Model:
+def select(model: ModelTree, wanted: Callable[[str], bool]) -> ModelTree:
     """The part of `model` with the leaves that are `wanted`; {} if none is."""
     leaves = flatten_dict(model, sep="/")
     return unflatten_dict({path: x for path, x in leaves.items() if wanted(path)}, sep="/")
 
 
-def merge(first: Model, second: Model) -> Model:
+def merge_trees(first: ModelTree, second: ModelTree) -> ModelTree:
     """One model of two parts that have no leaf in common."""
     leaves = flatten_dict(first, sep="/"), flatten_dict(second, sep="/")
     return unflatten_dict(leaves[0] | leaves[1], sep="/")

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import optax
 
-from jaxnas.engine.state import Loss, Metrics, init_train_state, make_train_step
-from jaxnas.fed.state import Model
+from jaxnas.engine.state import Metrics, TrainLoss, init_train_state, make_train_step
+from jaxnas.fed.state import ModelTree
 from jaxnas.search.moves import Step
 from jaxnas.search.state import init_search_state
 
-Penalty = Callable[[Model, Any], jax.Array]
+Penalty = Callable[[ModelTree, Any], jax.Array]
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Program:
     optim(state): what a client keeps of its optimisers where it keeps any.
     """
 
-    begin: Callable[[Model, Any | None, jax.Array, jax.Array], Any]
+    begin: Callable[[ModelTree, Any | None, jax.Array, jax.Array], Any]
     step: Callable[[Any, Any, Any], tuple[Any, Metrics]]
-    model: Callable[[Any], Model]
+    model: Callable[[Any], ModelTree]
     optim: Callable[[Any], Any]
 
 
 def training_program(
-    loss: Loss, tx: optax.GradientTransformation, *, penalty: Penalty | None = None
+    loss: TrainLoss, tx: optax.GradientTransformation, *, penalty: Penalty | None = None
 ) -> Program:
     """Training with `loss(params, batch, key) -> (scalar, metrics)`, as at one site.
 

@@ -11,7 +11,7 @@ from jaxnas.core.schema import AcquisitionConfig, Config
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.losses import DISTANCES, reconstruction_loss
 from jaxnas.engine.run import Run
-from jaxnas.engine.state import Loss
+from jaxnas.engine.state import TrainLoss
 from jaxnas.engine.training import find_genotype, make_validation, trainable
 from jaxnas.fed.batches import search_batches, training_batches
 from jaxnas.fed.clients import Client
@@ -43,7 +43,7 @@ class Reconstruction:
         """The variables of a network before training."""
         return init_variables(key, net)
 
-    def loss(self, net: nn.Module) -> Loss:
+    def loss(self, net: nn.Module) -> TrainLoss:
         """loss(params, batch, key) -> (scalar, {})."""
         distance = DISTANCES[self.distance]
         return reconstruction_loss(net, self.acquisition, distance=distance, rows=self.rows)

@@ -16,9 +16,9 @@ from jaxnas.fed.reconstruction import search_cohort
 from jaxnas.fed.search import FederatedSearch, search_federation, search_rounds
 from jaxnas.models.networks import init_variables
 from jaxnas.ops.costs import Rates
-from jaxnas.search.aim import ACCURACY, Aim
 from jaxnas.search.budget import config_in_steps
 from jaxnas.search.history import History
+from jaxnas.search.objective import ACCURACY, SearchObjective
 from jaxnas.search.stage import (
     METHODS,
     RANKING_BATCHES,
@@ -46,7 +46,7 @@ def check_search(config: Config, clients: Sequence[Client]) -> None:
 
 
 def search(
-    run: Run, clients: Sequence[Client], writer: MetricWriter, *, aim: Aim = ACCURACY
+    run: Run, clients: Sequence[Client], writer: MetricWriter, *, aim: SearchObjective = ACCURACY
 ) -> Genotype:
     """Searches across clients, writes alphas.json and genotype.json, and returns the genotype.
 
@@ -61,7 +61,9 @@ def search(
     return genotype
 
 
-def _parts(config: Config, clients: Sequence[Client], aim: Aim, rates: Rates | None) -> _Parts:
+def _parts(
+    config: Config, clients: Sequence[Client], aim: SearchObjective, rates: Rates | None
+) -> _Parts:
     counted = config_in_steps(config, config.federated.search_rounds)  # a check is a round
     history, net = make_history(counted), supernet(proxy(config), rates=rates)
     # The masks come with the batches.

@@ -9,7 +9,7 @@ from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.engine.rundir import RunDir
 
 
-class Member(Protocol):
+class Described(Protocol):
     """A client of any task."""
 
     name: str
@@ -19,7 +19,7 @@ class Member(Protocol):
 
 
 @dataclass(frozen=True)
-class Entry:
+class ClientEntry:
     """The facts of a client that applying a run needs; `shape` (H, W) is that of its k-space."""
 
     name: str
@@ -28,15 +28,15 @@ class Entry:
     acquisition: AcquisitionConfig
 
 
-def write_roster(run_dir: RunDir, clients: Sequence[Member]) -> None:
+def write_roster(run_dir: RunDir, clients: Sequence[Described]) -> None:
     """Writes clients.json."""
     run_dir.clients.write([client.to_json() for client in clients])
 
 
-def read_roster(run_dir: RunDir) -> list[Entry]:
+def read_roster(run_dir: RunDir) -> list[ClientEntry]:
     """The clients of a run, in order; UserError where none has trained yet."""
     return [
-        Entry(
+        ClientEntry(
             entry["name"],
             tuple(entry["shape"]),
             entry["coils"],

@@ -15,18 +15,18 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import RoundsConfig
 from jaxnas.data.batches import prefetch
-from jaxnas.engine.advance import Readings
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.loop import AHEAD
+from jaxnas.engine.loop import STEPS_AHEAD
+from jaxnas.engine.step import StepMetrics
 from jaxnas.fed.backends import Backend
 from jaxnas.fed.exchange import Exchange, Report, Tally
-from jaxnas.fed.feed import Chunk, Feed, Part, RoundData, make_chunks
+from jaxnas.fed.feed import Chunk, Feed, RoundData, StatePart, make_chunks
 from jaxnas.fed.outcome import check_outcome, make_outcome, make_row
 from jaxnas.fed.participation import check_weights, draw_participants, normalised
 from jaxnas.fed.paths import leaf_paths
 from jaxnas.fed.placement import Placement
 from jaxnas.fed.program import Program
-from jaxnas.fed.state import FedState, Model
+from jaxnas.fed.state import FedState, ModelTree
 from jaxnas.fed.strategies import Strategy
 from jaxnas.fed.traffic import Traffic, measure_traffic
 
@@ -82,7 +82,7 @@ class Federation:
             self.seed, number, clients=self.clients, fraction=self.config.participation
         )
 
-    def init(self, key: jax.Array, model: Model) -> FedState:
+    def init(self, key: jax.Array, model: ModelTree) -> FedState:
         """The state before round 0: every client has `model`; `key` is the run's root key.
 
         UserError if a pattern of the strategy matches no leaf.
@@ -92,14 +92,14 @@ class Federation:
         self._traffic = measure_traffic(state.server, state.memory)
         return state
 
-    def client_model(self, state: FedState, client: int) -> Model:
+    def client_model(self, state: FedState, client: int) -> ModelTree:
         """The whole model that a client would use now: what it would begin a round with."""
         return self._model(state.server, state.held, client)
 
-    def __call__(self, state: FedState, data: RoundData) -> tuple[FedState, Readings]:
+    def __call__(self, state: FedState, data: RoundData) -> tuple[FedState, StepMetrics]:
         """One round; `state` is gone afterwards.
 
-        Readings are the metrics of the program, each a mean over the local steps of a client, then
+        The metrics are those of the program, each a mean over the local steps of a client, then
         over the clients with the weights of the average; `<metric>/<client>` for every client
         that took part and is finite; and `dropped`, the number of others, under `bad_update:
         drop`.
@@ -143,12 +143,12 @@ class Federation:
         chunk: Chunk,
         start: np.int32,
         anchor: Any,
-        stream: Iterator[list[Part]],
+        stream: Iterator[list[StatePart]],
         shares: np.ndarray,
     ) -> tuple[Tally, Report]:
         """All local steps of a chunk. Its states end with this call, before the next one's begin.
 
-        Waits for the device only where it is `AHEAD` steps behind.
+        Waits for the device only where it is `STEPS_AHEAD` steps behind.
         """
         with self._phase("enter", len(chunk.rows)):
             clients = self._enter(
@@ -163,7 +163,7 @@ class Federation:
                     clients, readings = self._backend.step(clients, part, anchor)
                     total = readings if total is None else self._add(total, readings)
                     waiting.append(readings)
-                    if len(waiting) > AHEAD:
+                    if len(waiting) > STEPS_AHEAD:
                         jax.block_until_ready(waiting.popleft())
         with self._phase("take in", len(chunk.rows)):
             return self._take_in(tally, clients, total, chunk.rows, shares[chunk.rows])
@@ -214,5 +214,5 @@ class Federation:
             )
 
 
-def _add(total: Readings, readings: Readings) -> Readings:
+def _add(total: StepMetrics, readings: StepMetrics) -> StepMetrics:
     return jax.tree.map(lambda a, b: a + b, total, readings)

@@ -21,22 +21,22 @@ from jaxnas.engine.augment import Augmentation
 from jaxnas.engine.precise_norm import deployed_variables, make_statistics
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import TreeFile
-from jaxnas.engine.segmentation_losses import OBJECTIVES, segmentation_loss
+from jaxnas.engine.segmentation_losses import SEGMENTATION_LOSSES, segmentation_loss
 from jaxnas.engine.segmentation_training import augmentation, init_segmentation
 from jaxnas.engine.segmentation_validation import DiceValidation
-from jaxnas.engine.state import Loss
+from jaxnas.engine.state import TrainLoss
 from jaxnas.fed.labeled_clients import LabeledClient
 from jaxnas.fed.local import ClientBatches, Cohort, client_seed, local_steps
 from jaxnas.fed.rounds import Federation
 from jaxnas.fed.state import FedState
-from jaxnas.fed.training import Validate, Validation, client_scores, load_method, method_name
+from jaxnas.fed.training import Validate, Validation, client_scores, load_method, method_folder
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.search.stage import HalfBatches
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The `Task`: `objective` of OBJECTIVES on augmented batches."""
+    """The `Task`: a loss of SEGMENTATION_LOSSES on augmented batches."""
 
     objective: str
     augmentation: Augmentation
@@ -45,9 +45,9 @@ class Segmentation:
         """The variables of a network before training."""
         return init_segmentation(key, net)
 
-    def loss(self, net: nn.Module) -> Loss:
+    def loss(self, net: nn.Module) -> TrainLoss:
         """loss(params, batch, key) -> (scalar, {})."""
-        return segmentation_loss(net, OBJECTIVES[self.objective], self.augmentation)
+        return segmentation_loss(net, SEGMENTATION_LOSSES[self.objective], self.augmentation)
 
 
 def segmentation_task(config: SegmentationConfig) -> Segmentation:
@@ -126,8 +126,8 @@ def client_variables(
         statistics = _statistics_file(run, method, name)
         if not statistics.exists():
             raise UserError(
-                f"{run.path}: training of {method_name(method)} is not finished; go on with jaxnas "
-                f"train"
+                f"{run.path}: training of {method_folder(method)} is not finished; go on with "
+                f"jaxnas train"
             )
         found.append({"params": trained.params(number), STATISTICS: statistics.read()})
     return found

@@ -7,8 +7,8 @@ from typing import Any
 from flax import linen as nn
 
 from jaxnas.engine.evaluate_segmentation import (
+    OverlapScore,
     SegmentationEvaluation,
-    VolumeScore,
     evaluate_segmentation,
 )
 from jaxnas.engine.run import Run
@@ -18,7 +18,7 @@ from jaxnas.engine.segmentation_scores import segmentation_rows
 from jaxnas.fed.labeled_clients import LabeledClient
 from jaxnas.fed.segmentation import client_variables
 from jaxnas.fed.shares import POOLED
-from jaxnas.fed.training import method_name
+from jaxnas.fed.training import method_folder
 from jaxnas.search.segmentation_evaluation import network_facts
 
 
@@ -39,7 +39,7 @@ def compare(
         for method in methods:
             own, net = variables[method][number], nets[method.model]
             predictor = Predictor(net, own, client.dataset.preparation)
-            predictors[method_name(method)] = predictor
+            predictors[method_folder(method)] = predictor
             if method.model not in facts:  # a network takes the same time whatever its weights
                 volume = source.read(tested[0])
                 facts[method.model] = network_facts(config, net, predictor, volume)
@@ -50,7 +50,7 @@ def compare(
     rows = [
         {**row, "model": method.model, "strategy": method.label, **facts[method.model]}
         for method in methods
-        for row in client_rows(method_name(method), scores)
+        for row in client_rows(method_folder(method), scores)
     ]
     first = found[clients[0].name]
     everything = tuple(score for own in scores.values() for score in own)
@@ -66,7 +66,7 @@ def compare(
 
 
 def client_rows(
-    method: str, scores: Mapping[str, Sequence[VolumeScore]]
+    method: str, scores: Mapping[str, Sequence[OverlapScore]]
 ) -> Iterator[dict[str, Any]]:
     """The rows of one method: of every client, then of all their volumes pooled.
 

@@ -11,7 +11,7 @@ from jaxnas.fed.labeled_clients import LabeledClient
 from jaxnas.fed.members import check_search_members
 from jaxnas.fed.search import FederatedSearch, search_federation, search_rounds
 from jaxnas.fed.segmentation import search_cohort
-from jaxnas.search.aim import ACCURACY, Aim
+from jaxnas.search.objective import ACCURACY, SearchObjective
 from jaxnas.search.profile import two_level_space
 from jaxnas.search.two_level import TwoLevelSearch, make_search
 
@@ -23,7 +23,9 @@ def check_search(config: SegmentationConfig, clients: Sequence[LabeledClient]) -
     search_federation(config, _federated(parts, clients), Clock())
 
 
-def search(run: Run, clients: Sequence[LabeledClient], writer: MetricWriter, aim: Aim) -> None:
+def search(
+    run: Run, clients: Sequence[LabeledClient], writer: MetricWriter, aim: SearchObjective
+) -> None:
     """Searches cells and betas across clients and writes alphas.json.
 
     The `aim` is the same at every client: a latency does not depend on anybody's images.

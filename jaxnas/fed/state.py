@@ -9,7 +9,7 @@ from jaxnas.core import rng
 
 # What clients exchange and average: {"params": ...}, in a search {"params": ..., "alphas": ...}.
 # Nested dicts of arrays; a leaf is addressed by its path, as in "params/stem0/kernel".
-Model = dict[str, Any]
+ModelTree = dict[str, Any]
 
 
 @struct.dataclass
@@ -26,9 +26,9 @@ class FedState:
     With nothing held and fresh optimisers its size does not depend on the number of clients.
     """
 
-    server: Model
+    server: ModelTree
     memory: Any
-    held: Model
+    held: ModelTree
     optim: Any
     round: jax.Array
     key: jax.Array

@@ -10,24 +10,24 @@ import jax.numpy as jnp
 
 from jaxnas.core import federated_schema as schema
 from jaxnas.fed import ema
-from jaxnas.fed.paths import EVERYTHING, NOTHING, Paths, merge, select
+from jaxnas.fed.paths import EVERYTHING, NO_PATHS, Paths, merge_trees, select
 from jaxnas.fed.program import Penalty
-from jaxnas.fed.state import Model
+from jaxnas.fed.state import ModelTree
 
 
-def _no_memory(shared: Model, clients: int) -> Any:
+def _no_memory(shared: ModelTree, clients: int) -> Any:
     return {}
 
 
-def _forget(memory: Any, rows: jax.Array, uploads: Model) -> Any:
+def _forget(memory: Any, rows: jax.Array, uploads: ModelTree) -> Any:
     return memory
 
 
-def _no_anchor(server: Model, memory: Any, number: jax.Array) -> Any:
+def _no_anchor(server: ModelTree, memory: Any, number: jax.Array) -> Any:
     return {}
 
 
-def _average(server: Model, average: Model, number: jax.Array) -> Model:
+def _average(server: ModelTree, average: ModelTree, number: jax.Array) -> ModelTree:
     return average
 
 
@@ -47,11 +47,11 @@ class Strategy:
     """
 
     shared: Paths = EVERYTHING
-    held: Callable[[str], bool] = NOTHING
-    start: Callable[[Model, Model], Model] = merge
-    init_memory: Callable[[Model, int], Any] = _no_memory
-    note: Callable[[Any, jax.Array, Model], Any] = _forget
-    anchor: Callable[[Model, Any, jax.Array], Any] = _no_anchor
+    held: Callable[[str], bool] = NO_PATHS
+    start: Callable[[ModelTree, ModelTree], ModelTree] = merge_trees
+    init_memory: Callable[[ModelTree, int], Any] = _no_memory
+    note: Callable[[Any, jax.Array, ModelTree], Any] = _forget
+    anchor: Callable[[ModelTree, Any, jax.Array], Any] = _no_anchor
     penalty: Penalty | None = None
     settle: ema.Settle = _average
 
@@ -67,7 +67,7 @@ def build_strategy(method: schema.Method) -> Strategy:
 
 def non_fed(method: schema.NonFed) -> Strategy:
     """Every client trains alone: nothing is shared, everything held."""
-    return Strategy(shared=NOTHING, held=EVERYTHING)
+    return Strategy(shared=NO_PATHS, held=EVERYTHING)
 
 
 def fedavg(method: schema.FedAvg) -> Strategy:
@@ -81,7 +81,7 @@ def fedprox(method: schema.FedProx) -> Strategy:
     μ/2 ‖ω − ωᵗ‖², the sum over all leaves, with ωᵗ what the server sent.
     """
 
-    def penalty(model: Model, anchor: Model) -> jax.Array:
+    def penalty(model: ModelTree, anchor: ModelTree) -> jax.Array:
         squares = jax.tree.map(lambda w, a: jnp.sum(jnp.square(w - a)), model, anchor)
         return 0.5 * method.mu * sum(jax.tree.leaves(squares))
 
@@ -109,13 +109,13 @@ def fedmri(method: schema.FedMRI) -> Strategy:
     """
     shared = Paths(method.shared or ENCODERS.get(method.model, _BODY))
 
-    def init_memory(encoder: Model, clients: int) -> Model:
+    def init_memory(encoder: ModelTree, clients: int) -> ModelTree:
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (clients, *x.shape)), encoder)
 
-    def note(memory: Model, rows: jax.Array, uploads: Model) -> Model:
+    def note(memory: ModelTree, rows: jax.Array, uploads: ModelTree) -> ModelTree:
         return jax.tree.map(lambda x, new: x.at[rows].set(new, mode="drop"), memory, uploads)
 
-    def anchor(server: Model, memory: Model, number: jax.Array) -> dict[str, Any]:
+    def anchor(server: ModelTree, memory: ModelTree, number: jax.Array) -> dict[str, Any]:
         # In the first round nobody has sent anything yet.
         return {
             "server": server,
@@ -123,7 +123,7 @@ def fedmri(method: schema.FedMRI) -> Strategy:
             "beta": jnp.where(number > 0, method.beta, 0.0),
         }
 
-    def penalty(model: Model, anchor: dict[str, Any]) -> jax.Array:
+    def penalty(model: ModelTree, anchor: dict[str, Any]) -> jax.Array:
         anchor, encoder = jax.lax.stop_gradient(anchor), select(model, shared)
         to_server = _distance(encoder, anchor["server"])
         to_previous = _distance(jax.tree.map(lambda x: x[None], encoder), anchor["previous"])
@@ -146,7 +146,7 @@ def fedautomri(method: schema.FedAutoMRI) -> Strategy:
     return Strategy(settle=_AVERAGES[method.ema](method.gamma))
 
 
-def _distance(a: Model, b: Model) -> jax.Array:
+def _distance(a: ModelTree, b: ModelTree) -> jax.Array:
     """Σ |a − b| over all leaves."""
 
     def absolute(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxnas.fed.state import Model
+from jaxnas.fed.state import ModelTree
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Traffic:
     down: int
 
 
-def measure_traffic(server: Model, memory: Any) -> Traffic:
+def measure_traffic(server: ModelTree, memory: Any) -> Traffic:
     """The shared leaves go up; they and what the strategy remembers come down.
 
     Arrays or ShapeDtypeStructs; exact, as shapes and dtypes say, without any compression.

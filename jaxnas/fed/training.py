@@ -26,12 +26,12 @@ from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import check_schedule, make_optimizer
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
-from jaxnas.engine.state import Loss
+from jaxnas.engine.state import TrainLoss
 from jaxnas.fed.local import Cohort
 from jaxnas.fed.paths import leaf_paths, select
 from jaxnas.fed.program import Penalty, Program, training_program
 from jaxnas.fed.rounds import Federation
-from jaxnas.fed.state import FedState, Model
+from jaxnas.fed.state import FedState, ModelTree
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.traffic import Traffic, measure_traffic
 
@@ -42,7 +42,7 @@ class Task(Protocol):
     def init(self, key: jax.Array, net: nn.Module) -> Any:
         """The variables of a network before training."""
 
-    def loss(self, net: nn.Module) -> Loss:
+    def loss(self, net: nn.Module) -> TrainLoss:
         """loss(params, batch, key) -> (scalar, metrics)."""
 
 
@@ -56,7 +56,7 @@ def client_scores(name: str, scores: Mapping[str, float]) -> dict[str, float]:
     return {name: mean} | {f"{name}/{client}": score for client, score in scores.items()}
 
 
-def method_name(method: Method) -> str:
+def method_folder(method: Method) -> str:
     """The name of a method in a run: `<model>/<label>`."""
     return f"{method.model}/{method.label}"
 
@@ -109,7 +109,7 @@ def train_method(
 
     The key of initialisation, data order and draws is the run's: it does not depend on the method.
     """
-    config, name, clock = run.config, method_name(method), Clock()
+    config, name, clock = run.config, method_folder(method), Clock()
     federation = _across(config, task, method, net, cohort, clock=clock)
     every = Cadence(
         log=config.log_every,
@@ -151,7 +151,7 @@ def load_method(
     run: Run, task: Task, method: Method, net: nn.Module, names: Sequence[str]
 ) -> TrainedMethod:
     """The method as training left it for the clients `names`; UserError if it is not finished."""
-    directory, name = _checkpoints(run, method), method_name(method)
+    directory, name = _checkpoints(run, method), method_folder(method)
     if not directory.is_dir():
         raise UserError(f"{run.path}: {name} is not trained yet; run jaxnas train first")
     # Steps only shape the schedule, which is no part of the state; nor is what computes the rounds.
@@ -166,7 +166,7 @@ def load_method(
     return TrainedMethod(federation, found[0].replace(optim={}))  # moments are no longer needed
 
 
-def abstract_model(task: Task, net: nn.Module) -> Model:
+def abstract_model(task: Task, net: nn.Module) -> ModelTree:
     """Shapes and dtypes of what a network exchanges: its parameters, and alphas if it has any.
 
     Batch statistics are no part of it: they are of a single batch (see `ops.norm`).
@@ -175,13 +175,13 @@ def abstract_model(task: Task, net: nn.Module) -> Model:
     return {name: variables[name] for name in ("params", "alphas") if name in variables}
 
 
-def is_personal(method: Method, model: Model) -> bool:
+def is_personal(method: Method, model: ModelTree) -> bool:
     """True if clients keep leaves of their own of a (possibly abstract) model."""
     strategy = build_strategy(method)
     return any(strategy.held(path) for path in leaf_paths(model))
 
 
-def training_traffic(method: Method, model: Model, *, clients: int) -> Traffic:
+def training_traffic(method: Method, model: ModelTree, *, clients: int) -> Traffic:
     """The bytes that one of `clients` clients sends and receives in a round; computes nothing."""
     strategy = build_strategy(method)
     shared = select(model, strategy.shared)
@@ -189,7 +189,7 @@ def training_traffic(method: Method, model: Model, *, clients: int) -> Traffic:
     return measure_traffic(shared, memory)
 
 
-def search_traffic(model: Model) -> Traffic:
+def search_traffic(model: ModelTree) -> Traffic:
     """The bytes that a client sends and receives in a round of a search: all weights and alphas."""
     return measure_traffic(model, {})
 

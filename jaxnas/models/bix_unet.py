@@ -24,12 +24,12 @@ LEVELS, WIDTH, OUTER = 4, 48, 32
 # pass before). None: the block is skipped. From `bixnet_gene.txt`, blocks struck out that do not
 # lead to the last decoder.
 Reads = tuple[tuple[int, ...] | None, ...]
-ENCODERS: tuple[Reads, ...] = (
+_ENCODER_READS: tuple[Reads, ...] = (
     ((0,), (0,), None, None),
     ((3, 1), (1, 0), None, None),
     (None, (4,), (0,), None),
 )
-DECODERS: tuple[Reads, ...] = (
+_DECODER_READS: tuple[Reads, ...] = (
     ((2,), None, (1,), None),
     (None, None, None, (0,)),
     ((3,), (2, 0), (0, 2), (0,)),
@@ -46,21 +46,21 @@ class BixUnet(nn.Module):
         """Convolutions are shared by the passes, normalisations are not."""
         self.stem = [self._conv(width) for width in (OUTER, OUTER, WIDTH)]
         self.stem_norm = [BatchNorm() for _ in range(3)]
-        self.encoder = self._shared(ENCODERS)
-        self.decoder = self._shared(DECODERS)
-        self.encoder_norm = self._norms(ENCODERS)
-        self.decoder_norm = self._norms(DECODERS)
+        self.encoder = self._shared(_ENCODER_READS)
+        self.decoder = self._shared(_DECODER_READS)
+        self.encoder_norm = self._norms(_ENCODER_READS)
+        self.decoder_norm = self._norms(_DECODER_READS)
         self.bridge = [self._conv(WIDTH) for _ in range(2)]
         # The bridge is one for all passes, but what it normalises differs from pass to pass.
-        self.bridge_norm = [[BatchNorm(affine=False) for _ in range(2)] for _ in ENCODERS]
+        self.bridge_norm = [[BatchNorm(affine=False) for _ in range(2)] for _ in _ENCODER_READS]
         self.bridge_scale = self.param("bridge_scale", nn.initializers.ones_init(), (2, WIDTH))
         self.bridge_bias = self.param("bridge_bias", nn.initializers.zeros_init(), (2, WIDTH))
         self.tail = [self._conv(OUTER) for _ in range(2)]
         self.tail_norm = [BatchNorm() for _ in range(2)]
         self.head = Conv(self.classes, (1, 1))
         # The published weights, and their number, include the normalisations of skipped blocks.
-        for turn, level in np.ndindex(len(ENCODERS), LEVELS):
-            for name, half in (("encoder", ENCODERS), ("decoder", DECODERS)):
+        for turn, level in np.ndindex(len(_ENCODER_READS), LEVELS):
+            for name, half in (("encoder", _ENCODER_READS), ("decoder", _DECODER_READS)):
                 if half[turn][level] is None:
                     self._unused_norms(f"skipped_{name}{turn}_{level}")
 
@@ -77,9 +77,9 @@ class BixUnet(nn.Module):
         image_size = x.shape[1:3]
         start = max_pool2(block(x.astype(self.dtype), self.stem, self.stem_norm))
         decoded: list[jax.Array] = []
-        for turn in range(len(ENCODERS)):
+        for turn in range(len(_ENCODER_READS)):
             y, encoded = start, []
-            for level, reads in enumerate(ENCODERS[turn]):
+            for level, reads in enumerate(_ENCODER_READS[turn]):
                 if reads is not None:
                     y = _mean(y, decoded, reads)
                     y = block(y, self.encoder[level], self.encoder_norm[turn][level])
@@ -92,7 +92,7 @@ class BixUnet(nn.Module):
                 y = nn.relu(scale[None, None, None] * wide + bias[None, None, None]).astype(y.dtype)
             y, decoded = resize(y, encoded[-1].shape[1:3]), []
             sizes = [*(e.shape[1:3] for e in encoded[-2::-1]), image_size]
-            for level, reads in enumerate(DECODERS[turn]):
+            for level, reads in enumerate(_DECODER_READS[turn]):
                 if reads is not None:
                     y = _mean(y, encoded, reads)
                     y = block(y, self.decoder[level], self.decoder_norm[turn][level])

@@ -19,8 +19,8 @@ from jaxnas.ops.resample import avg_pool2, conv_transpose2
 from jaxnas.spaces.unrolled import PostProcessing
 
 SLOPE = 0.2
-EPSILON = 1e-5
-NOTHING = 1e-12  # a variance of rounding errors: images reach magnitudes of about 6
+_EPSILON = 1e-5
+_ROUNDING = 1e-12  # a variance of rounding errors: images reach magnitudes of about 6
 
 
 def instance_norm(x: jax.Array) -> jax.Array:
@@ -32,11 +32,11 @@ def instance_norm(x: jax.Array) -> jax.Array:
     wide = x.astype(jnp.float32)
     mean = wide.mean(axis=(1, 2), keepdims=True)
     variance = jnp.square(wide - mean).mean(axis=(1, 2), keepdims=True)
-    scale = jnp.where(variance > NOTHING, jax.lax.rsqrt(variance + EPSILON), 0.0)
+    scale = jnp.where(variance > _ROUNDING, jax.lax.rsqrt(variance + _EPSILON), 0.0)
     return ((wide - mean) * scale).astype(x.dtype)
 
 
-class NormConv(nn.Module):
+class InstanceNormConv(nn.Module):
     """Twice a 3 × 3 convolution, instance norm, leaky ReLU: to (B, H, W, features)."""
 
     features: int
@@ -82,14 +82,14 @@ class FastmriUNet(nn.Module):
         widths = [self.channels * 2**n for n in range(self.levels + 1)]
         skips = []
         for n, width in enumerate(widths[:-1]):
-            x = NormConv(width, self.dtype, name=f"down{n}")(x)
+            x = InstanceNormConv(width, self.dtype, name=f"down{n}")(x)
             skips.append(x)
             x = avg_pool2(x)
-        x = NormConv(widths[-1], self.dtype, name="bottom")(x)
+        x = InstanceNormConv(widths[-1], self.dtype, name="bottom")(x)
         for n in reversed(range(self.levels)):
             x = NormUpsample(widths[n], self.dtype, name=f"upsample{n}")(x)
             x = jnp.concatenate([pad_to(x, skips[n]), skips[n]], axis=-1)
-            x = NormConv(widths[n], self.dtype, name=f"up{n}")(x)
+            x = InstanceNormConv(widths[n], self.dtype, name=f"up{n}")(x)
         return Conv(self.features, (1, 1), use_bias=True, dtype=self.dtype, name="tail")(x)
 
 

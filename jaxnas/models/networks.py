@@ -15,16 +15,16 @@ from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.supernet import derived_network
 
 DERIVED = "derived"
-NAMES = (DERIVED, *MODELS)
-INIT_SIZE = (16, 16)  # no parameter's shape depends on the image
+MODEL_NAMES = (DERIVED, *MODELS)
+_INIT_SIZE = (16, 16)  # no parameter's shape depends on the image
 
 
 def check_names(names: Iterable[str], *, where: str) -> None:
     """Raises UserError, naming the key `where`, for the first name that is no network."""
     for name in names:
-        if name not in NAMES:
+        if name not in MODEL_NAMES:
             raise UserError(
-                f"{where}: unknown network {name!r}; expected some of {', '.join(NAMES)}"
+                f"{where}: unknown network {name!r}; expected some of {', '.join(MODEL_NAMES)}"
             )
 
 
@@ -53,11 +53,11 @@ def build_network(
             raise ValueError("the derived network needs a genotype")
         return derived_network(config, genotype)
     if name not in MODELS:
-        raise ValueError(f"unknown network {name!r}; expected one of {', '.join(NAMES)}")
+        raise ValueError(f"unknown network {name!r}; expected one of {', '.join(MODEL_NAMES)}")
     channels = config.baseline_channels or config.channels
     return MODELS[name](config.model_copy(update={"channels": channels}))
 
 
 def init_variables(key: jax.Array, net: nn.Module, *, coils: int = 1) -> Any:
     """The variables of `net` before training; they depend on the key alone, not on the data."""
-    return draw_variables(key, net.init, abstract_measurement(INIT_SIZE, coils=coils))
+    return draw_variables(key, net.init, abstract_measurement(_INIT_SIZE, coils=coils))

@@ -13,12 +13,11 @@ from flax import linen as nn
 from jaxnas.metrics.cost import count_cost, count_params
 from jaxnas.models.bix_unet import BixUnet
 from jaxnas.models.costing import NetworkCost
+from jaxnas.models.networks import DERIVED
 from jaxnas.models.unet2d import UNet2d
 from jaxnas.ops.conv import reference_lowering
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.rtdnas_network import RtdnasNet
-
-DERIVED = "derived"
 
 
 def unet2d(*, channels: int, classes: int, dtype: Any) -> nn.Module:

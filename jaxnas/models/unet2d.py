@@ -17,7 +17,7 @@ from jaxnas.ops.resample import conv_transpose2, max_pool2
 RELU_GAIN = 2.0  # keeps the variance behind a ReLU
 
 
-class NormConv(nn.Module):
+class BatchNormConv(nn.Module):
     """Twice a 3 × 3 convolution, BN and ReLU: (B, H, W, any) to (B, H, W, features)."""
 
     features: int
@@ -48,10 +48,10 @@ class UNet2d(nn.Module):
         check_size(x, self.levels)
         x, skips = x.astype(self.dtype), []
         for level in range(self.levels):
-            x = NormConv(self.channels * 2**level, name=f"down{level}")(x, train=train)
+            x = BatchNormConv(self.channels * 2**level, name=f"down{level}")(x, train=train)
             skips.append(x)
             x = max_pool2(x)
-        x = NormConv(self.channels * 2**self.levels, name="bottom")(x, train=train)
+        x = BatchNormConv(self.channels * 2**self.levels, name="bottom")(x, train=train)
         for level in reversed(range(self.levels)):
             width = self.channels * 2**level
             kernel = self.param(
@@ -59,5 +59,5 @@ class UNet2d(nn.Module):
             )
             x = pad_to(conv_transpose2(x, kernel.astype(x.dtype)), skips[level])
             x = jnp.concatenate([skips[level], x], axis=-1)
-            x = NormConv(width, name=f"up{level}")(x, train=train)
+            x = BatchNormConv(width, name=f"up{level}")(x, train=train)
         return Conv(self.classes, (1, 1), use_bias=True, name="head")(x).astype(jnp.float32)

@@ -17,10 +17,8 @@ sample besides, bool (1, N).
 
 import numpy as np
 
-Size = tuple[int, int]
 
-
-def center_columns(size: Size, fraction: float) -> np.ndarray:
+def center_columns(size: tuple[int, int], fraction: float) -> np.ndarray:
     """The L = round(W · fraction) central columns, halves to even as Python rounds: bool (1, W)."""
     columns = size[1]
     count = round(columns * fraction)

@@ -7,17 +7,21 @@ All are unitary, so each inverse is the adjoint too, and the zero frequency
 import jax
 import jax.numpy as jnp
 
-AXES = (-2, -1)
+FFT_AXES = (-2, -1)
 
 
 def fft2c(image: jax.Array) -> jax.Array:
     """Image (..., H, W) to k-space (..., H, W), complex64."""
-    return jnp.fft.fftshift(jnp.fft.fft2(jnp.fft.ifftshift(image, AXES), norm="ortho"), AXES)
+    return jnp.fft.fftshift(
+        jnp.fft.fft2(jnp.fft.ifftshift(image, FFT_AXES), norm="ortho"), FFT_AXES
+    )
 
 
 def ifft2c(kspace: jax.Array) -> jax.Array:
     """K-space (..., H, W) to image (..., H, W), complex64."""
-    return jnp.fft.fftshift(jnp.fft.ifft2(jnp.fft.ifftshift(kspace, AXES), norm="ortho"), AXES)
+    return jnp.fft.fftshift(
+        jnp.fft.ifft2(jnp.fft.ifftshift(kspace, FFT_AXES), norm="ortho"), FFT_AXES
+    )
 
 
 def fft1c(image: jax.Array, *, axis: int) -> jax.Array:

@@ -19,8 +19,6 @@ from jaxnas.core.errors import UserError
 from jaxnas.mri import column_masks as columns
 from jaxnas.mri import plane_masks as plane
 
-Size = tuple[int, int]
-
 
 class Mask(NamedTuple):
     """The samples taken, how much of them is the centre, and the acceleration's name."""
@@ -48,7 +46,7 @@ class Kind(NamedTuple):
     """
 
     unit: str
-    center: Callable[[Size, float], np.ndarray]
+    center: Callable[[tuple[int, int], float], np.ndarray]
     draw: Callable[[np.random.RandomState, np.ndarray, float], np.ndarray]
     budget: Callable[[int, float], float] | None = None
     chances: Callable[[np.ndarray, float], np.ndarray] | None = None
@@ -87,7 +85,7 @@ MASKS = {
 
 def make_mask(
     kind: str,
-    size: Size,
+    size: tuple[int, int],
     *,
     accelerations: Sequence[float],
     center_fractions: Sequence[float],
@@ -110,7 +108,7 @@ def make_mask(
     return Mask(drawn | center, int(center.sum()), acceleration)
 
 
-def mask_shape(kind: str, size: Size) -> Size:
+def mask_shape(kind: str, size: tuple[int, int]) -> tuple[int, int]:
     """The shape of a mask of that kind: (1, W) where whole columns are sampled, else (H, W)."""
     return (1, size[1]) if MASKS[kind].unit == "columns" else size
 
@@ -120,7 +118,7 @@ def validate(
     *,
     accelerations: Sequence[float],
     center_fractions: Sequence[float],
-    size: Size | None = None,
+    size: tuple[int, int] | None = None,
 ) -> None:
     """Raises UserError for a mask that cannot be drawn; `size` may not be known yet."""
     if kind not in MASKS:

@@ -15,11 +15,10 @@ import math
 
 import numpy as np
 
-Size = tuple[int, int]
-DENSITY = 0.3  # the width of the density of random_2d: of 0.2 to 0.7 best for TV at 5×
+_DENSITY_WIDTH = 0.3  # the width of the density of random_2d: of 0.2 to 0.7 best for TV at 5×
 
 
-def center_ellipse(size: Size, fraction: float) -> np.ndarray:
+def center_ellipse(size: tuple[int, int], fraction: float) -> np.ndarray:
     """The points around zero frequency at (H // 2, W // 2) that are always taken, bool (H, W)."""
     return _radius2(size) < fraction**2
 
@@ -27,8 +26,8 @@ def center_ellipse(size: Size, fraction: float) -> np.ndarray:
 def density_chances(center: np.ndarray, acceleration: float) -> np.ndarray:
     """The chance of every point, p = min(1, c exp(-r²/2σ²)), and 1 in the centre: float64 (H, W).
 
-    r² = (2 k_y / H)² + (2 k_x / W)² for frequencies k counted from zero, σ is `DENSITY`, and c
-    makes the expected number of points N/R, the centre included. Not to be written to.
+    r² = (2 k_y / H)² + (2 k_x / W)² for frequencies k counted from zero, σ is `_DENSITY_WIDTH`,
+    and c makes the expected number of points N/R, the centre included. Not to be written to.
     """
     return _density_chances(center.shape, center.tobytes(), acceleration)
 
@@ -93,9 +92,9 @@ def _disc(squared: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=32)
-def _density_chances(shape: Size, center: bytes, acceleration: float) -> np.ndarray:
+def _density_chances(shape: tuple[int, int], center: bytes, acceleration: float) -> np.ndarray:
     centre = np.frombuffer(center, bool).reshape(shape)
-    density = np.exp(-_radius2(shape) / (2 * DENSITY**2))
+    density = np.exp(-_radius2(shape) / (2 * _DENSITY_WIDTH**2))
     chances = np.ones(shape)
     chances[~centre] = _scaled(density[~centre], centre.size / acceleration - centre.sum())
     chances.flags.writeable = False
@@ -112,7 +111,7 @@ def _scaled(density: np.ndarray, total: float) -> np.ndarray:
     return np.minimum(1, density * factors[fits.argmax()]) if fits.any() else np.ones_like(density)
 
 
-def _radius2(size: Size) -> np.ndarray:
+def _radius2(size: tuple[int, int]) -> np.ndarray:
     """r² = (2 k_y / H)² + (2 k_x / W)², float64 (H, W): 1 where an edge is nearest."""
     y, x = (2 * (np.arange(n) - n // 2) / n for n in size)
     return y[:, None] ** 2 + x**2

@@ -39,17 +39,17 @@ def tv_reconstruct(
     def step(carry, _):
         x, ahead, dual = carry
         # p = project(p + sigma D x_ahead);  x' = prox(x - tau D^H p);  x_ahead = 2 x' - x
-        dual = _project(dual + SIGMA * differences(ahead), radius)
+        dual = _project(dual + SIGMA * finite_differences(ahead), radius)
         moved = x - TAU * differences_adjoint(dual)
         new = consistency(moved, measurement, lam=TAU, iterations=CG_ITERATIONS)
         return (new, 2 * new - x, dual), None
 
-    carry = (start, start, jnp.zeros_like(differences(start)))
+    carry = (start, start, jnp.zeros_like(finite_differences(start)))
     (image, *_), _ = jax.lax.scan(step, carry, length=iterations)
     return image
 
 
-def differences(image: jax.Array) -> jax.Array:
+def finite_differences(image: jax.Array) -> jax.Array:
     """D x: periodic forward differences of (..., H, W) down and across, (..., 2, H, W)."""
     return jnp.stack([jnp.roll(image, -1, axis) - image for axis in (-2, -1)], axis=-3)
 

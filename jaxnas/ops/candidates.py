@@ -194,7 +194,7 @@ def _spread(kernel: jax.Array, axis: int, dilation: int) -> jax.Array:
     return jax.lax.pad(kernel, jnp.zeros((), kernel.dtype), pads)
 
 
-def merge(kernels: Sequence[jax.Array]) -> jax.Array:
+def merge_kernels(kernels: Sequence[jax.Array]) -> jax.Array:
     """The sum of dense kernels (kh, kw, I, O), odd sizes, each centred in the largest support."""
     height, width = (max(k.shape[axis] for k in kernels) for axis in (0, 1))
     return sum(_centre(k, height, width) for k in kernels)
@@ -227,9 +227,9 @@ OPERATIONS: dict[str, Linear] = {
     "pool_conv_5x5": Pooled(5),
 }
 
-CSMRI_A = ("sep_conv_3x3", "dil_2_conv_3x3", "dil_3_conv_3x3", SKIP, NONE)
-CSMRI_B = ("sep_conv_3x3", "dil_2_conv_3x3", "conv_9x1_1x9", SKIP, NONE)
-FEDAUTOMRI = (
+CSMRI_A_OPERATIONS = ("sep_conv_3x3", "dil_2_conv_3x3", "dil_3_conv_3x3", SKIP, NONE)
+CSMRI_B_OPERATIONS = ("sep_conv_3x3", "dil_2_conv_3x3", "conv_9x1_1x9", SKIP, NONE)
+FEDAUTOMRI_OPERATIONS = (
     "std_conv_3x3",
     "std_conv_5x5",
     "std_conv_7x7",

@@ -20,7 +20,7 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 # On CPU a kernel gradient of fewer output channels is a matrix product per row of taps, because
 # XLA:CPU vectorises a convolution over them: 8 to 8 channels take a fifth of its time.
-WIDE = 24
+_WIDE = 24
 
 # On CPU a convolution of few channels takes neighbouring pixels of a row together, until it has so
 # many inputs and outputs, as long as neither side becomes wider than the last number.
@@ -116,7 +116,7 @@ def _row_kernel(k, n, dilation):
 
 def _cpu_conv_kernel(x, dy, *, size, dilation, precision):
     inputs, outputs, taps = x.shape[3], dy.shape[3], size[0] * size[1]
-    if taps > 1 and outputs >= WIDE:
+    if taps > 1 and outputs >= _WIDE:
         return direct_kernel(x, dy, size=size, dilation=dilation, precision=precision)
     if taps == 1:
         # One contracted axis: for several XLA:CPU would transpose both operands first.

@@ -24,13 +24,13 @@ from jaxnas.ops.candidates import (
     Kernels,
     check_operations,
     draw_kernels,
-    merge,
+    merge_kernels,
 )
 from jaxnas.ops.conv import conv2d
 from jaxnas.ops.costs import Rates
 from jaxnas.ops.plans import cheapest_plan
 
-Edge = dict[str, Kernels]
+EdgeKernels = dict[str, Kernels]
 
 # A candidate enters a mixture with a fraction of its weight in a derived node. Without more
 # variance at the start the identity outweighs it, and the search answers "skip" before it learns.
@@ -126,7 +126,7 @@ class _EdgeKernels(nn.Module):
     operations: tuple[str, ...]
 
     @nn.compact
-    def __call__(self, like: jax.Array) -> Edge:
+    def __call__(self, like: jax.Array) -> EdgeKernels:
         return _edge_kernels(self, like)
 
 
@@ -140,7 +140,7 @@ class _OperationKernels(nn.Module):
         return draw_kernels(self, self.operation, like, gain=MIXED_GAIN)
 
 
-def _edge_kernels(edge: nn.Module, like: jax.Array) -> Edge:
+def _edge_kernels(edge: nn.Module, like: jax.Array) -> EdgeKernels:
     """Declares the kernels of all convolutional candidates below the module `edge`."""
     convolutions = [o for o in edge.operations if o in OPERATIONS]
     return {o: _OperationKernels(o, name=o)(like) for o in convolutions}
@@ -148,7 +148,7 @@ def _edge_kernels(edge: nn.Module, like: jax.Array) -> Edge:
 
 def mix(
     x: jax.Array,
-    kernels: Sequence[Edge],
+    kernels: Sequence[EdgeKernels],
     weights: jax.Array,
     *,
     operations: tuple[str, ...],
@@ -181,28 +181,35 @@ def mix(
     return [y + row[SKIP] * x if SKIP in row else y for y, row in zip(ys, rows)]
 
 
-Weights = dict[str, jax.Array]
+EdgeWeights = dict[str, jax.Array]
 
 
-def _branch(r: jax.Array, kernels: Sequence[Edge], weights: Sequence[Weights]) -> list[jax.Array]:
+def _branch(
+    r: jax.Array, kernels: Sequence[EdgeKernels], weights: Sequence[EdgeWeights]
+) -> list[jax.Array]:
     return [
         sum((w[o] * OPERATIONS[o].apply(r, k[o]) for o in k), jnp.zeros_like(r))
         for k, w in zip(kernels, weights)
     ]
 
 
-def _stack(r: jax.Array, kernels: Sequence[Edge], weights: Sequence[Weights]) -> list[jax.Array]:
+def _stack(
+    r: jax.Array, kernels: Sequence[EdgeKernels], weights: Sequence[EdgeWeights]
+) -> list[jax.Array]:
     return [
         sum((OPERATIONS[o].apply(r, OPERATIONS[o].scale(k[o], w[o])) for o in k), jnp.zeros_like(r))
         for k, w in zip(kernels, weights)
     ]
 
 
-def _dense(r: jax.Array, kernels: Sequence[Edge], weights: Sequence[Weights]) -> list[jax.Array]:
+def _dense(
+    r: jax.Array, kernels: Sequence[EdgeKernels], weights: Sequence[EdgeWeights]
+) -> list[jax.Array]:
     if not kernels[0]:
         return [jnp.zeros_like(r)] * len(kernels)
     merged = [
-        merge([w[o] * OPERATIONS[o].dense(k[o]) for o in k]) for k, w in zip(kernels, weights)
+        merge_kernels([w[o] * OPERATIONS[o].dense(k[o]) for o in k])
+        for k, w in zip(kernels, weights)
     ]
     y = conv2d(r, jnp.concatenate(merged, axis=3))
     return jnp.split(y, len(merged), axis=3)

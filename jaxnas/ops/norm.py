@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-EPSILON = 1e-5
+NORM_EPSILON = 1e-5
 STATISTICS, FOLDED = "batch_stats", "folded"
 
 
@@ -64,7 +64,7 @@ def scale_and_shift(
     affine: Mapping[str, jax.Array], statistics: Mapping[str, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     """(s, t) (C,) such that normalising x is s x + t, of the params and statistics of a layer."""
-    scale = jax.lax.rsqrt(statistics["variance"] + EPSILON)
+    scale = jax.lax.rsqrt(statistics["variance"] + NORM_EPSILON)
     shift = -statistics["mean"] * scale
     if not affine:
         return scale, shift

@@ -38,13 +38,13 @@ POOLS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "max_pool_3x3": max_pool3,
     "avg_pool_3x3": avg_pool3,
 }
-NAMES = (SKIP, *CHAINS, *POOLS)
+OPERATION_NAMES = (SKIP, *CHAINS, *POOLS)
 
 
-def check_operations(operations: tuple[str, ...]) -> None:
+def check_segmentation_operations(operations: tuple[str, ...]) -> None:
     """Raises ValueError for a name that is no operation of this file or that comes twice."""
-    if not set(operations) <= set(NAMES) or len(set(operations)) < len(operations):
-        raise ValueError(f"expected distinct names out of {NAMES}, found {operations}")
+    if not set(operations) <= set(OPERATION_NAMES) or len(set(operations)) < len(operations):
+        raise ValueError(f"expected distinct names out of {OPERATION_NAMES}, found {operations}")
 
 
 class NormOperation(nn.Module):
@@ -54,7 +54,7 @@ class NormOperation(nn.Module):
     source g are g·E/G to (g + 1)·E/G. The kernels of edge e are its share of the last axis.
 
     Attributes:
-      operation: one of `NAMES`.
+      operation: one of `OPERATION_NAMES`.
       edges: E.
       sources: G, how many tensors the edges leave.
       affine: whether the normalisation after a convolution has parameters.
@@ -70,7 +70,7 @@ class NormOperation(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """(B, H, W, G·C) → (B, H, W, E·C)."""
-        check_operations((self.operation,))
+        check_segmentation_operations((self.operation,))
         if self.edges % self.sources or x.shape[-1] % self.sources:
             raise ValueError(
                 f"expected edges and channels divisible by {self.sources} sources, found "

@@ -26,7 +26,7 @@ FAN, STUB, BRANCH = 0.75, 0.34, 0.3
 INPUT_WIDTH, INPUT_HEIGHT = 0.62, 0.36
 CONCAT_WIDTH = 0.34
 AFTER_WIDTH, AFTER_HEIGHT = 1.02, 0.62
-MARGIN = 0.06
+_MARGIN = 0.06
 TRUNK = "#6E6E6E"
 
 
@@ -38,10 +38,10 @@ class Frame(NamedTuple):
     output: str = "$C_{l}$"
 
 
-TWO_INPUTS = Frame()
+TWO_INPUT_FRAME = Frame()
 
 
-class Operation(NamedTuple):
+class DrawnOperation(NamedTuple):
     """One box: what it computes, the tensor it reads, its node, its left centre, its weight."""
 
     name: str
@@ -52,14 +52,14 @@ class Operation(NamedTuple):
     share: float | None = None
 
 
-class Layout(NamedTuple):
+class CellLayout(NamedTuple):
     """Positions in inches; y grows upwards and 0 is the top edge.
 
     Tensors are numbered as in the genotype: first the `inputs` inputs, then the nodes.
     """
 
     inputs: int
-    operations: list[Operation]
+    operations: list[DrawnOperation]
     tensors: dict[int, tuple[float, float]]
     concat_x: float
     bottom: float
@@ -68,7 +68,7 @@ class Layout(NamedTuple):
 
 @style.styled
 def draw_cell(
-    nodes: Sequence[Sequence[Sequence[Any]]], *, weights: Any = None, frame: Frame = TWO_INPUTS
+    nodes: Sequence[Sequence[Sequence[Any]]], *, weights: Any = None, frame: Frame = TWO_INPUT_FRAME
 ) -> "Figure":
     """Draws one cell; `nodes` lists for every node its `[operation, input]` pairs.
 
@@ -76,7 +76,7 @@ def draw_cell(
     operations; the cell concatenates its nodes. `weights`, nested like `nodes` with a number per
     pair, are written into the boxes.
     """
-    layout = place(nodes, weights=weights, inputs=len(frame.inputs))
+    layout = place_cell(nodes, weights=weights, inputs=len(frame.inputs))
     after = 0.0 if frame.after is None else AFTER_WIDTH + 0.42
     width, height = layout.concat_x + CONCAT_WIDTH + after + 0.75, -layout.bottom
     figure = style.new_figure(width, height)
@@ -92,18 +92,18 @@ def draw_cell(
     return figure
 
 
-def place(
+def place_cell(
     nodes: Sequence[Sequence[Sequence[Any]]], *, weights: Any = None, inputs: int = 2
-) -> Layout:
+) -> CellLayout:
     """Gives every operation its own row and every node the column of its depth."""
-    operations: list[Operation] = []
+    operations: list[DrawnOperation] = []
     tensors: dict[int, tuple[float, float]] = {}
     box = BOX_WIDTH + (SHARE_WIDTH if weights else 0)
     step = box + STUB + 2 * NODE_RADIUS + FAN
     depths = node_depths(nodes, inputs=inputs)
     y = 0.0
     for index, edges in enumerate(nodes):
-        x = MARGIN + INPUT_WIDTH + FAN + step * depths[index]
+        x = _MARGIN + INPUT_WIDTH + FAN + step * depths[index]
         y -= BLOCK_GAP / 2
         first = len(operations)
         shares = weights[index] if weights else [None] * len(edges)
@@ -111,16 +111,16 @@ def place(
         for (name, source), share in sorted(
             zip(edges, shares), key=lambda e: _order(e[0][1], inputs)
         ):
-            operations.append(Operation(name, source, index, x, y - ROW / 2, share))
+            operations.append(DrawnOperation(name, source, index, x, y - ROW / 2, share))
             y -= ROW
         rows = [op.y for op in operations[first:]] or [y - ROW / 2]
         y = min(y, rows[-1] - ROW / 2) - BLOCK_GAP / 2
         tensors[inputs + index] = (x + box + STUB + NODE_RADIUS, sum(rows) / len(rows))
     for source in range(inputs):
         shift = (inputs - 1) / 2 - source
-        tensors[source] = (MARGIN + INPUT_WIDTH / 2, y / 2 + shift * max(0.8, -y / 4))
-    concat_x = MARGIN + INPUT_WIDTH + FAN + step * (1 + max(depths, default=0))
-    return Layout(inputs, operations, tensors, concat_x, y, box)
+        tensors[source] = (_MARGIN + INPUT_WIDTH / 2, y / 2 + shift * max(0.8, -y / 4))
+    concat_x = _MARGIN + INPUT_WIDTH + FAN + step * (1 + max(depths, default=0))
+    return CellLayout(inputs, operations, tensors, concat_x, y, box)
 
 
 def node_depths(nodes: Sequence[Sequence[Sequence[Any]]], *, inputs: int = 2) -> list[int]:
@@ -137,7 +137,7 @@ def _order(source: int, inputs: int) -> tuple[bool, int]:
 
 
 def _draw_edge(
-    axes: "Axes", edge: Sequence[Operation], layout: Layout, colours: dict[str, str]
+    axes: "Axes", edge: Sequence[DrawnOperation], layout: CellLayout, colours: dict[str, str]
 ) -> None:
     """The line from a tensor to the boxes of the operations that read it for one node."""
     x, y = layout.tensors[edge[0].source]
@@ -152,7 +152,7 @@ def _draw_edge(
         _line(axes, [fork, (op.x - 0.08, op.y), (op.x + 0.03, op.y)], colours[op.name])
 
 
-def _draw_operation(axes: "Axes", op: Operation, layout: Layout, colour: str) -> None:
+def _draw_operation(axes: "Axes", op: DrawnOperation, layout: CellLayout, colour: str) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     x1, y1 = layout.tensors[layout.inputs + op.node]
@@ -206,7 +206,7 @@ def _line(
     )
 
 
-def _draw_tensors(axes: "Axes", layout: Layout, frame: Frame) -> None:
+def _draw_tensors(axes: "Axes", layout: CellLayout, frame: Frame) -> None:
     from matplotlib.patches import Circle
 
     for index, (x, y) in layout.tensors.items():
@@ -229,7 +229,7 @@ def _draw_tensors(axes: "Axes", layout: Layout, frame: Frame) -> None:
             _write(axes, x, y, f"{index - layout.inputs + 1}", size=10.5, weight="bold")
 
 
-def _draw_output(axes: "Axes", layout: Layout, frame: Frame) -> None:
+def _draw_output(axes: "Axes", layout: CellLayout, frame: Frame) -> None:
     """The concatenation of the nodes, what follows it, and the name of the result."""
     x, middle = layout.concat_x, layout.bottom / 2
     _grey_box(axes, x, layout.bottom + BLOCK_GAP, CONCAT_WIDTH, -layout.bottom - 2 * BLOCK_GAP)

@@ -37,7 +37,7 @@ QUALITY = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4)}
 KEPT = ("model", "strategy", "acceleration", "n", "mse", "nmse", "psnr", "ssim")
 
 
-class Method(NamedTuple):
+class ReportedMethod(NamedTuple):
     """One method and its rows of metrics.json by client, all at one acceleration."""
 
     key: str
@@ -62,18 +62,18 @@ class Method(NamedTuple):
         return min(self.scores("psnr").items(), key=lambda item: item[1], default=None)
 
 
-def methods_of(metrics: dict[str, Any], *, acceleration: Any = "all") -> list[Method]:
+def methods_of(metrics: dict[str, Any], *, acceleration: Any = "all") -> list[ReportedMethod]:
     """All methods at an acceleration: untrained ones first, searched networks last."""
-    found: dict[str, Method] = {}
+    found: dict[str, ReportedMethod] = {}
     for row in metrics["rows"]:
         if row["acceleration"] == acceleration:
             key = method_key(row)
-            method = found.setdefault(key, Method(key, {}))
+            method = found.setdefault(key, ReportedMethod(key, {}))
             method.rows[row.get("client", EVERYONE)] = row
     return sorted(found.values(), key=lambda method: method_rank(method.key))
 
 
-def client_names(methods: Iterable[Method]) -> list[str]:
+def client_names(methods: Iterable[ReportedMethod]) -> list[str]:
     """The clients of the methods, in order of appearance, without "all"."""
     names = dict.fromkeys(client for method in methods for client in method.rows)
     return [name for name in names if name != EVERYONE]
@@ -195,7 +195,7 @@ def _factors(acquisition: dict[str, Any]) -> str:
     return ", ".join(f"{factor:g}×" for factor in acquisition["accelerations"])
 
 
-def _sizes(methods: list[Method]) -> str:
+def _sizes(methods: list[ReportedMethod]) -> str:
     """The number of scored slices of every client, if all methods agree on it."""
     rows = {tuple((c, row.get("n")) for c, row in m.rows.items()) for m in methods}
     counts = dict(rows.pop()) if len(rows) == 1 else {}
@@ -205,7 +205,11 @@ def _sizes(methods: list[Method]) -> str:
 
 
 def _comparison(
-    title: str, methods: list[Method], costs: list[Column], *, names: list[str] | None = None
+    title: str,
+    methods: list[ReportedMethod],
+    costs: list[Column],
+    *,
+    names: list[str] | None = None,
 ) -> Table:
     groups = [("", 1)]
     columns: list[Column] = []
@@ -232,8 +236,8 @@ def _quality_columns(quantity: str, clients: list[str]) -> list[Column]:
         ] + [everyone]
     summaries = (("lowest", np.min), ("median", np.median), ("highest", np.max))
 
-    def read(summary: Callable[[list[float]], float]) -> Callable[[Method], float | None]:
-        def value(method: Method) -> float | None:
+    def read(summary: Callable[[list[float]], float]) -> Callable[[ReportedMethod], float | None]:
+        def value(method: ReportedMethod) -> float | None:
             known = [*method.scores(quantity).values()]
             return float(summary(known)) if known else None
 
@@ -242,7 +246,7 @@ def _quality_columns(quantity: str, clients: list[str]) -> list[Column]:
     return [Column(head, read(summary), show, max) for head, summary in summaries] + [everyone]
 
 
-def _read_worst(method: Method) -> dict[str, Any] | None:
+def _read_worst(method: ReportedMethod) -> dict[str, Any] | None:
     found = method.worst()
     return None if found is None else {"client": found[0], "mean": found[1]}
 
@@ -251,7 +255,7 @@ def _show_worst(value: dict[str, Any]) -> str:
     return f"{value['client']} {value['mean']:.2f}"
 
 
-def _cost_columns(methods: list[Method], communication: dict[str, Any]) -> list[Column]:
+def _cost_columns(methods: list[ReportedMethod], communication: dict[str, Any]) -> list[Column]:
     columns = [
         Column("Params", lambda m: m.cost("params"), short_number, min),
         Column("FLOPs", lambda m: m.cost("flops"), short_number, min),

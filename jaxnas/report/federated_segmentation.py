@@ -2,11 +2,10 @@
 
 from typing import Any
 
+from jaxnas.report.federated import SPLITS
 from jaxnas.report.names import EVERYONE, row_name
 from jaxnas.report.segmentation import HEADS, dice_of
 from jaxnas.report.tables import Column, Table, make_table, spread
-
-SPLITS = ("train", "valid", "test")
 
 
 def pooled(metrics: dict[str, Any]) -> dict[str, Any]:

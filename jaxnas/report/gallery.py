@@ -18,7 +18,7 @@ from jaxnas.report import (
     traffic,
 )
 from jaxnas.report.federated_segmentation import pooled
-from jaxnas.report.inputs import Example, RunFiles, slice_scores
+from jaxnas.report.inputs import ExampleImage, RunFiles, slice_scores
 from jaxnas.report.names import method_name
 from jaxnas.report.plan import Plan
 from jaxnas.report.segmentation_gallery import segmentation_plans
@@ -43,7 +43,7 @@ def draw_figures(run: RunFiles) -> Iterator[Picture]:
         yield Picture(plan.section, plan.name, plan.caption, png)
 
 
-def pictured(run: RunFiles) -> list[Example]:
+def pictured(run: RunFiles) -> list[ExampleImage]:
     """The examples to draw: all at one site, else every client's at its highest acceleration.
 
     Of more than `MOST_PICTURED` clients the first ones.
@@ -133,7 +133,7 @@ def _client_plans(run: RunFiles) -> Iterator[Plan]:
         yield Plan("communication", "communication", TRAFFIC_CAPTION, draw)
 
 
-def _image_plan(example: Example, scores: dict[str, tuple[float, float]]) -> Plan:
+def _image_plan(example: ExampleImage, scores: dict[str, tuple[float, float]]) -> Plan:
     if example.client is None:
         name = f"reconstructions_{example.acceleration:g}x"
         draw = functools.partial(recon.draw_reconstructions, example, scores)
@@ -145,8 +145,8 @@ def _image_plan(example: Example, scores: dict[str, tuple[float, float]]) -> Pla
     return Plan("images", f"reconstructions_{example.client}", caption, draw)
 
 
-def _image_caption(example: Example, scores: dict[str, tuple[float, float]]) -> str:
-    shown = recon.choose_models(example.images, scores)
+def _image_caption(example: ExampleImage, scores: dict[str, tuple[float, float]]) -> str:
+    shown = recon.choose_reconstructors(example.images, scores)
     omitted = [method_name(m) for m in example.images if m not in shown]
     why = ", with a lower PSNR on this slice" if scores else ""
     rest = f" Not shown{why}: {', '.join(omitted)}." if omitted else ""
@@ -158,7 +158,7 @@ def _image_caption(example: Example, scores: dict[str, tuple[float, float]]) -> 
     )
 
 
-def _place(example: Example) -> str:
+def _place(example: ExampleImage) -> str:
     return f" Slice {example.slice} of {example.volume}." if example.volume else ""
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PANEL, ROW = 2.1, 0.165
 LEFT, RIGHT, TOP, BOTTOM, GAP = 1.15, 0.1, 0.3, 0.5, 0.36
 COLOURS = "RdBu_r"
-LEAST = 0.25  # of the undecided weight: smaller changes stay pale
+_LEAST = 0.25  # of the undecided weight: smaller changes stay pale
 
 
 @style.styled
@@ -62,8 +62,8 @@ def _scale(weights: np.ndarray) -> "TwoSlopeNorm":
     from matplotlib.colors import TwoSlopeNorm
 
     middle = 1 / weights.shape[-1]
-    low = min(float(weights.min()), (1 - LEAST) * middle)
-    return TwoSlopeNorm(middle, low, max(float(weights.max()), (1 + LEAST) * middle))
+    low = min(float(weights.min()), (1 - _LEAST) * middle)
+    return TwoSlopeNorm(middle, low, max(float(weights.max()), (1 + _LEAST) * middle))
 
 
 def _finish(axes: "Axes", operations: Sequence[str], *, label: bool, lowest: bool) -> None:

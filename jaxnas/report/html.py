@@ -108,10 +108,10 @@ def write_report(run_dir: str | Path) -> Path:
     pictures = list(gallery.draw_figures(run))
     for picture in pictures:
         write_atomic(files.figure(picture.name), picture.png)
-    return files.report.write(render(run, pictures))
+    return files.report.write(render_report(run, pictures))
 
 
-def render(run: RunFiles, pictures: Iterable[Picture]) -> str:
+def render_report(run: RunFiles, pictures: Iterable[Picture]) -> str:
     """The whole page as text; it refers to nothing outside itself."""
     pictures = list(pictures)
     parts = section_texts(run)

@@ -49,7 +49,7 @@ SEGMENTATION_FILES = {
 
 
 @dataclass(frozen=True)
-class Example:
+class ExampleImage:
     """One slice at one acceleration: magnitudes (H, W) in target units, mask (W,) or
     (H, W), or None.
 
@@ -84,7 +84,7 @@ class RunFiles:
     log: list[dict[str, Any]]
     metrics: dict[str, Any] | None
     slices: list[dict[str, str]]
-    examples: list[Example]
+    examples: list[ExampleImage]
     overlays: list[Overlay]
     calibration: dict[str, Any] | None
     latency: dict[str, Any] | None
@@ -146,7 +146,7 @@ def read_run(run_dir: str | Path) -> RunFiles:
     )
 
 
-def read_examples(file: ArraysFile, *, client: str | None = None) -> list[Example]:
+def read_examples(file: ArraysFile, *, client: str | None = None) -> list[ExampleImage]:
     """The slices of a file of examples, by increasing acceleration; none without the file."""
     if not file.exists():
         return []
@@ -163,7 +163,9 @@ def read_examples(file: ArraysFile, *, client: str | None = None) -> list[Exampl
     ]
 
 
-def slice_scores(slices: list[dict[str, str]], example: Example) -> dict[str, tuple[float, float]]:
+def slice_scores(
+    slices: list[dict[str, str]], example: ExampleImage
+) -> dict[str, tuple[float, float]]:
     """(PSNR in dB, SSIM) of every method on the example's slice, from the rows of `slices.csv`."""
     place = (example.client, example.volume, str(example.slice), example.acceleration)
     return {
@@ -175,15 +177,15 @@ def slice_scores(slices: list[dict[str, str]], example: Example) -> dict[str, tu
 
 def _example(
     acceleration: float, arrays: dict[str, np.ndarray], place: dict[str, Any], client: str | None
-) -> Example:
+) -> ExampleImage:
     images = {name: x for name, x in arrays.items() if name not in ("target", "mask")}
     volume, number = place.get("volume"), place.get("slice")
-    return Example(
+    return ExampleImage(
         acceleration, volume, number, arrays["target"], arrays.get("mask"), images, client
     )
 
 
-def _read_client_examples(files: RunDir) -> list[Example]:
+def _read_client_examples(files: RunDir) -> list[ExampleImage]:
     clients = sorted(path.stem for path in files.every_client.path.glob("*.npz"))
     return [
         example
@@ -195,7 +197,7 @@ def _read_client_examples(files: RunDir) -> list[Example]:
 def _client_names(
     roster: Iterable[dict[str, Any]],
     rows: Iterable[dict[str, Any]],
-    examples: Iterable[Example],
+    examples: Iterable[ExampleImage],
     log: Iterable[dict[str, Any]],
 ) -> tuple[str, ...]:
     """The clients in the order of the run, or else as the other files come across them."""

@@ -6,7 +6,7 @@ A method is addressed as in the files of a run: `<model>` or, where clients trai
 
 from typing import Any
 
-MODELS = {
+MODEL_TITLES = {
     "zero_filled": "zero-filled",
     "tv": "TV",
     "fedautomri_baseline": "manual baseline",
@@ -16,14 +16,14 @@ MODELS = {
     "bix_unet": "BiX-NAS",
     "unet2d": "U-Net 2D",
 }
-DECODERS = {
+DECODER_TITLES = {
     "dijkstra": "Dijkstra",
     "ga": "Genetic",
     "exhaustive": "Exhaustive",
     "constrained": "Constrained",
 }
 RANDOM = "random"  # the decoder of a network that was drawn, not searched
-STRATEGIES = {
+STRATEGY_TITLES = {
     "non_fed": "Non-Fed",
     "fedavg": "FedAvg",
     "fedprox": "FedProx",
@@ -44,9 +44,9 @@ def method_parts(key: str) -> tuple[str, str]:
     """A reader's names of the model and of the strategy; the latter is empty without one."""
     model, _, label = key.partition("/")
     if not label:
-        return MODELS.get(model, model), ""
-    name = "searched" if model == "derived" else MODELS.get(model, model)
-    return name, STRATEGIES.get(label, label)
+        return MODEL_TITLES.get(model, model), ""
+    name = "searched" if model == "derived" else MODEL_TITLES.get(model, model)
+    return name, STRATEGY_TITLES.get(label, label)
 
 
 def method_name(key: str) -> str:

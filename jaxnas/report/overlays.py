@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LABELS = {1: ("RV", style.BLUE), 2: ("MYO", style.GREEN), 3: ("LV", style.VERMILLION)}
-PANEL = 1.5
-MARGIN = 0.35  # around the heart, of its extent
+_STRUCTURE_STYLES = {1: ("RV", style.BLUE), 2: ("MYO", style.GREEN), 3: ("LV", style.VERMILLION)}
+_PANEL = 1.5
+_MARGIN = 0.35  # around the heart, of its extent
 OPACITY = 0.5
 
 
@@ -64,15 +64,15 @@ def draw_overlays(
     columns = 1 + len(models)
     heights = [_ratio(o, boxes[o.phase]) for o in overlays]
     left, top, gap = 0.62, 0.42, 0.05
-    width = left + columns * PANEL + (columns - 1) * gap
-    height = top + PANEL * sum(heights) + gap * len(overlays)
+    width = left + columns * _PANEL + (columns - 1) * gap
+    height = top + _PANEL * sum(heights) + gap * len(overlays)
     figure = style.new_figure(width, height)
     y = height - top
     for overlay, share in zip(overlays, heights):
-        y -= PANEL * share
+        y -= _PANEL * share
         for column, model in enumerate([None, *models]):
-            x = left + column * (PANEL + gap)
-            axes = figure.add_axes((x / width, y / height, PANEL / width, PANEL * share / height))
+            x = left + column * (_PANEL + gap)
+            axes = figure.add_axes((x / width, y / height, _PANEL / width, _PANEL * share / height))
             _show(axes, overlay, model, boxes[overlay.phase])
             if overlay is overlays[0]:
                 axes.set_title("truth" if model is None else names[column - 1], pad=4, fontsize=8.5)
@@ -83,7 +83,9 @@ def draw_overlays(
     return figure
 
 
-def choose_models(available: Sequence[str], ranked: Sequence[str], *, most: int = 5) -> list[str]:
+def choose_segmenters(
+    available: Sequence[str], ranked: Sequence[str], *, most: int = 5
+) -> list[str]:
     """The `most` models to show: of those `ranked` from good to bad the first that there are, in
     the order in which they are `available`."""
     best = [model for model in ranked if model in available][:most] or list(available)[:most]
@@ -121,7 +123,7 @@ def _box(overlays: Sequence[Overlay]) -> tuple[slice, slice]:
     # The same number of millimetres on every side, so that the panels are about square.
     dy, dx = overlays[0].spacing
     extent = max((sides[0][1] - sides[0][0]) * dy, (sides[1][1] - sides[1][0]) * dx)
-    reach = extent * (1 + 2 * MARGIN) / 2
+    reach = extent * (1 + 2 * _MARGIN) / 2
     box = []
     for (low, high), step, size in zip(sides, (dy, dx), heart.shape):
         middle = (low + high) / 2
@@ -148,10 +150,10 @@ def _show(axes: "Axes", overlay: Overlay, model: str | None, box: tuple[slice, s
     if model is not None and model in overlay.labels:
         found = overlay.labels[model][box]
         tint = np.zeros((*found.shape, 4))
-        for label, (_, colour) in LABELS.items():
+        for label, (_, colour) in _STRUCTURE_STYLES.items():
             tint[found == label] = to_rgba(colour, OPACITY)
         axes.imshow(tint, aspect="auto", interpolation="nearest")
-    for label, (_, colour) in LABELS.items():
+    for label, (_, colour) in _STRUCTURE_STYLES.items():
         mask = (truth == label).astype(float)
         if 0 < mask.mean() < 1:
             line = colour if model is None else "white"
@@ -173,7 +175,7 @@ def _legend(figure: "Figure") -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=colour, label=name) for name, colour in LABELS.values()]
+    handles = [Patch(color=colour, label=name) for name, colour in _STRUCTURE_STYLES.values()]
     handles.append(
         Line2D([], [], color="#BBBBBB", linewidth=1.2, label="white lines: contours of the truth")
     )

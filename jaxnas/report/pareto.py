@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jaxnas.report import style
-from jaxnas.report.names import DECODERS
+from jaxnas.report.names import DECODER_TITLES
 from jaxnas.report.segmentation import (
     Row,
     dice_of,
@@ -32,7 +32,7 @@ DECODER_PENS = {
 FOUND, BASELINE = ("p", style.ORANGE, 9), ("o", style.BLACK, 8)
 REGION, FRONT = "#DFF1E9", "#5FA88A"
 FAR = 3.0  # a limit beyond so many times the last point is only mentioned
-WIDE = 8.0  # points further apart than this factor need a logarithmic axis
+_WIDE = 8.0  # points further apart than this factor need a logarithmic axis
 
 
 def timed_rows(metrics: dict[str, Any]) -> list[Row]:
@@ -103,7 +103,7 @@ def _draw_panel(
     if len(front) > 1:
         x, y = [-fast * cost for cost, _ in front], [gain for _, gain in front]
         axes.plot(x, y, drawstyle="steps-post", color=FRONT, linewidth=1.6, zorder=3)
-    if max(values) > WIDE * min(values):
+    if max(values) > _WIDE * min(values):
         axes.set_xscale("log")
     axes.margins(x=0.14, y=0.14)
     return len(front) > 1
@@ -164,7 +164,7 @@ def _legend(figure: "Figure", rows: Sequence[Row], *, front: bool) -> None:
         )
 
     known = dict.fromkeys(row["decoder"] for row in rows if is_searched(row))
-    handles = [dot(*DECODER_PENS[d], f"searched, {DECODERS[d]}") for d in known]
+    handles = [dot(*DECODER_PENS[d], f"searched, {DECODER_TITLES[d]}") for d in known]
     pens = [_pen(row) for row in rows if not is_random(row)]
     if FOUND in pens:
         handles.append(dot(*FOUND, "searched"))

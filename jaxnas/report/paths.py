@@ -20,10 +20,10 @@ CELL_FRAMES = {
     "keep": Frame(("$X_0$",), "1×1 conv", "$X$"),
     "contract": Frame(("$X_0$",), "max-pool ÷2\n1×1 conv", "$X$"),
 }
-Edge = tuple[int, int, int]  # layer, scale before, scale after
+GridEdge = tuple[int, int, int]  # layer, scale before, scale after
 
 
-def path_edges(paths: Sequence[Sequence[int]]) -> Counter[Edge]:
+def path_edges(paths: Sequence[Sequence[int]]) -> Counter[GridEdge]:
     """The cells (layer, scale, next scale) of all paths, with how many paths use each."""
     return Counter(
         (layer, scale, following)
@@ -68,7 +68,7 @@ def draw_paths(paths: Sequence[Sequence[int]], *, scales: int) -> "Figure":
     return figure
 
 
-def _kind(edge: Edge) -> str:
+def _kind(edge: GridEdge) -> str:
     _, scale, following = edge
     return ("expand", "keep", "contract")[following - scale + 1]
 
@@ -77,7 +77,7 @@ def _place(layer: int, scale: int) -> tuple[float, float]:
     return LAYER * layer, -SCALE * scale
 
 
-def _edge(axes: "Axes", edge: Edge, colour: str, width: float) -> None:
+def _edge(axes: "Axes", edge: GridEdge, colour: str, width: float) -> None:
     layer, scale, following = edge
     (x0, y0), (x1, y1) = _place(layer, scale), _place(layer + 1, following)
     axes.plot(
@@ -90,7 +90,7 @@ def _edge(axes: "Axes", edge: Edge, colour: str, width: float) -> None:
     )
 
 
-def _count(axes: "Axes", edge: Edge, count: int) -> None:
+def _count(axes: "Axes", edge: GridEdge, count: int) -> None:
     """Writes how many paths share a cell, a third of the way along, where no other line crosses."""
     if count == 1:
         return

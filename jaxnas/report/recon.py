@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxnas.report import style
-from jaxnas.report.inputs import Example
+from jaxnas.report.inputs import ExampleImage
 from jaxnas.report.names import UNTRAINED, method_name, method_parts, method_rank
 
 if TYPE_CHECKING:
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-COLUMNS = 7
+_COLUMNS = 7
 MOST_COLUMNS = 8
-PANEL = 1.62
+_PANEL = 1.62
 FACTORS = (20, 10, 5, 4, 3, 2, 1)
 
 
 @style.styled
-def draw_reconstructions(example: Example, scores: dict[str, tuple[float, float]]) -> "Figure":
+def draw_reconstructions(example: ExampleImage, scores: dict[str, tuple[float, float]]) -> "Figure":
     """Columns: target and reconstructions. Rows: image, detail, |error| × k with PSNR and SSIM.
 
     All images share one grey scale and all errors one colour scale; the sampling mask stands
     under the target. `scores` are the (PSNR in dB, SSIM) of the models on this slice.
     """
-    models = choose_models(example.images, scores)
+    models = choose_reconstructors(example.images, scores)
     window = detail_window(example)
     target, images = example.target, [example.images[m] for m in models]
     peak = float(np.quantile(target, 0.998)) or 1.0
@@ -58,7 +58,7 @@ def draw_reconstructions(example: Example, scores: dict[str, tuple[float, float]
 
 
 @style.styled
-def draw_client(example: Example, scores: dict[str, tuple[float, float]]) -> "Figure":
+def draw_client(example: ExampleImage, scores: dict[str, tuple[float, float]]) -> "Figure":
     """Target, zero-filled and every method at one client, the error under each on one scale.
 
     More than `MOST_COLUMNS` go on in a second band of images and errors. The sampling mask stands
@@ -97,19 +97,19 @@ def order_methods(images: dict[str, np.ndarray]) -> list[str]:
     return sorted(images, key=method_rank)
 
 
-def choose_models(
+def choose_reconstructors(
     images: dict[str, np.ndarray], scores: dict[str, tuple[float, float]]
 ) -> list[str]:
     """Zero-filled, TV, the baselines with the best PSNR that fit, and the derived network last."""
     fixed = [m for m in ("zero_filled", "tv") if m in images]
     last = [m for m in ("derived",) if m in images]
     others = [m for m in images if m not in fixed + last]
-    room = COLUMNS - 1 - len(fixed) - len(last)
+    room = _COLUMNS - 1 - len(fixed) - len(last)
     best = sorted(others, key=lambda m: -scores.get(m, (0.0,))[0])[:room]
     return fixed + [m for m in others if m in best] + last
 
 
-def detail_window(example: Example) -> tuple[slice, slice]:
+def detail_window(example: ExampleImage) -> tuple[slice, slice]:
     """The quarter-sized window of the central half where zero filling errs most."""
     reference = example.images.get("zero_filled", np.zeros_like(example.target))
     error = np.abs(example.target - reference)
@@ -135,11 +135,11 @@ def _canvas(
     columns: int, shape: tuple[int, ...], window: tuple[slice, slice]
 ) -> "tuple[Figure, list[list[Axes]]]":
     """Three rows of panels with the aspect of the image and of the detail."""
-    tall = PANEL * shape[0] / shape[1]
+    tall = _PANEL * shape[0] / shape[1]
     rows, cols = (s.stop - s.start for s in window)
-    detail = PANEL * rows / cols
+    detail = _PANEL * rows / cols
     gap, left, right, top, bottom = 0.06, 0.3, 0.75, 0.3, 0.5
-    width = left + columns * (PANEL + gap) + right
+    width = left + columns * (_PANEL + gap) + right
     height = top + tall + detail + tall + 2 * gap + bottom
     figure = style.new_figure(width, height)
     axes, y = [], height - top
@@ -148,7 +148,7 @@ def _canvas(
         axes.append(
             [
                 figure.add_axes(
-                    ((left + i * (PANEL + gap)) / width, y / height, PANEL / width, size / height)
+                    ((left + i * (_PANEL + gap)) / width, y / height, _PANEL / width, size / height)
                 )
                 for i in range(columns)
             ]
@@ -162,18 +162,18 @@ def _bands(count: int, shape: tuple[int, ...]) -> "tuple[Figure, list[list[tuple
     """Bands of equal length with `count` pairs of panels, an image above its error."""
     number = -(-count // MOST_COLUMNS)
     columns = -(-count // number)
-    tall = PANEL * shape[0] / shape[1]
+    tall = _PANEL * shape[0] / shape[1]
     gap, left, right, top, bottom = 0.06, 0.3, 0.75, 0.62, 0.45
-    width = left + columns * (PANEL + gap) + right
+    width = left + columns * (_PANEL + gap) + right
     band = top + 2 * tall + gap + bottom
     height = number * band
     figure = style.new_figure(width, height)
     bands: list[list[tuple[Axes, Axes]]] = [[] for _ in range(number)]
     for index in range(count):
         row, column = divmod(index, columns)
-        x, y = left + column * (PANEL + gap), height - row * band - top - tall
+        x, y = left + column * (_PANEL + gap), height - row * band - top - tall
         pair = [
-            figure.add_axes((x / width, at / height, PANEL / width, tall / height))
+            figure.add_axes((x / width, at / height, _PANEL / width, tall / height))
             for at in (y, y - gap - tall)
         ]
         _clear(pair)
@@ -213,7 +213,7 @@ def _frame(axes: "Axes", window: tuple[slice, slice]) -> None:
     )
 
 
-def _draw_mask(axes: "Axes", example: Example) -> None:
+def _draw_mask(axes: "Axes", example: ExampleImage) -> None:
     """The mask as it lies in k-space: of whole columns (W,), or of points (H, W)."""
     if example.mask is None:
         axes.set_frame_on(False)

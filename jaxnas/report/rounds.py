@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = 4
+_COLUMNS = 4
 SETTLED = 0.1  # the share of a curve at its end that says who is worst
 
 
@@ -116,7 +116,7 @@ def _draw(
     worst: Callable[..., str],
 ) -> "Figure":
     log_scale = worst is max  # losses
-    columns = style.even_columns(len(panels), most=COLUMNS)
+    columns = style.even_columns(len(panels), most=_COLUMNS)
     rows = -(-len(panels) // columns)
     width = (2.55 if columns > 2 else 3.9) * columns + 0.65
     height = 2.1 * rows + 0.85

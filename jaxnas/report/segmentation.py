@@ -7,7 +7,7 @@ of how many paths it consists; `decoder` "random" marks networks that only show 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jaxnas.report.names import DECODERS, RANDOM, row_name
+from jaxnas.report.names import DECODER_TITLES, RANDOM, row_name
 from jaxnas.report.tables import (
     NOT_MEASURED,
     Column,
@@ -70,7 +70,7 @@ def is_random(row: Row) -> bool:
 
 def is_searched(row: Row) -> bool:
     """True for the row of a network that this run decoded, not of a baseline or a named one."""
-    return row.get("decoder") in DECODERS and row["model"].startswith("derived")
+    return row.get("decoder") in DECODER_TITLES and row["model"].startswith("derived")
 
 
 def is_found(row: Row) -> bool:
@@ -87,8 +87,8 @@ def network_name(row: Row) -> str:
     if not is_searched(row):
         return row_name(row)
     if row.get("budget_ms"):
-        return f"{DECODERS[row['decoder']]} (≤ {row['budget_ms']:g} ms)"
-    return DECODERS[row["decoder"]] + paths
+        return f"{DECODER_TITLES[row['decoder']]} (≤ {row['budget_ms']:g} ms)"
+    return DECODER_TITLES[row["decoder"]] + paths
 
 
 def decoder_table(metrics: dict[str, Any]) -> Table | None:

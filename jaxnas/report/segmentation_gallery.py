@@ -52,7 +52,7 @@ def _overlay_plan(run: RunFiles) -> Plan:
     if ranked:
         known = {method_key(row): row for row in rows}
         available.sort(key=lambda name: name in known and is_searched(known[name]))
-    models = overlays.choose_models(available, [method_key(row) for row in ranked])
+    models = overlays.choose_segmenters(available, [method_key(row) for row in ranked])
     names = {method_key(row): name_of(row).replace(" (", "\n(") for row in rows}
     omitted = len(available) - len(models)
     rest = f" Not shown: {omitted} further networks." if omitted else ""

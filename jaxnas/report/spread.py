@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxnas.report import style
-from jaxnas.report.federated import Method, methods_of
+from jaxnas.report.federated import ReportedMethod, methods_of
 from jaxnas.report.names import EVERYONE, UNTRAINED, method_name
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ROW = 0.36  # inches
 
 
-def scored_methods(metrics: dict[str, Any]) -> list[Method]:
+def scored_methods(metrics: dict[str, Any]) -> list[ReportedMethod]:
     """The methods with a PSNR at any client, over all accelerations."""
     return [method for method in methods_of(metrics) if method.scores("psnr")]
 
@@ -52,7 +52,7 @@ def draw_spread(metrics: dict[str, Any], clients: Sequence[str]) -> "Figure":
     return figure
 
 
-def _relative(method: Method, trained: Sequence[Method]) -> dict[str, float]:
+def _relative(method: ReportedMethod, trained: Sequence[ReportedMethod]) -> dict[str, float]:
     """A method's PSNR by client, less the mean of the trained methods there."""
     others = [m.scores("psnr") for m in trained]
     return {

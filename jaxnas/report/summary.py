@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from jaxnas.report.federated import Method, methods_of
+from jaxnas.report.federated import ReportedMethod, methods_of
 from jaxnas.report.names import EVERYONE, UNTRAINED, method_name, row_name
 from jaxnas.report.tables import mean_of, short_number
 from jaxnas.report.traffic import short_bytes
@@ -11,7 +11,7 @@ from jaxnas.report.traffic import short_bytes
 NOT_BASELINES = ("derived", "supernet", *UNTRAINED)
 
 
-def summarise(metrics: dict[str, Any]) -> list[str]:
+def summarise_run(metrics: dict[str, Any]) -> list[str]:
     """The evaluation at one site in sentences: the derived network, and the best baseline."""
     rows = [
         r
@@ -64,11 +64,11 @@ def _best(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     return max(rows, key=lambda row: mean_of(row["psnr"]), default=None)
 
 
-def _best_method(methods: Iterable[Method]) -> Method | None:
+def _best_method(methods: Iterable[ReportedMethod]) -> ReportedMethod | None:
     return max(methods, key=lambda m: m.score(EVERYONE, "psnr"), default=None)
 
 
-def _worst(method: Method) -> str:
+def _worst(method: ReportedMethod) -> str:
     worst = method.worst()
     return f"; its worst client is {worst[0]} with {worst[1]:.2f} dB" if worst else ""
 

@@ -99,7 +99,7 @@ def _site_texts(run: RunFiles) -> dict[str, str]:
     """The texts particular to a run at one site."""
     texts = {}
     if run.metrics:
-        texts["summary"] = _list(map(escape, summary.summarise(run.metrics)))
+        texts["summary"] = _list(map(escape, summary.summarise_run(run.metrics)))
         texts["results"] = (
             f"{_note(run.metrics, COST_NOTE)}\n{_tables(tables.method_tables(run.metrics))}"
             f"{_folded(VOLUME_SUMMARY, tables.volume_tables(run.metrics))}"

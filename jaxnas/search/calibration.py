@@ -42,7 +42,7 @@ class Calibration:
         return asdict(self)
 
 
-def from_json(value: Mapping[str, Any]) -> Calibration:
+def calibration_from_json(value: Mapping[str, Any]) -> Calibration:
     """The inverse of `Calibration.to_json`."""
     return Calibration(**value)
 

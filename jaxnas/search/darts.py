@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 from jaxnas.core.trees import global_norm
 from jaxnas.search.moves import (
-    Loss,
     Objective,
     Optimizer,
+    SearchLoss,
     Step,
     accuracy,
     half_keys,
@@ -27,7 +27,7 @@ from jaxnas.search.state import SearchState
 
 
 def make_first_order_step(
-    loss: Loss,
+    loss: SearchLoss,
     w_tx: Optimizer,
     a_tx: Optimizer,
     *,
@@ -48,7 +48,7 @@ def make_first_order_step(
 
 
 def make_second_order_step(
-    loss: Loss,
+    loss: SearchLoss,
     w_tx: Optimizer,
     a_tx: Optimizer,
     *,

@@ -18,7 +18,7 @@ from jaxnas.search.device import obtain_table, table_name
 from jaxnas.search.latency import OperationTimes, derived_cells
 from jaxnas.search.measured import draw_like, measure_network
 from jaxnas.search.path_latency import PATH_LATENCY
-from jaxnas.search.profile import operation_times, profile, two_level_space
+from jaxnas.search.profile import operation_times, profile_operations, two_level_space
 from jaxnas.spaces.derive import kept_of
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.paths import Path
@@ -94,6 +94,6 @@ def derived_network(config: SegmentationConfig, genotype: Genotype) -> RtdnasNet
 def load_deployment(run: Run) -> Deployment:
     """The deployment of a run, to predict and measure networks; measures the device if need be."""
     config = run.config
-    table = obtain_table(run, functools.partial(profile, config))
+    table = obtain_table(run, functools.partial(profile_operations, config))
     times = operation_times(table, config, where=table_name(run))
     return Deployment(config, two_level_space(config), times)

@@ -63,7 +63,9 @@ def derive_networks(
     if run.dir.networks.exists():
         return
     found = []
-    for network in decode(run.config.decode, deployment, weights, calibration, run.config.seed):
+    for network in decoded_networks(
+        run.config.decode, deployment, weights, calibration, run.config.seed
+    ):
         found.append(network)
         run.dir.derived(network.name).write(network.genotype)
         run.log(
@@ -84,7 +86,7 @@ def check_paths_exist(config: DecodeConfig, grid: Grid) -> None:
         )
 
 
-def decode(
+def decoded_networks(
     config: DecodeConfig,
     deployment: Deployment,
     weights: Mapping[str, Any],

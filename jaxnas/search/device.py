@@ -52,7 +52,7 @@ def load_calibration(run: Run, deployment: Deployable) -> calibration.Calibratio
     if file.exists():
         pairs = ("predicted_ms", "measured_ms")
         known = {k: v for k, v in file.read().items() if k not in pairs}
-        fitted = calibration.from_json(known)
+        fitted = calibration.calibration_from_json(known)
     else:
         fitted, record = calibrate(
             deployment, networks=config.latency.calibration, seed=config.seed, log=run.log

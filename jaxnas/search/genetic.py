@@ -23,7 +23,7 @@ class Evolution:
     mutation: float = 0.3
 
 
-PAPER = Evolution()
+PAPER_EVOLUTION = Evolution()
 
 
 def genetic(
@@ -32,7 +32,7 @@ def genetic(
     count: int,
     fitness: Fitness,
     *,
-    evolution: Evolution = PAPER,
+    evolution: Evolution = PAPER_EVOLUTION,
 ) -> Decoded:
     """The fastest set of `count` paths that evolution finds; a pure function of `rng`'s seed.
 

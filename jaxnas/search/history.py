@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxnas.spaces.derive import cell_edges
-from jaxnas.spaces.genotype import Genotype, from_json
+from jaxnas.spaces.genotype import Genotype, genotype_from_json
 from jaxnas.spaces.space import CellSpace
 
 
@@ -62,13 +62,13 @@ class History:
     @property
     def last(self) -> Genotype:
         """The genotype of the latest record."""
-        return from_json(self.records[-1]["genotype"])
+        return genotype_from_json(self.records[-1]["genotype"])
 
     @property
     def best(self) -> Genotype:
         """The genotype recorded at the lowest validation loss; the latest where none is known."""
         known = [r for r in self.records if "valid_loss" in r] or self.records[-1:]
-        return from_json(min(known, key=lambda r: r.get("valid_loss", 0.0))["genotype"])
+        return genotype_from_json(min(known, key=lambda r: r.get("valid_loss", 0.0))["genotype"])
 
     def summary(self, nodes: int) -> dict[str, Any]:
         """The content of alphas.json, for cells of that many nodes."""

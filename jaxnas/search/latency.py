@@ -92,11 +92,11 @@ class LatencyModel:
             raise ValueError(f"paths is {self.paths}; expected at least 1")
 
 
-PAPER = LatencyModel()
+PAPER_LATENCY = LatencyModel()
 
 
 def expected_cells(
-    cells: Mapping[str, jax.Array], times: OperationTimes, *, model: LatencyModel = PAPER
+    cells: Mapping[str, jax.Array], times: OperationTimes, *, model: LatencyModel = PAPER_LATENCY
 ) -> jax.Array:
     """Every kind of mixed cell at every scale, in ms: {type: weights (E, O)} → (3, D)."""
     rows = [
@@ -119,7 +119,7 @@ def expected_latency(
     times: OperationTimes,
     *,
     grid: Grid,
-    model: LatencyModel = PAPER,
+    model: LatencyModel = PAPER_LATENCY,
 ) -> jax.Array:
     """L_t of Eq. 5 in ms, a float32 scalar, of the softmaxed weights of a supernet on a grid.
 
@@ -137,7 +137,7 @@ def least_latency(
     edges: Sequence[tuple[int, int]],
     *,
     grid: Grid,
-    model: LatencyModel = PAPER,
+    model: LatencyModel = PAPER_LATENCY,
 ) -> float:
     """The least that `expected_latency` can be, in ms, for cells of those (node, input) `edges`.
 
@@ -169,7 +169,7 @@ def expected_stack_latency(
     cells: int,
     inputs: int = 2,
     fixed_ms: float = 0.0,
-    model: LatencyModel = PAPER,
+    model: LatencyModel = PAPER_LATENCY,
 ) -> jax.Array:
     """The expected latency in ms of a network that is a stack of cells at one scale; a scalar.
 

@@ -13,11 +13,11 @@ from jaxnas.core.files import read_json, write_json
 from jaxnas.engine.timing import Timing
 
 SCHEMA = 1
-UNIT = "ms"
+_UNIT = "ms"
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableEntry:
     """One operation: its time in a chain over `count` measurements, and p50 of a lone call; ms.
 
     The latency of the operation is `p50`; `call` holds the launch as well, None if not measured.
@@ -43,7 +43,7 @@ class LatencyTable:
     jax: str
     precision: str
     batch: int
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, TableEntry]
 
     def milliseconds(self, keys: Iterable[str], *, where: str = "latency table") -> list[float]:
         """p50 of every key, in order; UserError naming the first key the table lacks."""
@@ -71,11 +71,11 @@ def op_key(
     return f"{name} {batch}x{height}x{width}x{cin} -> {cout} {dtype}"
 
 
-def make_entry(slope: Timing, *, call: Timing | None = None) -> Entry:
+def make_entry(slope: Timing, *, call: Timing | None = None) -> TableEntry:
     """The entry of a `chain_slope` and, if there is one, the `measure_latency` of a lone call."""
-    names = [field.name for field in fields(Entry) if field.name not in ("count", "call")]
+    names = [field.name for field in fields(TableEntry) if field.name not in ("count", "call")]
     values = {name: getattr(slope, name) for name in names}
-    return Entry(count=slope.n, call=None if call is None else call.p50, **values)
+    return TableEntry(count=slope.n, call=None if call is None else call.p50, **values)
 
 
 def device_kind() -> str:
@@ -95,7 +95,7 @@ def check_device(table: LatencyTable, *, device: str, where: str = "latency tabl
 
 def save_table(path: str | Path, table: LatencyTable) -> Path:
     """Writes a table atomically."""
-    head = {"schema": SCHEMA, "unit": UNIT}
+    head = {"schema": SCHEMA, "unit": _UNIT}
     body = {name: getattr(table, name) for name in ("device", "jax", "precision", "batch")}
     entries = {key: asdict(entry) for key, entry in table.entries.items()}
     return write_json(path, head | body | {"entries": entries})
@@ -109,10 +109,10 @@ def load_table(path: str | Path) -> LatencyTable:
             f"{path}: is not a latency table (no key schema); expected a file written by `jaxnas "
             f"profile`"
         )
-    if value["schema"] != SCHEMA or value.get("unit") != UNIT:
+    if value["schema"] != SCHEMA or value.get("unit") != _UNIT:
         raise UserError(
             f"{path}: has schema {value['schema']!r} in {value.get('unit')!r}, this version reads "
-            f"schema {SCHEMA} in {UNIT!r}; run `jaxnas profile` again"
+            f"schema {SCHEMA} in {_UNIT!r}; run `jaxnas profile` again"
         )
     try:
         return LatencyTable(
@@ -130,9 +130,9 @@ def load_table(path: str | Path) -> LatencyTable:
         raise UserError(f"{path}: is malformed ({error}); run `jaxnas profile` again") from None
 
 
-def _entry(key: str, value: Any, path: str | Path) -> Entry:
+def _entry(key: str, value: Any, path: str | Path) -> TableEntry:
     """An entry of a JSON value; UserError unless its latency is a number that is not negative."""
-    entry = Entry(**value)
+    entry = TableEntry(**value)
     if not (isinstance(entry.p50, int | float) and entry.p50 >= 0):
         raise UserError(
             f"{path}: {key}: p50 is {entry.p50!r}; expected milliseconds, not negative; run "

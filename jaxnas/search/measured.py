@@ -10,7 +10,7 @@ from jaxnas.engine.timing import Timing, measure_latency
 from jaxnas.search.calibration import Calibration, fit_calibration
 from jaxnas.spaces.genotype import Genotype
 
-WARM_SECONDS = 0.3
+_WARM_SECONDS = 0.3
 
 
 class Deployable(Protocol):
@@ -45,7 +45,7 @@ def measure_network(
     return measure_latency(
         jax.jit(apply),
         [(variables, x) for x in inputs],
-        warmup_s=WARM_SECONDS,
+        warmup_s=_WARM_SECONDS,
         min_calls=calls,
         min_s=seconds,
     )

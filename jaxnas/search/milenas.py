@@ -13,9 +13,9 @@ import jax
 
 from jaxnas.core.trees import global_norm
 from jaxnas.search.moves import (
-    Loss,
     Objective,
     Optimizer,
+    SearchLoss,
     Step,
     accuracy,
     half_keys,
@@ -27,7 +27,7 @@ from jaxnas.search.state import SearchState
 
 
 def make_milenas_step(
-    loss: Loss,
+    loss: SearchLoss,
     w_tx: Optimizer,
     a_tx: Optimizer,
     *,

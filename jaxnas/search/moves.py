@@ -14,7 +14,9 @@ import optax
 from jaxnas.core import rng
 from jaxnas.search.state import SearchState
 
-Loss = Callable[[Any, Any, Any, jax.Array], jax.Array]  # (params, alphas, batch, key) → scalar
+SearchLoss = Callable[
+    [Any, Any, Any, jax.Array], jax.Array
+]  # (params, alphas, batch, key) → scalar
 Step = Callable[[SearchState, Any], tuple[SearchState, dict[str, jax.Array]]]
 Objective = Callable[[jax.Array, Any], jax.Array]  # (accuracy loss, alphas) → scalar
 Optimizer = optax.GradientTransformation

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from jaxnas.spaces.grid import Cell
+from jaxnas.spaces.grid import GridCell
 from jaxnas.spaces.paths import Path, union_cells
 
 
@@ -35,7 +35,7 @@ def critical_latency(paths: Iterable[Path], cell_ms: np.ndarray, *, fixed_ms: fl
 PATH_LATENCY = {"serial": serial_latency, "longest": critical_latency}
 
 
-def _times(cells: Iterable[Cell], cell_ms: np.ndarray) -> dict[Cell, float]:
+def _times(cells: Iterable[GridCell], cell_ms: np.ndarray) -> dict[GridCell, float]:
     """The milliseconds of every cell."""
     times = {(l, s, d): float(cell_ms[d, s]) for l, s, d in cells}
     for cell, ms in times.items():

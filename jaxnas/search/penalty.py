@@ -13,7 +13,7 @@ from jaxnas.search.moves import Objective, accuracy
 
 @dataclass(frozen=True)
 class LatencyObjective:
-    """The terms of Eq. 2 and of the two regularisers; `mode` is a name of OBJECTIVES.
+    """The terms of Eq. 2 and of the two regularisers; `mode` is a name of LATENCY_OBJECTIVES.
 
     `budget_ms` is L_ub. `weight` is λ. `reference_ms` (None: the budget) makes the latency factor
     dimensionless, `tau_ms` the exponent; above `knee` the exponential goes on as its tangent.
@@ -29,8 +29,10 @@ class LatencyObjective:
     exponent: float = 0.6
 
     def __post_init__(self) -> None:
-        if self.mode not in OBJECTIVES:
-            raise ValueError(f"mode is {self.mode!r}; expected one of {', '.join(OBJECTIVES)}")
+        if self.mode not in LATENCY_OBJECTIVES:
+            raise ValueError(
+                f"mode is {self.mode!r}; expected one of {', '.join(LATENCY_OBJECTIVES)}"
+            )
         for name in ("budget_ms", "tau_ms", "reference"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected more than 0")
@@ -77,7 +79,7 @@ def _mul_log(latency: jax.Array, o: LatencyObjective) -> Terms:
 # `exp`        L_a · L_t + λ exp(L_t − L_ub), Eq. 2 to the letter; overflows 88 ms above the budget
 # `add_linear` L_a + λ (L_t − L_ref)/L_ref            (ProxylessNAS)
 # `mul_log`    L_a · λ (log L_t / log L_ref)^β         (ProxylessNAS)
-OBJECTIVES: dict[str, Callable[[jax.Array, LatencyObjective], Terms]] = {
+LATENCY_OBJECTIVES: dict[str, Callable[[jax.Array, LatencyObjective], Terms]] = {
     "stable": _stable,
     "bound": _bound,
     "exp": _exp,
@@ -96,7 +98,7 @@ def latency_loss(
     """
     accuracy_loss = jnp.asarray(accuracy_loss, jnp.float32)
     latency_ms = jnp.asarray(latency_ms, jnp.float32)
-    factor, penalty = OBJECTIVES[objective.mode](latency_ms, objective)
+    factor, penalty = LATENCY_OBJECTIVES[objective.mode](latency_ms, objective)
     terms = {
         "accuracy_loss": accuracy_loss,
         "latency_ms": latency_ms,

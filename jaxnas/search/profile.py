@@ -19,17 +19,17 @@ from jaxnas.search.latency_table import LatencyTable, device_kind, make_entry, o
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.registry import TWO_LEVEL_SPACES
 from jaxnas.spaces.rtdnas import TwoLevelSpace
-from jaxnas.spaces.rtdnas_parts import Part, network_parts
+from jaxnas.spaces.rtdnas_parts import NetworkPart, network_parts
 
 SHORT = 2
 REPEATS = 10
 TARGET_MS = 20.0  # how much longer the long chain shall take than the short one
 LONGEST = 400
 
-Listener = Callable[[str, Timing], None]
+OnPart = Callable[[str, Timing], None]
 
 
-def ignore(key: str, timing: Timing) -> None:
+def ignore_part(key: str, timing: Timing) -> None:
     """The listener who does not care."""
 
 
@@ -49,7 +49,7 @@ def two_level_space(config: SegmentationConfig) -> TwoLevelSpace:
     )
 
 
-def deployed_parts(config: SegmentationConfig) -> tuple[Part, ...]:
+def deployed_parts(config: SegmentationConfig) -> tuple[NetworkPart, ...]:
     """All parts of the networks that a config may derive, at the size of its images."""
     network = config.network
     return network_parts(
@@ -61,23 +61,25 @@ def deployed_parts(config: SegmentationConfig) -> tuple[Part, ...]:
     )
 
 
-def part_key(part: Part, *, batch: int, dtype: str) -> str:
+def part_key(part: NetworkPart, *, batch: int, dtype: str) -> str:
     """The key of a part in a latency table."""
     return op_key(part.name, size=part.size, cin=part.cin, cout=part.cout, batch=batch, dtype=dtype)
 
 
-def profile(config: SegmentationConfig, *, on_part: Listener = ignore) -> LatencyTable:
+def profile_operations(
+    config: SegmentationConfig, *, on_part: OnPart = ignore_part
+) -> LatencyTable:
     """Times all parts on the default device; `on_part` hears of each."""
     batch, dtype = config.latency.stack, config.network.dtype
     timings = (
         (part_key(part, batch=batch, dtype=dtype), time_part(part, batch=batch, dtype=dtype))
         for part in deployed_parts(config)
     )
-    return make_table(timings, batch=batch, on_part=on_part)
+    return measure_table(timings, batch=batch, on_part=on_part)
 
 
-def make_table(
-    timings: Iterable[tuple[str, Timing]], *, batch: int, on_part: Listener
+def measure_table(
+    timings: Iterable[tuple[str, Timing]], *, batch: int, on_part: OnPart
 ) -> LatencyTable:
     """The table of this device out of pairs (key, timing), each measured as it is asked for."""
     entries = {}
@@ -88,7 +90,7 @@ def make_table(
     return LatencyTable(device_kind(), jax.__version__, precision, batch, entries)
 
 
-def time_part(part: Part, *, batch: int, dtype: str) -> Timing:
+def time_part(part: NetworkPart, *, batch: int, dtype: str) -> Timing:
     """The milliseconds of one part in a chain of calls."""
     x = jax.random.normal(jax.random.key(0), (batch, *part.size, part.cin)).astype(dtype)
     variables = _initialised(part, x)
@@ -126,13 +128,13 @@ def operation_times(
     return OperationTimes(op_ms, scaling_ms, np.float32(_fixed(found)))
 
 
-def _fixed(found: dict[Part, float]) -> float:
+def _fixed(found: dict[NetworkPart, float]) -> float:
     """Stem and head; of several heads, one for each end, their mean."""
     kinds = ("stem", "head")
     times = [[ms for part, ms in found.items() if part.kind == kind] for kind in kinds]
     return sum(float(np.mean(own)) for own in times)
 
 
-def _initialised(part: Part, x: jax.Array):
+def _initialised(part: NetworkPart, x: jax.Array):
     options = {"train": True} if part.options else {}
     return part.module.init(jax.random.key(1), x, **options)

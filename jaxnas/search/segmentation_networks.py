@@ -11,7 +11,8 @@ from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.genotypes import settle_genotype
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import GenotypeFile
-from jaxnas.models.segmentation import DERIVED, SEGMENTATION_MODELS, build_segmentation_network
+from jaxnas.models.networks import DERIVED
+from jaxnas.models.segmentation import SEGMENTATION_MODELS, build_segmentation_network
 from jaxnas.search.deployed import derived_network
 from jaxnas.search.derive_networks import PREFIXES, derived_genotypes
 from jaxnas.search.profile import two_level_space

@@ -10,7 +10,6 @@ from jaxnas.core import rng
 from jaxnas.core.schema import AcquisitionConfig, Config, NetworkConfig
 from jaxnas.data.batches import Batches
 from jaxnas.engine.acquire import make_example
-from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter
@@ -20,13 +19,14 @@ from jaxnas.engine.optim import make_optimizer, make_schedule
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.run import Run
 from jaxnas.engine.sources import Dataset
+from jaxnas.engine.step import CompiledStep
 from jaxnas.models.networks import init_variables
-from jaxnas.search.aim import ACCURACY, Aim
 from jaxnas.search.budget import config_in_steps, search_steps
 from jaxnas.search.darts import make_first_order_step, make_second_order_step
 from jaxnas.search.history import History
 from jaxnas.search.milenas import make_milenas_step
-from jaxnas.search.moves import Loss, Optimizer, Step
+from jaxnas.search.moves import Optimizer, SearchLoss, Step
+from jaxnas.search.objective import ACCURACY, SearchObjective
 from jaxnas.search.random_search import make_random_step, rank_candidates
 from jaxnas.search.state import SearchState, init_search_state
 from jaxnas.spaces.genotype import Genotype
@@ -42,7 +42,7 @@ def supernet_loss(
     *,
     distance: Distance = l1,
     rows: int | None = None,
-) -> Loss:
+) -> SearchLoss:
     """Returns loss(params, alphas, batch, key), the `distance` (Eq. 16: L1); a float32 scalar."""
 
     def loss(params, alphas, batch, key):
@@ -64,7 +64,9 @@ class HalfBatches:
         return {"train": self.train.batch(step), "valid": self.valid.batch(step)}
 
 
-def search(run: Run, dataset: Dataset, writer: MetricWriter, *, aim: Aim = ACCURACY) -> Genotype:
+def search(
+    run: Run, dataset: Dataset, writer: MetricWriter, *, aim: SearchObjective = ACCURACY
+) -> Genotype:
     """Searches, writes alphas.json and genotype.json, and returns the genotype."""
     batches, clock = search_batches(run.config, dataset), Clock()
     whole = config_in_steps(run.config, search_steps(run.config, batches.train.per_epoch))
@@ -77,7 +79,7 @@ def search(run: Run, dataset: Dataset, writer: MetricWriter, *, aim: Aim = ACCUR
     method = METHODS[config.method](whole, loss, history, aim)
     with CheckpointStore(run.dir.checkpoints("search"), keep=2) as store:
         state = run_loop(
-            Advance(method.make_step(w_tx, a_tx), clock),
+            CompiledStep(method.make_step(w_tx, a_tx), clock),
             _initial_state(run, net, w_tx, a_tx),
             batches,
             steps=config.steps,
@@ -109,9 +111,9 @@ class Darts:
     """Differentiable search: the genotype of the last alphas, stopped early once it is stable."""
 
     config: Config
-    loss: Loss
+    loss: SearchLoss
     history: History
-    aim: Aim = ACCURACY
+    aim: SearchObjective = ACCURACY
 
     def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The bilevel step of the config's order."""
@@ -161,9 +163,9 @@ class Random:
     """Random search with shared weights: the best of some candidates on validation batches."""
 
     config: Config
-    loss: Loss
+    loss: SearchLoss
     history: History
-    aim: Aim = ACCURACY  # never another: there is no gradient that it could shape
+    aim: SearchObjective = ACCURACY  # never another: there is no gradient that it could shape
 
     def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The step that trains the weights along random paths."""
@@ -214,7 +216,7 @@ def make_history(config: Config) -> History:
     )
 
 
-def search_loss(config: Config, net: Supernet, acquisition: AcquisitionConfig) -> Loss:
+def search_loss(config: Config, net: Supernet, acquisition: AcquisitionConfig) -> SearchLoss:
     """The `supernet_loss` that a config asks for."""
     asked = config.search
     return supernet_loss(net, acquisition, distance=DISTANCES[asked.loss], rows=asked.rows)

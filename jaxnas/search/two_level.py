@@ -17,7 +17,6 @@ from jaxnas.core import rng
 from jaxnas.core.errors import UserError
 from jaxnas.core.latency_schema import ACCURACY_ALONE
 from jaxnas.core.segmentation_schema import SegmentationConfig
-from jaxnas.engine.advance import Advance
 from jaxnas.engine.augment import augment
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
@@ -26,10 +25,10 @@ from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.run import Run
-from jaxnas.engine.segmentation_losses import OBJECTIVES
+from jaxnas.engine.segmentation_losses import SEGMENTATION_LOSSES
 from jaxnas.engine.segmentation_training import augmentation, init_segmentation
+from jaxnas.engine.step import CompiledStep
 from jaxnas.ops.norm import STATISTICS
-from jaxnas.search.aim import Aim
 from jaxnas.search.budget import config_in_steps, search_steps
 from jaxnas.search.calibration import Calibration, check_guides
 from jaxnas.search.darts import make_first_order_step
@@ -40,7 +39,8 @@ from jaxnas.search.latency import (
     least_latency,
 )
 from jaxnas.search.milenas import make_milenas_step
-from jaxnas.search.moves import Loss, Objective, Optimizer, Step
+from jaxnas.search.moves import Objective, Optimizer, SearchLoss, Step
+from jaxnas.search.objective import SearchObjective
 from jaxnas.search.penalty import make_objective
 from jaxnas.search.stage import HalfBatches
 from jaxnas.search.state import init_search_state
@@ -54,7 +54,7 @@ class TwoLevelSearch:
 
     config: SegmentationConfig
     net: RelaxedSupernet
-    aim: Aim
+    aim: SearchObjective
     history: "TwoLevelHistory"
 
     def make_step(self, w_tx: Optimizer, a_tx: Optimizer) -> Step:
@@ -68,7 +68,7 @@ class TwoLevelSearch:
 
     def on_log(self, number: int, alphas: Any, row: Mapping[str, float]) -> bool:
         """Records the alphas after `number` steps; a search goes on to its end."""
-        weights = jax.device_get(_soften(self.net.space, alphas))
+        weights = jax.device_get(_relax(self.net.space, alphas))
         losses = {name: row[name] for name in ("train_loss", "valid_loss") if name in row}
         self.history.record(number, weights, losses | self.aim.facts(weights))
         return False
@@ -78,14 +78,20 @@ class TwoLevelSearch:
         run.dir.alphas.write(self.history.summary())
 
 
-def make_search(config: SegmentationConfig, space: TwoLevelSpace, aim: Aim) -> TwoLevelSearch:
+def make_search(
+    config: SegmentationConfig, space: TwoLevelSpace, aim: SearchObjective
+) -> TwoLevelSearch:
     """The search of a config."""
     net = RelaxedSupernet(space, supernet(config, space))
     return TwoLevelSearch(config, net, aim, TwoLevelHistory(space))
 
 
 def search(
-    run: Run, space: TwoLevelSpace, dataset: LabeledDataset, writer: MetricWriter, aim: Aim
+    run: Run,
+    space: TwoLevelSpace,
+    dataset: LabeledDataset,
+    writer: MetricWriter,
+    aim: SearchObjective,
 ) -> None:
     """Searches and writes alphas.json."""
     halves, clock = dataset.halves(size=run.config.search.batch, seed=run.config.seed), Clock()
@@ -98,7 +104,7 @@ def search(
     key = rng.stream(key, "search", 0)
     with CheckpointStore(run.dir.checkpoints("search"), keep=2) as store:
         run_loop(
-            Advance(parts.make_step(w_tx, a_tx), clock),
+            CompiledStep(parts.make_step(w_tx, a_tx), clock),
             init_search_state(key, variables["params"], variables["alphas"], w_tx, a_tx),
             HalfBatches(*halves),
             steps=config.steps,
@@ -145,9 +151,9 @@ def supernet(config: SegmentationConfig, space: TwoLevelSpace) -> RtdnasSupernet
     )
 
 
-def supernet_loss(net: RelaxedSupernet, config: SegmentationConfig) -> Loss:
+def supernet_loss(net: RelaxedSupernet, config: SegmentationConfig) -> SearchLoss:
     """Returns loss(params, alphas, batch, key), the config's loss L_a of an augmented batch."""
-    variation, objective = augmentation(config), OBJECTIVES[config.search.loss]
+    variation, objective = augmentation(config), SEGMENTATION_LOSSES[config.search.loss]
 
     def loss(params, alphas, batch, key):
         image, label = augment(key, batch["image"], batch["label"], variation)
@@ -166,7 +172,7 @@ def make_aim(
     calibration: Calibration,
     *,
     where: str = "calibration",
-) -> Aim:
+) -> SearchObjective:
     """The objective of a config on the calibrated expected latency of Eq. 5, and that latency.
 
     UserError, naming `where`, for a calibration that cannot guide it; see `check_guides`.
@@ -182,9 +188,9 @@ def make_aim(
         return calibration.predict(expected_latency(weights, times, grid=space.grid, model=model))
 
     objective = make_objective(
-        config.search.objective, asked, lambda alphas: latency(space.soften(alphas))
+        config.search.objective, asked, lambda alphas: latency(space.relax(alphas))
     )
-    return Aim(objective, latency)
+    return SearchObjective(objective, latency)
 
 
 class TwoLevelHistory:
@@ -250,5 +256,5 @@ METHODS = {"darts": _darts, "milenas": _milenas}
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _soften(space: TwoLevelSpace, alphas: Any) -> dict[str, Any]:
-    return space.soften(alphas)
+def _relax(space: TwoLevelSpace, alphas: Any) -> dict[str, Any]:
+    return space.relax(alphas)

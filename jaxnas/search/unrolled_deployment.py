@@ -14,10 +14,10 @@ from jaxnas.engine.timing import Timing
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.models.networks import init_variables
 from jaxnas.ops.candidates import NONE
-from jaxnas.search.aim import Aim
 from jaxnas.search.calibration import Calibration, check_guides
 from jaxnas.search.latency import LatencyModel, derived_stack_latency, expected_stack_latency
 from jaxnas.search.measured import draw_like, measure_network
+from jaxnas.search.objective import SearchObjective
 from jaxnas.search.penalty import make_objective
 from jaxnas.search.unrolled_profile import Scan, UnrolledTimes
 from jaxnas.spaces.deploy import deployed
@@ -28,7 +28,7 @@ from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.space import CellSpace
 from jaxnas.spaces.supernet import derived_network, edge_weights
 
-INPUTS = 3  # different ones in turn
+_MEASUREMENTS = 3  # different ones in turn
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class UnrolledDeployment:
         return measure_network(
             net.apply,
             variables,
-            draw_like(np.random.default_rng(0), [measurement] * INPUTS),
+            draw_like(np.random.default_rng(0), [measurement] * _MEASUREMENTS),
             calls=asked.calls,
             seconds=asked.seconds,
         )
@@ -113,7 +113,7 @@ class UnrolledDeployment:
         table[:, best] = 1.0
         return float(self.expect(dict.fromkeys(space.cells, table)))
 
-    def aim(self, calibration: Calibration, *, where: str = "calibration") -> Aim:
+    def aim(self, calibration: Calibration, *, where: str = "calibration") -> SearchObjective:
         """The objective of the config, on the calibrated expected latency.
 
         UserError, naming `where`, for a calibration that cannot guide it; see `check_guides`.
@@ -128,4 +128,4 @@ class UnrolledDeployment:
         objective = make_objective(
             asked, self.config.latency, lambda alphas: latency(edge_weights(alphas))
         )
-        return Aim(objective, latency)
+        return SearchObjective(objective, latency)

@@ -20,7 +20,7 @@ from jaxnas.mri.consistency import consistency
 from jaxnas.ops.candidates import NONE, Operation
 from jaxnas.search.latency_table import LatencyTable, op_key
 from jaxnas.search.measured import draw_like
-from jaxnas.search.profile import Listener, ignore, make_table, time_in_chain
+from jaxnas.search.profile import OnPart, ignore_part, measure_table, time_in_chain
 from jaxnas.spaces.cell import Preprocess
 from jaxnas.spaces.denoiser import stems, tail
 from jaxnas.spaces.registry import SPACES
@@ -112,7 +112,7 @@ def part_keys(config: Config, scan: Scan) -> dict[str, UnrolledPart]:
     }
 
 
-def profile_unrolled(config: Config, scan: Scan, *, on_part: Listener = ignore) -> LatencyTable:
+def profile_unrolled(config: Config, scan: Scan, *, on_part: OnPart = ignore_part) -> LatencyTable:
     """Times all parts on the default device; `on_part` hears of each."""
     batch = config.latency.stack
 
@@ -120,7 +120,7 @@ def profile_unrolled(config: Config, scan: Scan, *, on_part: Listener = ignore) 
         for key, part in part_keys(config, scan).items():
             yield key, time_unrolled_part(part, scan.size, batch=batch)
 
-    return make_table(timings(), batch=batch, on_part=on_part)
+    return measure_table(timings(), batch=batch, on_part=on_part)
 
 
 def time_unrolled_part(part: UnrolledPart, size: tuple[int, int], *, batch: int) -> Timing:

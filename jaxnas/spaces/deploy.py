@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.ops.candidates import OPERATIONS, draw_kernels, merge
+from jaxnas.ops.candidates import OPERATIONS, draw_kernels, merge_kernels
 from jaxnas.ops.conv import Conv, conv2d, uniform_fan_in
 from jaxnas.spaces.denoiser import CELL, Denoiser
 from jaxnas.spaces.joins import Leaving, Prices, Term, plan_nodes, support, targets
@@ -171,7 +171,7 @@ def _deploy_nodes(params: Mapping[str, Any], plan: tuple[Leaving, ...]) -> dict[
             own = [t for t in join if t.node == node]
             maps = [OPERATIONS[t.operation].dense(kernels(source, t)) for t in own]
             blank = jnp.zeros((height, width, *maps[0].shape[2:]), maps[0].dtype)
-            columns.append(merge([blank, *maps]))
+            columns.append(merge_kernels([blank, *maps]))
         return jnp.concatenate(columns, axis=3)
 
     new: dict[str, Any] = {}

@@ -15,8 +15,8 @@ import numpy as np
 from jaxnas.ops.candidates import NONE, SKIP
 from jaxnas.spaces.genotype import Nested, Node
 
-Edge = tuple[int, int]
-Table = Any  # (edges, operations), NumPy or JAX
+CellEdge = tuple[int, int]
+WeightTable = Any  # (edges, operations), NumPy or JAX
 DIGITS = 6  # of the weights in a genotype
 
 
@@ -29,7 +29,7 @@ class Rule:
     inputs of the cells it is for.
     """
 
-    keep: Callable[[Table], Table]
+    keep: Callable[[WeightTable], WeightTable]
     says: str
     inputs: int = 2
 
@@ -42,7 +42,7 @@ class Rule:
         return np.array([kept[entered == node].mean() for node in entered])
 
 
-def cell_edges(nodes: int, *, inputs: int = 2) -> tuple[Edge, ...]:
+def cell_edges(nodes: int, *, inputs: int = 2) -> tuple[CellEdge, ...]:
     """All (node, input) edges of a densely connected cell; M(M+3)/2 with two inputs (Eq. 18)."""
     return tuple((node, source) for node in range(nodes) for source in range(node + inputs))
 
@@ -55,14 +55,14 @@ def node_count(edges: int, *, inputs: int = 2) -> int:
     return nodes
 
 
-def _strongest_inputs(strength: Table, *, count: int, inputs: int) -> Table:
+def _strongest_inputs(strength: WeightTable, *, count: int, inputs: int) -> WeightTable:
     """The strongest operation of the `count` strongest inputs of every node (Eq. 17)."""
     first = _rank(strength, _all_rivals(strength.shape[1])) < 1
     reads = _rank(strength.max(axis=1), _same_node(strength.shape[0], inputs)) < count
     return first & reads[:, None] & (strength > -np.inf)
 
 
-def _two_operations(strength: Table) -> Table:
+def _two_operations(strength: WeightTable) -> WeightTable:
     """The two strongest operations of every edge."""
     return (_rank(strength, _all_rivals(strength.shape[1])) < 2) & (strength > -np.inf)
 
@@ -80,7 +80,7 @@ TWO_PAIRS = Rule(
 )
 
 
-def _rank(x: Table, rivals: np.ndarray) -> Table:
+def _rank(x: WeightTable, rivals: np.ndarray) -> WeightTable:
     """Number of stronger rivals of every entry of x (..., N); of equals, the earlier is stronger.
 
     `rivals` (N, N) says who competes with whom.
@@ -130,7 +130,7 @@ def picks(kept: np.ndarray, operations: Sequence[str], *, inputs: int = 2) -> tu
     )
 
 
-def place(
+def place_operations(
     nodes: Sequence[Node], values: Nested, operations: Sequence[str], *, inputs: int = 2
 ) -> np.ndarray:
     """A table (edges, operations) with the value of every pick at its place, 0 elsewhere."""
@@ -144,7 +144,10 @@ def place(
 
 def kept_of(nodes: Sequence[Node], operations: Sequence[str], *, inputs: int = 2) -> np.ndarray:
     """The booleans (edges, operations) of picks; the inverse of `picks`."""
-    return place(nodes, [[1.0] * len(node) for node in nodes], operations, inputs=inputs) > 0
+    return (
+        place_operations(nodes, [[1.0] * len(node) for node in nodes], operations, inputs=inputs)
+        > 0
+    )
 
 
 def shares(

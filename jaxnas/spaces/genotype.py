@@ -20,7 +20,7 @@ Pick = tuple[str, int]
 Node = tuple[Pick, ...]
 TOLERANCE = 1e-3  # of the sum of an edge's weights
 Nested = tuple[tuple[float, ...], ...]  # a number per pick, node by node
-INPUTS = {
+CELL_INPUTS = {
     1: "0 is the cell's input, 1 its first node",
     2: "0 and 1 are the cell's inputs, 2 + i is node i",
 }
@@ -60,7 +60,7 @@ class Genotype:
         return value
 
 
-def from_json(value: Any, *, where: str = "genotype") -> Genotype:
+def genotype_from_json(value: Any, *, where: str = "genotype") -> Genotype:
     """The genotype of a JSON value; a malformed one raises UserError naming `where`."""
     if not isinstance(value, Mapping) or not {"space", "cells"} <= set(value):
         raise UserError(f"{where}: expected an object with the keys space and cells")
@@ -121,7 +121,7 @@ def _weights(
 
 def load_genotype(path: str | Path) -> Genotype:
     """Reads a genotype file; UserError when missing, not JSON or malformed."""
-    return from_json(read_json(path), where=str(path))
+    return genotype_from_json(read_json(path), where=str(path))
 
 
 def save_genotype(path: str | Path, genotype: Genotype) -> Path:
@@ -155,7 +155,11 @@ def check_genotype(
             raise UserError(f"{where}: cell {name!r} has no nodes; at least one is needed")
         for i, node in enumerate(nodes):
             _check_node(
-                node, f"{where}: cell {name!r}, node {i}", operations, i + inputs, INPUTS[inputs]
+                node,
+                f"{where}: cell {name!r}, node {i}",
+                operations,
+                i + inputs,
+                CELL_INPUTS[inputs],
             )
     return genotype
 

@@ -13,7 +13,7 @@ import numpy as np
 
 CELL_TYPES = ("expand", "keep", "contract")
 MOST_LAYERS = 39  # 3^39 paths still fit an int64
-Cell = tuple[int, int, int]  # layer, scale, direction
+GridCell = tuple[int, int, int]  # layer, scale, direction
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Grid:
         return mask
 
     @cached_property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[GridCell, ...]:
         """The live cells (layer, scale, direction), ascending."""
         return tuple((int(l), int(s), int(d)) for l, s, d in np.argwhere(self.mask))
 

@@ -6,17 +6,17 @@ from itertools import pairwise
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.spaces.grid import Cell, Grid
+from jaxnas.spaces.grid import Grid, GridCell
 
 Path = tuple[int, ...]
 
 
-def path_cells(path: Path) -> tuple[Cell, ...]:
+def path_cells(path: Path) -> tuple[GridCell, ...]:
     """The L cells (layer, scale, direction) of a path, in order."""
     return tuple((l, s, t - s + 1) for l, (s, t) in enumerate(pairwise(path)))
 
 
-def union_cells(paths: Iterable[Path]) -> tuple[Cell, ...]:
+def union_cells(paths: Iterable[Path]) -> tuple[GridCell, ...]:
     """The cells of all paths, each once, ascending: what a derived network consists of."""
     return tuple(sorted({cell for path in paths for cell in path_cells(path)}))
 

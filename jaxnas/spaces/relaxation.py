@@ -22,10 +22,10 @@ import numpy as np
 from jaxnas.spaces.derive import cell_edges, node_count
 
 Alphas = Mapping[str, Any]
-Weights = dict[str, Any]
+CellWeights = dict[str, Any]
 
 
-def soften(alphas: Alphas, mask: np.ndarray, *, relaxation: str = "joint") -> Weights:
+def relax(alphas: Alphas, mask: np.ndarray, *, relaxation: str = "joint") -> CellWeights:
     """The weights of logits; `mask` bool (L, D, 3) marks the live cells.
 
     Dead cells get weight 0, also where no cell of a tile lives. ValueError for an unknown

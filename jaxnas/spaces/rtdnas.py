@@ -14,18 +14,18 @@ import numpy as np
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.segmentation_schema import OPERATIONS
+from jaxnas.core.segmentation_schema import SEGMENTATION_OPERATIONS
 from jaxnas.spaces.derive import ONE_PAIR, TWO_PAIRS
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 from jaxnas.spaces.paths import Path, check_paths, random_path, union_cells
-from jaxnas.spaces.relaxation import soften
+from jaxnas.spaces.relaxation import relax
 from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
 from jaxnas.spaces.space import OFF, CellSpace
 
-ALPHA_SCALE = 1e-3
+_ALPHA_SCALE = 1e-3
 RULES = {1: ONE_PAIR, 2: TWO_PAIRS}  # by `cell_topk`
-EXAMPLE = (("sep_conv_3x3",), ("skip_connect",), ("sep_conv_3x3",))
+_EXAMPLE = (("sep_conv_3x3",), ("skip_connect",), ("sep_conv_3x3",))
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class TwoLevelSpace:
     @property
     def cell_space(self) -> CellSpace:
         """The space that cells are chosen from."""
-        known = {name for names in EXAMPLE for name in names} <= set(self.operations)
-        example = EXAMPLE if known else (self.operations[-1:],)
+        known = {name for names in _EXAMPLE for name in names} <= set(self.operations)
+        example = _EXAMPLE if known else (self.operations[-1:],)
         return CellSpace(self.name, self.operations, RULES[self.cell_topk], example, CELL_TYPES)
 
     def alpha_shapes(self) -> dict[str, Any]:
@@ -65,12 +65,12 @@ class TwoLevelSpace:
         """Logits close to zero, so that every choice starts with about the same weight."""
         leaves, tree = jax.tree.flatten(self.alpha_shapes(), is_leaf=lambda x: isinstance(x, tuple))
         keys = jax.random.split(key, len(leaves))
-        draws = [ALPHA_SCALE * jax.random.normal(k, shape) for k, shape in zip(keys, leaves)]
+        draws = [_ALPHA_SCALE * jax.random.normal(k, shape) for k, shape in zip(keys, leaves)]
         return jax.tree.unflatten(tree, draws)
 
-    def soften(self, alphas: Mapping[str, Any]) -> dict[str, Any]:
+    def relax(self, alphas: Mapping[str, Any]) -> dict[str, Any]:
         """The weights {"cells": {type: (edges, operations)}, "betas": (L, D, 3)} of logits."""
-        return soften(alphas, self.grid.mask, relaxation=self.relaxation)
+        return relax(alphas, self.grid.mask, relaxation=self.relaxation)
 
     def derive(
         self,
@@ -147,7 +147,7 @@ class TwoLevelSpace:
         return alphas
 
 
-RTDNAS = TwoLevelSpace("rtdnas", OPERATIONS, Grid())
+RTDNAS = TwoLevelSpace("rtdnas", SEGMENTATION_OPERATIONS, Grid())
 
 
 class RelaxedSupernet(nn.Module):
@@ -163,7 +163,7 @@ class RelaxedSupernet(nn.Module):
             name: self.variable("alphas", name, self._initial, name).value
             for name in self.space.alpha_shapes()
         }
-        return self.net(x, self.space.soften(alphas), train=train)
+        return self.net(x, self.space.relax(alphas), train=train)
 
     def _initial(self, name):
         return self.space.init_alphas(self.make_rng("params"))[name]

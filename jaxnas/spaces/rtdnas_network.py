@@ -15,7 +15,7 @@ from jaxnas.spaces.genotype import Genotype, Node
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.paths import union_cells
 from jaxnas.spaces.two_level_parts import (
-    CLASSES,
+    CLASS_COUNT,
     Head,
     Scaling,
     Stem,
@@ -69,7 +69,7 @@ class RtdnasNet(nn.Module):
 
     genotype: Genotype
     channels: int = 32
-    classes: int = CLASSES
+    classes: int = CLASS_COUNT
     stem_stride: int = 2
     affine: bool = True
     dtype: Any = jnp.float32

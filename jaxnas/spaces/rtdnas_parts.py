@@ -14,7 +14,7 @@ from jaxnas.ops.segmentation import NormOperation
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.rtdnas import TwoLevelSpace
 from jaxnas.spaces.two_level_parts import (
-    CLASSES,
+    CLASS_COUNT,
     Head,
     Scaling,
     Stem,
@@ -24,7 +24,7 @@ from jaxnas.spaces.two_level_parts import (
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkPart:
     """A part as a module (B, *size, cin) → (B, …, cout) with weights of its own.
 
     `kind` is `operation`, `scaling`, `stem` or `head`; `name` and the shapes identify the part:
@@ -53,10 +53,10 @@ def network_parts(
     *,
     channels: int = 32,
     inputs: int = 1,
-    classes: int = CLASSES,
+    classes: int = CLASS_COUNT,
     stem_stride: int = 2,
     dtype: Any = jnp.float32,
-) -> tuple[Part, ...]:
+) -> tuple[NetworkPart, ...]:
     """Everything a network of `space` may contain for images of `size` pixels: the stem, every
     operation at every scale, every scaling between two scales, a head where paths may end.
 
@@ -66,22 +66,24 @@ def network_parts(
     if any(side % step for side in size):
         raise ValueError(f"expected sides divisible by {step}, found {size}")
     stem = Stem(channels, stem_stride, dtype=dtype)
-    parts = [Part("stem", f"stem_stride{stem_stride}", 0, stem, size, inputs, channels)]
+    parts = [NetworkPart("stem", f"stem_stride{stem_stride}", 0, stem, size, inputs, channels)]
     for scale in range(scales):
         width = channels * 2**scale
         own = tuple(side // (stem_stride * 2**scale) for side in size)
         for name in space.operations:
             operation = NormOperation(name, affine=True, dtype=dtype)
-            parts.append(Part("operation", name, scale, operation, own, width, width))
+            parts.append(NetworkPart("operation", name, scale, operation, own, width, width))
         for direction, cell in enumerate(CELL_TYPES):
             target = scale + direction - 1
             if 0 <= target < scales:
                 features = channels * 2**target
                 scaling = Scaling(cell, features, dtype=dtype)
                 name, joined = f"scale_{cell}", space.nodes * width
-                parts.append(Part("scaling", name, scale, scaling, own, joined, features))
+                parts.append(NetworkPart("scaling", name, scale, scaling, own, joined, features))
         if scale in end_scales(space.grid):
             doublings = head_doublings(scale, stem_stride)
             head = Head(doublings, classes, dtype)
-            parts.append(Part("head", f"head_double{doublings}", scale, head, own, width, classes))
+            parts.append(
+                NetworkPart("head", f"head_double{doublings}", scale, head, own, width, classes)
+            )
     return tuple(parts)

@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.core.segmentation_schema import OPERATIONS
+from jaxnas.core.segmentation_schema import SEGMENTATION_OPERATIONS
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 from jaxnas.spaces.mixed_tile import MixedTile, Tables
 from jaxnas.spaces.two_level_parts import (
-    CLASSES,
+    CLASS_COUNT,
     Head,
     Stem,
     check_image,
@@ -76,11 +76,11 @@ class RtdnasSupernet(nn.Module):
     """
 
     grid: Grid = Grid()
-    operations: tuple[str, ...] = OPERATIONS
+    operations: tuple[str, ...] = SEGMENTATION_OPERATIONS
     nodes: int = 3
     channels: int = 16
     partial: int = 4
-    classes: int = CLASSES
+    classes: int = CLASS_COUNT
     stem_stride: int = 2
     dtype: Any = jnp.float32
 

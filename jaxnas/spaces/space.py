@@ -10,20 +10,20 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.ops.candidates import NONE
 from jaxnas.spaces.derive import (
-    Edge,
+    CellEdge,
     Rule,
     cell_edges,
     keep_operations,
     kept_of,
     node_count,
     picks,
-    place,
+    place_operations,
     shares,
 )
 from jaxnas.spaces.genotype import Genotype, check_genotype
 
 OFF = -1e9  # softmax([0, OFF]) is exactly [1, 0] in float32
-LEAST = 1e-9  # a share that was rounded to zero
+_LEAST = 1e-9  # a share that was rounded to zero
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CellSpace:
         """The number of a cell's own inputs."""
         return self.rule.inputs
 
-    def edges(self, nodes: int) -> tuple[Edge, ...]:
+    def edges(self, nodes: int) -> tuple[CellEdge, ...]:
         """The (node, input) edges of a cell: the rows of its tables."""
         return cell_edges(nodes, inputs=self.inputs)
 
@@ -82,7 +82,7 @@ class CellSpace:
         for name, table in weights.items():
             kept = real[None] * jnp.asarray(table, jnp.float32)
             share = self.rule.shares(node_count(len(table), inputs=self.inputs))
-            total = jnp.maximum(kept.sum(axis=1, keepdims=True), LEAST)
+            total = jnp.maximum(kept.sum(axis=1, keepdims=True), _LEAST)
             expected[name] = jnp.asarray(share, jnp.float32)[:, None] * kept / total
         return expected
 
@@ -109,7 +109,7 @@ class CellSpace:
         for name, nodes in genotype.cells:
             weights = genotype.cell_weights(name)
             kept = kept_of(nodes, self.operations, inputs=self.inputs)
-            table = place(nodes, weights, self.operations, inputs=self.inputs)
+            table = place_operations(nodes, weights, self.operations, inputs=self.inputs)
             logits[name] = self._logits(jnp.asarray(kept), jnp.asarray(table, jnp.float32))
         return logits
 
@@ -147,7 +147,7 @@ class CellSpace:
 
     def _logits(self, kept: jax.Array, shares: jax.Array) -> jax.Array:
         """log shares where kept and OFF elsewhere; `none` where nothing is kept."""
-        logits = jnp.where(kept, jnp.log(jnp.maximum(shares, LEAST)), OFF)
+        logits = jnp.where(kept, jnp.log(jnp.maximum(shares, _LEAST)), OFF)
         if NONE not in self.operations:
             return logits
         column = jnp.arange(len(self.operations)) == self.operations.index(NONE)

@@ -20,7 +20,7 @@ from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.space import CellSpace
 from jaxnas.spaces.unrolled import Unrolled, unroll
 
-ALPHA_SCALE = 1e-3
+_ALPHA_SCALE = 1e-3
 
 
 class Supernet(nn.Module):
@@ -41,7 +41,7 @@ class Supernet(nn.Module):
             name: self.variable(
                 "alphas",
                 name,
-                lambda: ALPHA_SCALE * jax.random.normal(self.make_rng("params"), shape),
+                lambda: _ALPHA_SCALE * jax.random.normal(self.make_rng("params"), shape),
             ).value
             for name in self.space.cells
         }

@@ -18,7 +18,7 @@ from jaxnas.ops.norm import BatchNorm
 from jaxnas.ops.resample import max_pool2, upsample2
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 
-CLASSES = 4
+CLASS_COUNT = 4
 STEM_GAIN = 2.0  # keeps the variance behind a ReLU
 
 
@@ -70,7 +70,7 @@ class Head(nn.Module):
     """A 1×1 convolution to logits, and bilinear interpolation by 2^`doublings`."""
 
     doublings: int
-    classes: int = CLASSES
+    classes: int = CLASS_COUNT
     dtype: Any = None
 
     @nn.compact

@@ -9,7 +9,7 @@ import pytest
 from jaxnas.cli import app
 from jaxnas.data import labeled_layouts
 from jaxnas.data.arrays import DOMAINS
-from jaxnas.data.cardiac import READERS
+from jaxnas.data.cardiac import LABELED_READERS
 from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.open import SUFFIXES
 
@@ -32,8 +32,8 @@ def written(tmp_path_factory, call):
 
 def test_options_name_what_there_is():
     for options, known in (
-        (app.Layout, [*LAYOUTS, *labeled_layouts.LAYOUTS]),
-        (app.SourceKind, [*SUFFIXES, *READERS]),
+        (app.LayoutName, [*LAYOUTS, *labeled_layouts.LABELED_LAYOUTS]),
+        (app.SourceKind, [*SUFFIXES, *LABELED_READERS]),
         (app.Domain, DOMAINS),
     ):
         assert [option.value for option in options] == list(known)

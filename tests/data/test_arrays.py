@@ -10,7 +10,7 @@ import pytest
 from jaxnas.data.arrays import ArraySource
 from jaxnas.data.coils import coil_maps
 from jaxnas.data.source import volume_names
-from jaxnas.data.transforms import fft2c, ifft2c
+from jaxnas.data.transforms import centered_fft2, centered_ifft2
 
 SIZES = {"S": 2, "C": 3, "H": 9, "W": 8}
 
@@ -55,13 +55,13 @@ def test_default_axes_follow_the_rank(tmp_path):
 def test_complex_images(tmp_path):
     image = volume("SHW")
     source = ArraySource(save(tmp_path / "a.npz", x=image), domain="image", dataset="x")
-    np.testing.assert_allclose(source.read(1).kspace, fft2c(image[1]), atol=1e-6)
+    np.testing.assert_allclose(source.read(1).kspace, centered_fft2(image[1]), atol=1e-6)
 
 
 def test_magnitude_images_get_a_fixed_smooth_phase(tmp_path):
     magnitude = np.abs(volume("SHW"))
     source = ArraySource(save(tmp_path / "a.npy", x=magnitude), domain="magnitude")
-    images = [ifft2c(source.read(i).kspace) for i in (0, 1)]
+    images = [centered_ifft2(source.read(i).kspace) for i in (0, 1)]
     for image, want in zip(images, magnitude):
         np.testing.assert_allclose(np.abs(image), want, atol=1e-5)
     phases = [image / np.abs(image) for image in images]
@@ -73,7 +73,7 @@ def test_magnitude_images_get_a_fixed_smooth_phase(tmp_path):
 def test_coil_maps_of_the_file(tmp_path):
     sens = coil_maps((9, 8), coils=3, seed=0)
     image = volume("SHW")
-    kspace = fft2c(sens * image[:, None])
+    kspace = centered_fft2(sens * image[:, None])
     path = save(tmp_path / "a.npz", kspace=kspace, image=image, sens=sens)
     for domain in ("kspace", "image"):
         source = ArraySource(path, domain=domain, sens="sens")
@@ -91,7 +91,7 @@ def test_a_single_coil_with_a_map(tmp_path, domain):
     item = source.read(1)
     assert item.kspace.shape == (9, 8) and item.sens is None and source.slices[1].coils == 1
     values = arrays[domain][1]
-    want = values if domain == "kspace" else fft2c(arrays["sens"][0] * values)
+    want = values if domain == "kspace" else centered_fft2(arrays["sens"][0] * values)
     np.testing.assert_allclose(item.kspace, want, atol=1e-5)
 
 
@@ -156,7 +156,7 @@ def test_nifti(tmp_path, suffix, dtype):
     assert source.slices[2] == (f"head{suffix}", 2, (17, 14), 1, False)
     item = source.read(2)
     assert item.kspace.dtype == np.complex64
-    image = np.abs(ifft2c(item.kspace))
+    image = np.abs(centered_ifft2(item.kspace))
     for x, y in ((3, 5), (13, 0), (0, 16)):
         assert image[y, x] == pytest.approx(float(voxels[x, y, 2]), abs=1e-3)
     np.testing.assert_allclose(image, voxels[..., 2].T.astype(float), atol=1e-3)
@@ -168,7 +168,7 @@ def test_nifti_is_scaled_as_its_header_says(tmp_path):
     raw = bytearray(gzip.decompress(path.read_bytes()))
     raw[112:120] = np.array([0.5, 2], "<f4").tobytes()  # scl_slope and scl_inter
     path.write_bytes(gzip.compress(raw))
-    shown = np.abs(ifft2c(ArraySource(path, domain="magnitude").read(1).kspace))
+    shown = np.abs(centered_ifft2(ArraySource(path, domain="magnitude").read(1).kspace))
     np.testing.assert_allclose(shown, 0.5 * voxels[..., 1].T + 2, atol=1e-4)
 
 
@@ -182,7 +182,7 @@ def test_nifti_of_other_shapes(tmp_path):
     assert len(source.slices) == 3 and source.slices[0].shape == (5, 6)
     complex_ = nifti(tmp_path / "c.nii", volume("WHS"))
     np.testing.assert_allclose(
-        ifft2c(ArraySource(complex_, domain="image").read(1).kspace),
+        centered_ifft2(ArraySource(complex_, domain="image").read(1).kspace),
         volume("WHS")[..., 1].T,
         atol=1e-5,
     )
@@ -198,7 +198,7 @@ def test_slices_of_nifti_lie_across_the_thick_axis(tmp_path, order, thick):
     # Without thick ones the slices are the last axis; columns and rows are x before y before z.
     stored = voxels.transpose(order)
     want = voxels if thick else stored.swapaxes(0, 1) if order[0] > order[1] else stored
-    shown = np.abs(ifft2c(source.read(1).kspace))
+    shown = np.abs(centered_ifft2(source.read(1).kspace))
     np.testing.assert_allclose(shown, want[..., 1].T, atol=1e-5)
 
 

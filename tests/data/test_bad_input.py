@@ -10,7 +10,7 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.data import hdf5
 from jaxnas.data.arrays import ArraySource
-from jaxnas.data.check import check
+from jaxnas.data.check import check_source
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.make import make_dataset
 from jaxnas.data.synthetic import SyntheticSource
@@ -242,12 +242,12 @@ def test_bad_array(tmp_path, fault):
 def test_check_names_every_bad_file_among_many(tmp_path):
     good = SyntheticSource(volumes=9, slices=2, size=(20, 18))
     paths = make_dataset(tmp_path, good)
-    assert check(tmp_path) == []
+    assert check_source(tmp_path) == []
     hdf5.close_files()
     FAULTS["truncated"][0](paths[2])
     FAULTS["NaN"][0](paths[5])
     FAULTS["damaged"][0](paths[7])
-    problems = check([tmp_path, tmp_path / "absent"])
+    problems = check_source([tmp_path, tmp_path / "absent"])
     assert [problem.path for problem in problems] == [
         paths[2],
         paths[5],
@@ -261,5 +261,5 @@ def test_check_names_every_bad_file_among_many(tmp_path):
 def test_check_takes_any_reader(tmp_path):
     np.save(tmp_path / "good.npy", ones((2, 8, 8), "c8"))
     np.save(tmp_path / "real.npy", ones((2, 8, 8), "f4"))
-    problems = check(tmp_path, reader=ArraySource, suffixes=(".npy",))
+    problems = check_source(tmp_path, reader=ArraySource, suffixes=(".npy",))
     assert [problem.path.name for problem in problems] == ["real.npy"]

@@ -12,7 +12,7 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.data.arrays import ArraySource
 from jaxnas.data.cc359 import CC359Source
-from jaxnas.data.check import check
+from jaxnas.data.check import check_source
 from jaxnas.data.layouts import make_cc359, make_cc359_multi, make_modl_brain
 from jaxnas.data.modl_brain import ModlBrainSource
 from jaxnas.data.synthetic import SyntheticSource
@@ -220,7 +220,7 @@ def test_the_test_sets_of_the_challenge(good, tmp_path, kept):
     with h5py.File(path, "r+") as file:
         mask = np.random.default_rng(0).uniform(size=(20, 18, 1)) < kept
         file["kspace"][1] = np.where(mask, file["kspace"][1], 0)
-    (problem,) = check(path, reader=CC359Source)
+    (problem,) = check_source(path, reader=CC359Source)
     assert "slice 1 of" in problem.message and "empty" in problem.message
     assert_one_clear_sentence(problem.message, path)
     with pytest.raises(UserError, match="though no mask says so: slice 1"):
@@ -247,11 +247,11 @@ def test_axes_the_other_way_round_are_warned_of(tmp_path):
     kspace = rng.normal(size=(20, 18, 4, 3)) + 0j
     with h5py.File(tmp_path / "v.h5", "w") as file:
         file["kspace"] = kspace
-    (problem,) = check(tmp_path)
+    (problem,) = check_source(tmp_path)
     assert "18 coils of 4×3 samples" in problem.message and not problem.certain
 
 
 def test_narrow_numbers_are_read_without_a_word(good, tmp_path, recwarn):
     parts = np.load(good[SINGLE]).astype(np.float16)
     np.save(tmp_path / "half.npy", parts)
-    assert not check(tmp_path, reader=CC359Source, suffixes=(".npy",)) and not recwarn.list
+    assert not check_source(tmp_path, reader=CC359Source, suffixes=(".npy",)) and not recwarn.list

@@ -8,12 +8,12 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.acdc import AcdcSource, read_cine, read_info
-from jaxnas.data.cardiac import KINDS, PARTS, READERS, HeartSettings, open_labeled
+from jaxnas.data.cardiac import KINDS, LABELED_READERS, PARTS, HeartSettings, open_labeled
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled import annotated
 from jaxnas.data.labeled_check import check_labeled
 from jaxnas.data.labeled_info import summarise_labeled
-from jaxnas.data.labeled_layouts import LAYOUTS, make_acdc
+from jaxnas.data.labeled_layouts import LABELED_LAYOUTS, make_acdc
 
 SMALL = HeartSettings(patients=2, slices=3, size=(24, 21), frames=6)
 
@@ -71,8 +71,8 @@ def test_check_and_info_of_what_was_made(made):
 
 
 def test_open_by_name():
-    assert ("heart", *READERS) == KINDS and PARTS.keys() == READERS.keys()
-    assert set(LAYOUTS) <= set(READERS)
+    assert ("heart", *LABELED_READERS) == KINDS and PARTS.keys() == LABELED_READERS.keys()
+    assert set(LABELED_LAYOUTS) <= set(LABELED_READERS)
     source = open_labeled("heart", None, heart=SMALL, seed=1, phases="ed_es")
     assert isinstance(source, HeartSource) and source.seed == 1 and len(source.volumes) == 4
     assert annotated(source) == ("rv", "myo", "lv")

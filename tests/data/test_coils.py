@@ -8,16 +8,16 @@ from jaxnas.data.arrays import ArraySource
 from jaxnas.data.coils import (
     coil_maps,
     column_window,
-    combine,
+    combine_coils,
     ellipse_window,
     estimate_maps,
-    expand,
+    expand_coils,
     smooth_phase,
     unit_maps,
 )
 from jaxnas.data.modl_brain import ModlBrainSource
 from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.data.transforms import fft2c
+from jaxnas.data.transforms import centered_fft2
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (25, 22)])
@@ -25,7 +25,7 @@ def test_combine_inverts_expand(shape):
     sens = coil_maps(shape, coils=4, seed=0)
     re, im = np.random.default_rng(0).normal(size=(2, *shape))
     image = (re + 1j * im).astype(np.complex64)
-    np.testing.assert_allclose(combine(expand(image, sens), sens), image, atol=1e-5)
+    np.testing.assert_allclose(combine_coils(expand_coils(image, sens), sens), image, atol=1e-5)
 
 
 @pytest.mark.parametrize("window", [column_window((128, 128), 12), ellipse_window((128, 128), 0.2)])
@@ -35,7 +35,7 @@ def test_estimated_maps_span_the_coil_images(window):
     power = np.sum(np.abs(sens) ** 2, axis=0)
     np.testing.assert_allclose(power, 1, atol=1e-5)
     # What the maps cannot explain of the coil images, relative to them.
-    left = item.kspace - expand(combine(item.kspace, sens), sens)
+    left = item.kspace - expand_coils(combine_coils(item.kspace, sens), sens)
     assert np.linalg.norm(left) < 0.07 * np.linalg.norm(item.kspace)
 
 
@@ -48,7 +48,7 @@ def test_no_signal_gives_no_nan():
 def test_smooth_phase_is_a_phase():
     phase = smooth_phase((32, 30), seed=0)
     np.testing.assert_allclose(np.abs(phase), 1, atol=1e-6)
-    energy = np.abs(fft2c(phase)) ** 2
+    energy = np.abs(centered_fft2(phase)) ** 2
     assert energy[12:21, 11:20].sum() > 0.95 * energy.sum(), "low frequencies only"
 
 
@@ -62,7 +62,7 @@ def test_maps_of_another_normalisation_are_those_of_sum_one(tmp_path, capsys, fa
         "shaded": lambda m: m * np.linspace(0.5, 2, 14, dtype=np.float32),
     }.get(factor, lambda m: m * np.float32(factor))(unit)
     image = np.ones((3, 16, 14), np.complex64)
-    kspace = np.stack([expand(x, unit) for x in image])
+    kspace = np.stack([expand_coils(x, unit) for x in image])
     np.savez(tmp_path / "a.npz", kspace=kspace, image=image, sens=scaled)
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file["trnOrg"], file["trnCsm"] = image, np.stack([scaled] * 3)
@@ -88,7 +88,7 @@ def test_unit_maps_are_returned_as_they_are(capsys):
 
 
 def test_estimates_of_any_magnitude():
-    kspace = expand(np.ones((16, 14), np.complex64), coil_maps((16, 14), coils=4, seed=0))
+    kspace = expand_coils(np.ones((16, 14), np.complex64), coil_maps((16, 14), coils=4, seed=0))
     window = column_window((16, 14), 6)
     for factor in (1e30, 1e-30):
         found = estimate_maps(kspace * np.float32(factor), window)

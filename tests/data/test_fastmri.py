@@ -6,11 +6,11 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.fastmri import FastMRISource
-from jaxnas.data.info import summarise
+from jaxnas.data.info import summarise_volumes
 from jaxnas.data.make import make_dataset
 from jaxnas.data.source import Source, volume_names
 from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.data.transforms import center_crop, ifft2c
+from jaxnas.data.transforms import center_crop, centered_ifft2
 from jaxnas.data.views import Cropped
 
 
@@ -38,7 +38,7 @@ def test_reads_what_was_written(tmp_path, coils, size, oversampling):
         assert item.kspace.shape == (*coil_axis, *ref.shape)
         assert item.kspace.dtype == np.complex64
         assert item.mask is None and item.sens is None and item.columns.all()
-        image = np.abs(ifft2c(item.kspace))
+        image = np.abs(centered_ifft2(item.kspace))
         rss = image if coils == 1 else np.sqrt(np.sum(image**2, axis=0))
         np.testing.assert_allclose(item.target, center_crop(rss, size), atol=1e-5)
         assert item.target.dtype == np.float32
@@ -60,7 +60,7 @@ def test_layout_on_disk(tmp_path):
         assert file.attrs["max"] == target.max()
         assert file.attrs["norm"] == pytest.approx(np.linalg.norm(target))
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        row.volume for row in summarise(FastMRISource(tmp_path))
+        row.volume for row in summarise_volumes(FastMRISource(tmp_path))
     )
 
 
@@ -98,7 +98,7 @@ def test_no_header_and_mixed_files(tmp_path):
     with h5py.File(tmp_path / "plain.h5", "w") as file:
         file["kspace"] = rng.normal(size=(2, 1, 17, 16)) + 0j  # complex128, one coil
     source = FastMRISource([tmp_path / "plain.h5", *tmp_path.glob("synthetic*")])
-    rows = summarise(source)
+    rows = summarise_volumes(source)
     assert [row[1:5] for row in rows] == [(2, (17, 16), 1, False), (1, (24, 20), 1, False)]
     assert rows[0].labels == {} and rows[1].labels["contrast"] == "AXT1"
     item = source.read(1)

@@ -3,7 +3,7 @@
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.check import check
+from jaxnas.data.check import check_source
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files, left_out
 from jaxnas.data.make import make_dataset
@@ -68,7 +68,7 @@ def test_another_format_is_left_out(folder):
 @pytest.mark.parametrize(("make", "name"), [(dangling, "v.h5"), (subfolder, "w.h5")])
 def test_check_has_a_problem_for_each(folder, make, name):
     make(folder, name)
-    (problem,) = check(folder, reader=FastMRISource)
+    (problem,) = check_source(folder, reader=FastMRISource)
     assert problem.path == folder / name
     assert_one_clear_sentence(problem.message, folder / name)
 

@@ -7,10 +7,10 @@ from scipy import ndimage
 from jaxnas.core.errors import UserError
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.labeled import CLASSES, LabeledSource
-from jaxnas.data.ventricles import GROUPS, contraction
+from jaxnas.data.ventricles import PATIENT_GROUPS, contraction
 
 RV, MYO, LV = (CLASSES.index(name) for name in ("rv", "myo", "lv"))
-FIVE = range(len(GROUPS))
+FIVE = range(len(PATIENT_GROUPS))
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from jaxnas.data.cc359 import CC359Source
-from jaxnas.data.coils import combine
+from jaxnas.data.coils import combine_coils
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.modl_brain import ModlBrainSource
 from jaxnas.data.source import volume_names
 from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.data.transforms import ifft2c
+from jaxnas.data.transforms import centered_ifft2
 
 READERS = {
     "fastmri": FastMRISource,
@@ -42,13 +42,13 @@ def test_every_layout_reads_as_it_was(tmp_path, layout, coils):
     assert [ref[1:] for ref in read.slices] == [ref[1:] for ref in source.slices]
     for i in range(len(source.slices)):
         want, found = source.read(i), read.read(i)
-        images = np.abs(ifft2c(want.kspace))
+        images = np.abs(centered_ifft2(want.kspace))
         if layout == "modl_brain" and coils > 1:  # it stores the combined image
-            images = np.abs(combine(want.kspace, want.sens) * want.sens)
+            images = np.abs(combine_coils(want.kspace, want.sens) * want.sens)
         if layout == "cc359_multi":  # kz ends at 17 of 20 columns
-            kspace = np.fft.fftshift(np.fft.fft2(ifft2c(want.kspace)), (-2, -1))
+            kspace = np.fft.fftshift(np.fft.fft2(centered_ifft2(want.kspace)), (-2, -1))
             images = np.abs(np.fft.ifft2(np.where(np.arange(20) < 17, kspace, 0)))
-        np.testing.assert_allclose(np.abs(ifft2c(found.kspace)), images, atol=2e-5)
+        np.testing.assert_allclose(np.abs(centered_ifft2(found.kspace)), images, atol=2e-5)
 
 
 def test_modl_brain_on_disk(tmp_path):
@@ -88,7 +88,7 @@ def test_cc359_on_disk(tmp_path):
     assert array.shape == (2, 19, 20, 2) and array.dtype == np.float32
     # The authors' own way to an image.
     image = np.fft.ifft2((array[1, ..., 0] + 1j * array[1, ..., 1]) / np.sqrt(19 * 20))
-    np.testing.assert_allclose(image, ifft2c(source.read(3).kspace), atol=1e-5)
+    np.testing.assert_allclose(image, centered_ifft2(source.read(3).kspace), atol=1e-5)
     assert energy_near_centre(np.fft.fftshift(array[0, ..., 0])) > 0.5
 
 
@@ -101,5 +101,5 @@ def test_cc359_multi_on_disk(tmp_path):
     assert kspace.shape == (2, 19, 20, 6) and kspace.dtype == np.float32
     complex_ = kspace[1, ..., ::2] + 1j * kspace[1, ..., 1::2]
     images = np.moveaxis(np.abs(np.fft.ifft2(complex_, axes=(0, 1))), -1, 0)
-    np.testing.assert_allclose(images, np.abs(ifft2c(source.read(1).kspace)), atol=1e-5)
+    np.testing.assert_allclose(images, np.abs(centered_ifft2(source.read(1).kspace)), atol=1e-5)
     assert energy_near_centre(complex_[..., 0]) > 0.5

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.cardiac import READERS, open_labeled
+from jaxnas.data.cardiac import LABELED_READERS, open_labeled
 from jaxnas.data.labeled import patient_names
 from jaxnas.data.labeled_check import check_labeled
 from jaxnas.data.patients import left_out_patients
@@ -86,7 +86,7 @@ def test_a_patient_named_by_itself_may_have_any_name(tmp_path, capsys):
     assert patient_names(source) == ("A0S9V9",) and capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("kind", LABELED_READERS)
 def test_a_link_to_nothing_is_a_problem_of_every_data_set(tmp_path, kind):
     link("x.h5" if kind == "sunnybrook" else "patient001")(tmp_path)
     assert check_labeled(kind, tmp_path) != []

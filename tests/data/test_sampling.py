@@ -7,7 +7,7 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.data.arrays import ArraySource
 from jaxnas.data.cc359 import CC359Source, encoded_columns
-from jaxnas.data.check import check
+from jaxnas.data.check import check_source
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.views import FullySampled, check_fully_sampled
 from tests.data.clear import assert_one_clear_sentence
@@ -120,7 +120,7 @@ every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 def problems(path, reader):
     suffixes = (".npz",) if reader == "arrays" else (".h5",)
     kinds = {"fastmri": FastMRISource, "arrays": ArraySource, "cc359": CC359Source}
-    return check(path, reader=kinds[reader], suffixes=suffixes)
+    return check_source(path, reader=kinds[reader], suffixes=suffixes)
 
 
 @every_reader

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.coils import combine
+from jaxnas.data.coils import combine_coils
 from jaxnas.data.contrast import SEQUENCES, TISSUES
 from jaxnas.data.source import Source, volume_names
 from jaxnas.data.synthetic import NOISE, SyntheticSource, synthetic_image
-from jaxnas.data.transforms import ifft2c
+from jaxnas.data.transforms import centered_ifft2
 
 
 def magnitude(source, i):
-    return np.abs(ifft2c(source.read(i).kspace))
+    return np.abs(centered_ifft2(source.read(i).kspace))
 
 
 @pytest.mark.parametrize("size", [32, (33, 28), (17, 40)])
@@ -69,14 +69,14 @@ def test_images_are_those_of_a_head():
 def test_several_coils_see_the_single_coil_image():
     single = SyntheticSource(volumes=1, slices=1, size=48).read(0)
     item = SyntheticSource(volumes=1, slices=1, size=48, coils=5).read(0)
-    difference = combine(item.kspace, item.sens) - ifft2c(single.kspace)
+    difference = combine_coils(item.kspace, item.sens) - centered_ifft2(single.kspace)
     assert np.abs(difference).std() < 3 * NOISE
 
 
 def test_noise_has_the_stated_level():
     source = SyntheticSource(volumes=1, slices=1, size=128)
     clean = synthetic_image(0, 0, shape=(128, 128), position=0.5)
-    noise = ifft2c(source.read(0).kspace) - clean
+    noise = centered_ifft2(source.read(0).kspace) - clean
     assert np.std(noise) == pytest.approx(NOISE, rel=0.05)
 
 

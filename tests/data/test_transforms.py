@@ -7,9 +7,9 @@ from jaxnas.core.errors import UserError
 from jaxnas.data.transforms import (
     center_crop,
     center_pad,
+    centered_fft2,
+    centered_ifft2,
     crop_kspace,
-    fft2c,
-    ifft2c,
     move_origin,
     pad_kspace,
 )
@@ -27,10 +27,12 @@ def complex_normal(shape, seed=0):
 def test_fft2c_is_centred_and_unitary(shape):
     x, y = complex_normal(shape), complex_normal(shape, 1)
     want = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(x, AXES), norm="ortho"), AXES)
-    np.testing.assert_allclose(fft2c(x), want, atol=1e-5)
-    np.testing.assert_allclose(ifft2c(fft2c(x)), x, atol=1e-5)
-    np.testing.assert_allclose(np.vdot(fft2c(x), y), np.vdot(x, ifft2c(y)), rtol=1e-4)
-    assert fft2c(x).dtype == np.complex64
+    np.testing.assert_allclose(centered_fft2(x), want, atol=1e-5)
+    np.testing.assert_allclose(centered_ifft2(centered_fft2(x)), x, atol=1e-5)
+    np.testing.assert_allclose(
+        np.vdot(centered_fft2(x), y), np.vdot(x, centered_ifft2(y)), rtol=1e-4
+    )
+    assert centered_fft2(x).dtype == np.complex64
 
 
 @pytest.mark.parametrize("shape", [(12, 10), (13, 11), (2, 12, 9)])
@@ -39,7 +41,9 @@ def test_crop_kspace_is_the_kspace_of_the_cropped_image(shape, size):
     kspace = complex_normal(shape)
     cropped = crop_kspace(kspace, size)
     assert cropped.dtype == np.complex64
-    np.testing.assert_allclose(cropped, fft2c(center_crop(ifft2c(kspace), size)), atol=1e-5)
+    np.testing.assert_allclose(
+        cropped, centered_fft2(center_crop(centered_ifft2(kspace), size)), atol=1e-5
+    )
 
 
 def test_crop_to_the_same_size_changes_nothing():
@@ -66,8 +70,8 @@ def test_pad_is_undone_by_crop(shape, size):
     kspace = complex_normal(shape)
     padded = pad_kspace(kspace, size)
     assert padded.shape == (*shape[:-2], *size) and padded.dtype == np.complex64
-    image = ifft2c(padded)
-    np.testing.assert_allclose(image, center_pad(ifft2c(kspace), size), atol=1e-5)
+    image = centered_ifft2(padded)
+    np.testing.assert_allclose(image, center_pad(centered_ifft2(kspace), size), atol=1e-5)
     np.testing.assert_allclose(crop_kspace(padded, shape[-2:]), kspace, atol=1e-5)
     np.testing.assert_array_equal(center_crop(center_pad(kspace, size), shape[-2:]), kspace)
     np.testing.assert_allclose(np.linalg.norm(image), np.linalg.norm(kspace), rtol=1e-5)
@@ -91,10 +95,10 @@ def test_a_pad_must_be_larger(pad):
 
 @pytest.mark.parametrize("shape", [(4, 4), (5, 6), (3, 7, 5), (1, 9)])
 def test_move_origin(shape):
-    """ifft2c then shows what a plain inverse transform shows."""
+    """Centred transforms then show what a plain inverse transform shows."""
     kspace = complex_normal(shape)
     moved = move_origin(kspace)
     want = np.fft.ifft2(np.fft.ifftshift(kspace, AXES), norm="ortho")
-    np.testing.assert_allclose(ifft2c(moved), want, atol=1e-5)
+    np.testing.assert_allclose(centered_ifft2(moved), want, atol=1e-5)
     np.testing.assert_allclose(np.abs(moved), np.abs(kspace), rtol=1e-5)
     assert moved.dtype == np.complex64

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.coils import combine
+from jaxnas.data.coils import combine_coils
 from jaxnas.data.source import Slice, SliceRef, Source
 from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.data.transforms import center_crop, crop_kspace, fft2c, ifft2c
+from jaxnas.data.transforms import center_crop, centered_fft2, centered_ifft2, crop_kspace
 from jaxnas.data.views import (
     Cached,
     Calibrated,
@@ -51,9 +51,9 @@ def test_cropped_kspace_still_belongs_to_its_maps(coils):
     item, whole = Cropped(coils, (20, 21)).read(1), coils.read(1)
     assert item.kspace.shape == item.sens.shape == (3, 20, 21)
     np.testing.assert_array_equal(item.kspace, crop_kspace(whole.kspace, (20, 21)))
-    image = combine(whole.kspace, whole.sens)
+    image = combine_coils(whole.kspace, whole.sens)
     want = center_crop(image, (20, 21))
-    np.testing.assert_allclose(combine(item.kspace, item.sens), want, atol=1e-5)
+    np.testing.assert_allclose(combine_coils(item.kspace, item.sens), want, atol=1e-5)
 
 
 COLUMNS = np.isin(np.arange(14), range(2, 12))
@@ -81,11 +81,13 @@ def test_padded_images_stand_in_zeros(coils):
     item = padded.read(1)
     assert padded.slices[1].shape == (36, 33) and item.kspace.shape == item.sens.shape
     images = np.zeros((3, 36, 33), np.complex64)
-    images[:, 1:34, 1:31] = ifft2c(whole.kspace)
-    np.testing.assert_allclose(ifft2c(item.kspace), images, atol=1e-5)
+    images[:, 1:34, 1:31] = centered_ifft2(whole.kspace)
+    np.testing.assert_allclose(centered_ifft2(item.kspace), images, atol=1e-5)
     assert np.count_nonzero(item.sens) == np.count_nonzero(whole.sens)
     np.testing.assert_allclose(
-        combine(item.kspace, item.sens)[1:34, 1:31], combine(whole.kspace, whole.sens), atol=1e-5
+        combine_coils(item.kspace, item.sens)[1:34, 1:31],
+        combine_coils(whole.kspace, whole.sens),
+        atol=1e-5,
     )
     back = Cropped(padded, (33, 30)).read(1)
     np.testing.assert_allclose(back.kspace, whole.kspace, atol=1e-5)
@@ -122,14 +124,18 @@ def test_coil_combined(shape):
     assert item.kspace.shape == shape and item.sens is None and item.columns.all()
     axes = (-2, -1)
     images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace, axes), norm="ortho"), axes)
-    np.testing.assert_allclose(ifft2c(item.kspace), np.sum(sens.conj() * images, axis=0), atol=1e-4)
-    np.testing.assert_allclose(item.kspace, fft2c(combine(kspace, sens)), atol=1e-5)
+    np.testing.assert_allclose(
+        centered_ifft2(item.kspace), np.sum(sens.conj() * images, axis=0), atol=1e-4
+    )
+    np.testing.assert_allclose(item.kspace, centered_fft2(combine_coils(kspace, sens)), atol=1e-5)
 
 
 def test_combining_uses_estimated_maps(coils):
     calibrated = Calibrated(Stripped(coils))
     item, whole = CoilCombined(calibrated).read(2), calibrated.read(2)
-    np.testing.assert_allclose(ifft2c(item.kspace), combine(whole.kspace, whole.sens), atol=1e-5)
+    np.testing.assert_allclose(
+        centered_ifft2(item.kspace), combine_coils(whole.kspace, whole.sens), atol=1e-5
+    )
 
 
 def test_combining_leaves_a_single_coil_alone():

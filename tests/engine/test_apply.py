@@ -6,7 +6,7 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.source import Slice, SliceRef
-from jaxnas.data.transforms import fft2c
+from jaxnas.data.transforms import centered_fft2
 from jaxnas.engine.apply import (
     Compiled,
     check_applicable,
@@ -37,7 +37,7 @@ class Scan:
         self.mask = np.ones(SHAPE[1], bool)
         self.mask[::3] = False
         images = 1e-4 * rng.normal(size=(slices, *SHAPE))
-        self.kspace = (fft2c(images) * self.mask).astype(np.complex64)
+        self.kspace = (centered_fft2(images) * self.mask).astype(np.complex64)
         self.slices = tuple(SliceRef("a.h5", i, SHAPE, 1, True) for i in range(slices))
         self.read_so_far = 0
 
@@ -88,7 +88,7 @@ class Whole(Scan):
     def __init__(self, slices=5):
         super().__init__(slices)
         images = 1e-6 * np.random.default_rng(0).normal(size=(slices, *SHAPE))
-        self.kspace = fft2c(images).astype(np.complex64)
+        self.kspace = centered_fft2(images).astype(np.complex64)
         self.kspace[[0, -1]] = 0
         self.mask, self.encoded = None, np.arange(SHAPE[1]) > 1
         self.kspace[..., :2] = 0

@@ -12,7 +12,7 @@ from flax import linen as nn
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import AcquisitionConfig, EvaluateConfig, TvConfig
 from jaxnas.data.source import Slice, SliceRef
-from jaxnas.data.transforms import fft2c
+from jaxnas.data.transforms import centered_fft2
 from jaxnas.engine.evaluate import (
     SliceScore,
     classical_reconstructors,
@@ -51,7 +51,7 @@ class Volumes:
         """Slice i, fully sampled."""
         self.reads += 1
         ref = self.slices[i]
-        kspace = fft2c(self.images[i].astype(np.complex64))
+        kspace = centered_fft2(self.images[i].astype(np.complex64))
         return Slice(kspace, None, None, ref.volume, ref.index)
 
 

@@ -12,7 +12,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.data.labeled import CLASSES, LabeledRef
 from jaxnas.engine.evaluate_segmentation import (
     ClassScore,
-    VolumeScore,
+    OverlapScore,
     evaluate_segmentation,
     heart_levels,
 )
@@ -129,7 +129,7 @@ def test_folds_are_compared_by_their_means(evaluated):
 
 def score(patient, phase, ml, truth_ml):
     lv = ClassScore(0.9, 1.0, ml, truth_ml)
-    return VolumeScore("net", f"{patient}_{phase}", patient, phase, None, {"lv": lv})
+    return OverlapScore("net", f"{patient}_{phase}", patient, phase, None, {"lv": lv})
 
 
 def test_ejection_fractions_are_compared_patient_by_patient():

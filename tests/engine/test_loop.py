@@ -9,11 +9,11 @@ import pytest
 
 from jaxnas.core.errors import Diverged
 from jaxnas.core.trees import all_finite
-from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter, read_log
 from jaxnas.engine.loop import Cadence, run_loop
+from jaxnas.engine.step import CompiledStep
 from tests.engine import tiny
 
 EVERY = Cadence(log=4, checkpoint=6)
@@ -23,7 +23,7 @@ def run(run_dir, *, step=None, state=None, batches=None, steps=tiny.STEPS, every
     """Runs the tiny problem in `run_dir`."""
     with CheckpointStore(run_dir / "checkpoints") as store, MetricWriter(run_dir) as writer:
         return run_loop(
-            Advance(step or tiny.step(), hooks.setdefault("clock", Clock())),
+            CompiledStep(step or tiny.step(), hooks.setdefault("clock", Clock())),
             state or tiny.initial_state(),
             batches or tiny.Batches(),
             steps=steps,

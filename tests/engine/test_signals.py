@@ -5,15 +5,15 @@ import threading
 
 import pytest
 
-from jaxnas.engine.signals import SIGNALS, StopRequest
+from jaxnas.engine.signals import STOP_SIGNALS, StopRequest
 
 
 def handlers():
     """What each signal would do."""
-    return [signal.getsignal(number) for number in SIGNALS]
+    return [signal.getsignal(number) for number in STOP_SIGNALS]
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_the_first_signal_is_a_request(number):
     before = handlers()
     with StopRequest() as stop:

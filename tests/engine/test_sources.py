@@ -7,11 +7,11 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import Config, DataConfig, NetworkConfig, SplitConfig
 from jaxnas.data.batches import stack
-from jaxnas.data.coils import combine
+from jaxnas.data.coils import combine_coils
 from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.source import labels_of, volume_names
 from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.data.transforms import center_crop, ifft2c
+from jaxnas.data.transforms import center_crop, centered_ifft2
 from jaxnas.engine.acquire import simulate
 from jaxnas.engine.sources import Center, open_dataset, ready_source, split_dataset
 
@@ -55,10 +55,10 @@ def test_the_order_of_views(written):
     """Combined with the file's maps, then padded, then cropped."""
     fields = {"source": "modl_brain", "path": str(written / "modl_brain")}
     whole = ready(**fields).read(0)
-    image = combine(whole.kspace, whole.sens)
+    image = combine_coils(whole.kspace, whole.sens)
     found = ready(EXACT, **fields, coils="combined", pad=(24, 24), crop=(22, 12)).read(0)
     want = np.pad(image, ((1, 1), (0, 0)))[:, 3:15]
-    np.testing.assert_allclose(ifft2c(found.kspace), want, atol=1e-5)
+    np.testing.assert_allclose(centered_ifft2(found.kspace), want, atol=1e-5)
 
 
 def test_several_coils_need_a_finite_weight_unless_combined(written):
@@ -93,12 +93,14 @@ def test_arrays_with_every_field(tmp_path):
     fields = {"source": "arrays", "path": str(tmp_path), "domain": "image", "axes": "WHS"}
     source = ready(**fields, dataset="x", sens="maps")
     assert len(source.slices) == 5
-    np.testing.assert_allclose(ifft2c(source.read(4).kspace), maps * image[..., 4].T, atol=1e-4)
+    np.testing.assert_allclose(
+        centered_ifft2(source.read(4).kspace), maps * image[..., 4].T, atol=1e-4
+    )
     np.testing.assert_allclose(source.read(4).sens, maps, atol=1e-6)
     every = ready(**fields, dataset="*", sens="maps", coils="combined", crop=(17, 12))
     assert volume_names(every) == ("a.h5:x", "a.h5:y")
     combined = image[..., 1].T
-    np.testing.assert_allclose(ifft2c(every.read(6).kspace), combined[:, 1:13], atol=1e-4)
+    np.testing.assert_allclose(centered_ifft2(every.read(6).kspace), combined[:, 1:13], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +161,6 @@ def test_a_whole_config():
     )
     dataset = open_dataset(config)
     want = SyntheticSource(volumes=5, slices=2, size=(32, 28), seed=config.seed).read(7)
-    image = ifft2c(dataset.source.read(7).kspace)
-    np.testing.assert_allclose(image, center_crop(ifft2c(want.kspace), (16, 16)), atol=1e-5)
+    image = centered_ifft2(dataset.source.read(7).kspace)
+    np.testing.assert_allclose(image, center_crop(centered_ifft2(want.kspace), (16, 16)), atol=1e-5)
     assert set(dataset.volumes) == {"train", "valid", "test"}

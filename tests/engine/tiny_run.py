@@ -11,11 +11,11 @@ import numpy as np
 
 from jaxnas.core.errors import Interrupted
 from jaxnas.core.files import write_atomic
-from jaxnas.engine.advance import Advance
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
+from jaxnas.engine.step import CompiledStep
 from tests.engine import tiny
 
 STEPS = 200
@@ -35,7 +35,7 @@ def main(run_dir: Path) -> int:
     with CheckpointStore(run_dir / "checkpoints") as store, MetricWriter(run_dir) as writer:
         try:
             state = run_loop(
-                Advance(tiny.step(), Clock()),
+                CompiledStep(tiny.step(), Clock()),
                 tiny.initial_state(),
                 SlowBatches(),
                 steps=STEPS,

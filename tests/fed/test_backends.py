@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from jaxnas.core.schema import OptimConfig
-from jaxnas.engine.advance import Advance
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.state import init_train_state, make_train_step
+from jaxnas.engine.step import CompiledStep
 from jaxnas.fed.program import search_program, training_program
 from jaxnas.fed.state import client_key
 from jaxnas.search.milenas import make_milenas_step
@@ -72,7 +72,7 @@ def central(client, steps, *, rounds, problem="linear"):
     loss, model = PROBLEMS[problem]
     key = client_key(jax.random.key(11), client)
     state = init_train_state(key, model()["params"], tiny.TX)
-    advance, rows = Advance(make_train_step(loss, tiny.TX), Clock()), []
+    advance, rows = CompiledStep(make_train_step(loss, tiny.TX), Clock()), []
     for number in range(rounds):
         data = tiny.Data(number, steps)
         for step in range(steps[client]):
@@ -136,7 +136,7 @@ def test_search_of_one_client_is_central_milenas(backend):
     state = search(searching(1, backend=backend, optimizer="keep"), [3])
     model, key = tiny.search_model(), client_key(jax.random.key(11), 0)
     want = init_search_state(key, model["params"], model["alphas"], W_TX, A_TX)
-    advance = Advance(MILENAS, Clock())
+    advance = CompiledStep(MILENAS, Clock())
     for number in range(2):
         for step in range(3):
             want, _ = advance(want, tiny.SearchData(number, [3]).batch(0, step))

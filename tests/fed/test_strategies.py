@@ -12,7 +12,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import FedAutoMRI, FedMRI, FedProx
 from jaxnas.core.schema import NetworkConfig
 from jaxnas.core.trees import count
-from jaxnas.fed.paths import Paths, leaf_paths, merge, select
+from jaxnas.fed.paths import Paths, leaf_paths, merge_trees, select
 from jaxnas.fed.strategies import STRATEGIES, build_strategy
 from jaxnas.models.networks import init_variables
 from jaxnas.models.registry import MODELS
@@ -43,7 +43,7 @@ def test_paths():
     parts = select(model, encoder), select(model, lambda path: not encoder(path))
     assert leaf_paths(parts[0]) == ["params/encoder/a", "params/encoder/b"]
     assert leaf_paths(parts[1]) == ["params/decoder/a"]
-    tiny.assert_same(merge(*parts), model)
+    tiny.assert_same(merge_trees(*parts), model)
 
 
 def test_fedprox_gradient_is_mu_times_the_distance():

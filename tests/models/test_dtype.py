@@ -12,7 +12,7 @@ from jaxnas.core.schema import Config, NetworkConfig
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.run import Run
 from jaxnas.models.costing import abstract_measurement
-from jaxnas.models.networks import NAMES, build_network
+from jaxnas.models.networks import MODEL_NAMES, build_network
 from jaxnas.models.segmentation import SEGMENTATION_MODELS, SEGMENTATION_NAMES
 from jaxnas.search.profile import two_level_space
 from jaxnas.search.segmentation_networks import networks
@@ -48,7 +48,7 @@ def check(dtype, init, *inputs):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MODEL_NAMES)
 def test_reconstruction(name, dtype):
     config = NetworkConfig(channels=4, cells=1, nodes=2, cascades=1, dtype=dtype, plan="stack")
     genotype = SPACES[config.space].example_genotype(config.nodes)
@@ -103,7 +103,7 @@ def test_what_a_segmentation_searches(dtype):
     space = two_level_space(config)
     net = supernet(config, space)
     image = jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)
-    weights = jax.eval_shape(lambda: space.soften(space.init_alphas(jax.random.key(0))))
+    weights = jax.eval_shape(lambda: space.relax(space.init_alphas(jax.random.key(0))))
 
     def init(key, image, weights):
         return net.init_with_output(key, image, weights, train=True)

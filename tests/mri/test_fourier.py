@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnas.mri.fourier import AXES, fft1c, fft2c, ifft1c, ifft2c
+from jaxnas.mri.fourier import FFT_AXES, fft1c, fft2c, ifft1c, ifft2c
 from tests.mri.scans import random_complex
 
 SHAPES = [(4, 4), (5, 6), (3, 7, 5), (2, 3, 6, 9)]
@@ -11,7 +11,7 @@ SHAPES = [(4, 4), (5, 6), (3, 7, 5), (2, 3, 6, 9)]
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_equal_to_numpy(shape):
     x = random_complex(shape)
-    want = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(x, AXES), norm="ortho"), AXES)
+    want = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(x, FFT_AXES), norm="ortho"), FFT_AXES)
     np.testing.assert_allclose(jax.jit(fft2c)(x), want, atol=1e-5)
 
 

@@ -62,9 +62,9 @@ def test_chances_follow_their_density():
     y, x = np.mgrid[:60, :80]
     r2 = ((y - 30) / 30) ** 2 + ((x - 40) / 40) ** 2
     partial = (chances < 1) & ~center
-    ratio = chances[partial] / np.exp(-r2[partial] / (2 * plane_masks.DENSITY**2))
+    ratio = chances[partial] / np.exp(-r2[partial] / (2 * plane_masks._DENSITY_WIDTH**2))
     np.testing.assert_allclose(ratio, ratio[0])
-    assert (ratio[0] * np.exp(-r2[chances == 1] / (2 * plane_masks.DENSITY**2)) >= 1)[
+    assert (ratio[0] * np.exp(-r2[chances == 1] / (2 * plane_masks._DENSITY_WIDTH**2)) >= 1)[
         ~center[chances == 1]
     ].all()
     drawn = np.mean([make("random_2d", 6, size=size, seed=seed) for seed in range(300)], axis=0)

@@ -7,7 +7,7 @@ import pytest
 from jaxnas.mri import masks
 from jaxnas.mri.acquisition import measure, zero_filled
 from jaxnas.mri.fourier import fft2c, ifft2c
-from jaxnas.mri.tv import differences, differences_adjoint, tv_reconstruct
+from jaxnas.mri.tv import differences_adjoint, finite_differences, tv_reconstruct
 from tests.checks import check_adjoint, check_linear
 from tests.mri.scans import random_complex, random_scan
 
@@ -51,11 +51,11 @@ def unscaled(image, scan):
 @pytest.mark.parametrize("size", [(6, 8), (7, 15)], ids=str)
 def test_differences_are_linear_with_their_adjoint(size):
     x, other, p, q = random_complex((4, 3, *size))
-    D, DH = jax.jit(differences), jax.jit(differences_adjoint)
+    D, DH = jax.jit(finite_differences), jax.jit(differences_adjoint)
     check_linear(D, x, other)
     check_adjoint(D, DH, x, jnp.stack([p, q], -3))
     want = np.stack([np.roll(x, -1, 1) - x, np.roll(x, -1, 2) - x], 1)
-    np.testing.assert_allclose(jax.vmap(differences)(x), want, rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(finite_differences)(x), want, rtol=1e-6)
 
 
 def test_recovers_a_piecewise_constant_phantom():
@@ -102,7 +102,7 @@ def test_weight_decides_between_data_and_flatness():
     def result(weight):
         x = tv_reconstruct(scan, weight=weight, iterations=60)
         sampled = jnp.where(scan.mask == 1, fft2c(x) - scan.kspace, 0)
-        return jnp.linalg.norm(sampled), jnp.abs(differences(x)).sum()
+        return jnp.linalg.norm(sampled), jnp.abs(finite_differences(x)).sum()
 
     misfits, variations = zip(*[result(w) for w in (0.0, 0.003, 0.03)])
     assert misfits[0] < 1e-3 < misfits[1] < misfits[2]
@@ -116,7 +116,7 @@ def test_is_a_minimum_of_the_objective():
 
     def objective(x):
         sampled = jnp.where(scan.mask == 1, fft2c(x) - scan.kspace, 0)
-        length = jnp.sqrt((jnp.abs(differences(x)) ** 2).sum(-3))
+        length = jnp.sqrt((jnp.abs(finite_differences(x)) ** 2).sum(-3))
         return jnp.sum(jnp.abs(sampled) ** 2) / 2 + weight * 6.0 * length.sum()
 
     best = objective(x)

@@ -5,10 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.ops.candidates import CSMRI_A, CSMRI_B, FEDAUTOMRI, OPERATIONS, Operation
+from jaxnas.ops.candidates import (
+    CSMRI_A_OPERATIONS,
+    CSMRI_B_OPERATIONS,
+    FEDAUTOMRI_OPERATIONS,
+    OPERATIONS,
+    Operation,
+)
 from jaxnas.ops.mixed import PLANS, MixedEdge, MixedNodes, edges, mix
 
-SPACES = {"csmri_a": CSMRI_A, "csmri_b": CSMRI_B, "fedautomri": FEDAUTOMRI}
+SPACES = {
+    "csmri_a": CSMRI_A_OPERATIONS,
+    "csmri_b": CSMRI_B_OPERATIONS,
+    "fedautomri": FEDAUTOMRI_OPERATIONS,
+}
 
 
 def largest_difference(a, b):
@@ -110,10 +120,14 @@ def test_a_cell_is_the_sum_of_its_edges(key):
     """`MixedNodes` and `MixedEdge` share names, so one can read the other's parameters."""
     x = jax.random.normal(key, (1, 7, 6, 3))
     weights = jax.nn.softmax(jax.random.normal(key, (5, 5)))
-    (first, second), variables = MixedNodes(CSMRI_A, 2).init_with_output(key, (x, -x), weights)
+    (first, second), variables = MixedNodes(CSMRI_A_OPERATIONS, 2).init_with_output(
+        key, (x, -x), weights
+    )
     states = [x, -x, first]
     expected = sum(
-        MixedEdge(CSMRI_A).apply({"params": variables["params"][f"edge1_{j}"]}, s, weights[2 + j])
+        MixedEdge(CSMRI_A_OPERATIONS).apply(
+            {"params": variables["params"][f"edge1_{j}"]}, s, weights[2 + j]
+        )
         for j, s in enumerate(states)
     )
     np.testing.assert_allclose(second, expected, atol=1e-5)
@@ -143,7 +157,7 @@ def test_an_edge_without_convolutions_is_a_weighted_skip(plan, key):
 
 def test_bfloat16_cell_keeps_float32_parameters(key):
     inputs = (jnp.ones((1, 4, 4, 2)), jnp.ones((1, 4, 4, 2)))
-    cell = MixedNodes(CSMRI_B, 1, dtype=jnp.bfloat16)
+    cell = MixedNodes(CSMRI_B_OPERATIONS, 1, dtype=jnp.bfloat16)
     (y,), variables = cell.init_with_output(key, inputs, jnp.ones((2, 5)))
     assert y.dtype == jnp.bfloat16
     assert {p.dtype for p in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
@@ -154,6 +168,6 @@ def test_wrong_names_shapes_and_plans_are_refused(key):
     with pytest.raises(ValueError, match="distinct names"):
         MixedEdge(("sep_conv_3x3", "nonsense")).init(key, x, jnp.ones(2))
     with pytest.raises(ValueError, match=r"\(2, 5\), found \(3, 5\)"):
-        MixedNodes(CSMRI_A, 1).init(key, (x, x), jnp.ones((3, 5)))
+        MixedNodes(CSMRI_A_OPERATIONS, 1).init(key, (x, x), jnp.ones((3, 5)))
     with pytest.raises(ValueError, match="plan"):
         mix(x, [{}], jnp.ones((1, 1)), operations=("none",), plan="fastest")

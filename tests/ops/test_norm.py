@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax.errors import ScopeCollectionNotFound
 
-from jaxnas.ops.norm import EPSILON, BatchNorm
+from jaxnas.ops.norm import NORM_EPSILON, BatchNorm
 
 
 def images(seed, shape=(3, 5, 4, 6)):
@@ -29,7 +29,14 @@ def test_training_is_pytorch_s_in_value_and_gradient(affine):
     leaf = torch.from_numpy(x).requires_grad_()
     own = {name: torch.from_numpy(value).requires_grad_() for name, value in params.items()}
     y = torch.nn.functional.batch_norm(
-        leaf.permute(0, 3, 1, 2), None, None, own.get("scale"), own.get("bias"), True, 0.1, EPSILON
+        leaf.permute(0, 3, 1, 2),
+        None,
+        None,
+        own.get("scale"),
+        own.get("bias"),
+        True,
+        0.1,
+        NORM_EPSILON,
     )
     want = (y * torch.from_numpy(cotangent).permute(0, 3, 1, 2)).sum()
     want.backward()

@@ -9,13 +9,22 @@ import numpy as np
 import pytest
 
 from jaxnas.metrics.cost import count_cost
-from jaxnas.ops.candidates import CSMRI_A, CSMRI_B, FEDAUTOMRI, OPERATIONS
+from jaxnas.ops.candidates import (
+    CSMRI_A_OPERATIONS,
+    CSMRI_B_OPERATIONS,
+    FEDAUTOMRI_OPERATIONS,
+    OPERATIONS,
+)
 from jaxnas.ops.conv import reference_lowering
 from jaxnas.ops.costs import BUILT_IN, PASSES, Rates, at, built_in_rates, pass_seconds
 from jaxnas.ops.mixed import PLANS, mix
 from jaxnas.ops.plans import cheapest_plan, plan_seconds
 
-SPACES = {"csmri_a": CSMRI_A, "csmri_b": CSMRI_B, "fedautomri": FEDAUTOMRI}
+SPACES = {
+    "csmri_a": CSMRI_A_OPERATIONS,
+    "csmri_b": CSMRI_B_OPERATIONS,
+    "fedautomri": FEDAUTOMRI_OPERATIONS,
+}
 # One multiply-add a second and nothing else counts: the seconds are the multiply-adds.
 COUNTING = Rates(copy=1e30, matmul=((8, 2.0),), conv=((8, 2.0),), taps=((8, 1.0),), call=1e-30)
 CPU = BUILT_IN["cpu"]
@@ -54,14 +63,16 @@ def test_wide_convolutions_are_merged_and_separable_ones_are_not():
     """As measured on two cores, and on any device whose depthwise taps cost what products do."""
     for channels in (8, 16, 32):
         setting = {"pixels": 64**2, "channels": channels, "edges": 3, "rates": CPU}
-        assert cheapest_plan(FEDAUTOMRI, **setting) == "dense"
-        assert cheapest_plan(CSMRI_A, **setting) == "stack"
-        assert cheapest_plan(CSMRI_B, **setting) == "stack"
+        assert cheapest_plan(FEDAUTOMRI_OPERATIONS, **setting) == "dense"
+        assert cheapest_plan(CSMRI_A_OPERATIONS, **setting) == "stack"
+        assert cheapest_plan(CSMRI_B_OPERATIONS, **setting) == "stack"
 
 
 def test_slow_taps_merge_separable_convolutions():
     slow = dataclasses.replace(CPU, taps=((8, 1e7),))
-    assert cheapest_plan(CSMRI_A, pixels=64**2, channels=16, edges=1, rates=slow) == "dense"
+    assert (
+        cheapest_plan(CSMRI_A_OPERATIONS, pixels=64**2, channels=16, edges=1, rates=slow) == "dense"
+    )
 
 
 def test_merging_is_too_dear_for_a_tiny_image():

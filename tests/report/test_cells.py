@@ -38,7 +38,7 @@ CELLS = [random_cell(n, seed) for n in (2, 3, 4) for seed in range(4)] + [
 
 @pytest.mark.parametrize("cell", CELLS, ids=range(len(CELLS)))
 def test_every_operation_has_its_own_row(cell):
-    layout = cells.place(cell)
+    layout = cells.place_cell(cell)
     rows = sorted(op.y for op in layout.operations)
     assert len(rows) == sum(map(len, cell))
     assert min(np.diff(rows)) >= cells.ROW - 1e-9 > cells.BOX_HEIGHT
@@ -47,7 +47,7 @@ def test_every_operation_has_its_own_row(cell):
 @pytest.mark.parametrize("cell", CELLS, ids=range(len(CELLS)))
 def test_nodes_keep_clear_of_foreign_rows(cell):
     """A line to a later node runs along its row: that row must miss the nodes it passes."""
-    layout = cells.place(cell)
+    layout = cells.place_cell(cell)
     for node, (_, y) in layout.tensors.items():
         for op in layout.operations:
             if node > 1 and op.node != node - 2:
@@ -56,7 +56,7 @@ def test_nodes_keep_clear_of_foreign_rows(cell):
 
 @pytest.mark.parametrize("cell", CELLS, ids=range(len(CELLS)))
 def test_data_flows_from_left_to_right(cell):
-    layout = cells.place(cell)
+    layout = cells.place_cell(cell)
     for op in layout.operations:
         assert layout.tensors[op.source][0] < op.x < layout.tensors[2 + op.node][0]
         assert layout.tensors[2 + op.node][0] + cells.NODE_RADIUS < layout.concat_x
@@ -86,7 +86,7 @@ def test_weights_stand_in_their_boxes():
         [round(0.05 + 0.01 * (10 * n + i), 2) for i in range(len(node))]
         for n, node in enumerate(cell)
     ]
-    layout = cells.place(cell, weights=weights)
+    layout = cells.place_cell(cell, weights=weights)
     expected = {
         (n, op, source): share
         for n, node in enumerate(cell)

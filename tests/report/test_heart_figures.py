@@ -39,7 +39,7 @@ def test_paths_that_end_anywhere_have_more_cells():
 
 @pytest.mark.parametrize("name", CELLS)
 def test_cells_of_one_input_are_drawn_without_overlaps(name):
-    layout = cells.place(CELLS[name], inputs=1)
+    layout = cells.place_cell(CELLS[name], inputs=1)
     assert layout.tensors.keys() == {0, 1, 2, 3}
     for op in layout.operations:
         assert layout.tensors[op.source][0] < op.x < layout.tensors[1 + op.node][0]
@@ -88,7 +88,7 @@ def test_predictions_are_tinted_and_the_truth_outlined(example):
     tint = network.images[1].get_array()
     box = overlays._box(found)
     labels = found[0].labels["unet2d"][box]
-    for label, (_, colour) in overlays.LABELS.items():
+    for label, (_, colour) in overlays._STRUCTURE_STYLES.items():
         inside = tint[labels == label]
         assert len(inside) and all(same_color(pixel[:3], colour) for pixel in inside[:5])
     assert not tint[labels == 0].any()
@@ -114,5 +114,5 @@ def test_shown_are_the_best_of_every_kind():
         "unet2d",
     ]
     assert sorted(ranked) == sorted(row["model"] for row in rows)
-    shown = overlays.choose_models([row["model"] for row in rows], ranked, most=4)
+    shown = overlays.choose_segmenters([row["model"] for row in rows], ranked, most=4)
     assert shown == ["unet2d", "derived_dijkstra_7", "derived_ga_7", "derived_constrained_45"]

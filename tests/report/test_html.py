@@ -82,13 +82,13 @@ def test_the_summary_speaks_only_of_what_was_evaluated():
         "psnr": {"mean": 29.83, "std": 6.7},
         "ssim": {"mean": 0.6204, "std": 0.27},
     }
-    assert summary.summarise({"rows": [row]}) == [
+    assert summary.summarise_run({"rows": [row]}) == [
         "The searched network reaches 29.83 dB (SSIM 0.6204) with 142.3K parameters and "
         "14.57G MACs."
     ]
     baseline = row | {"model": "rdn", "psnr": {"mean": 29.49, "std": 6.5}}
-    assert "+0.34 dB" in summary.summarise({"rows": [baseline, row]})[-1]
-    assert summary.summarise({"rows": []}) == []
+    assert "+0.34 dB" in summary.summarise_run({"rows": [baseline, row]})[-1]
+    assert summary.summarise_run({"rows": []}) == []
 
 
 def test_wrong_inputs_are_the_users_errors(tmp_path):

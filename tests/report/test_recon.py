@@ -21,7 +21,7 @@ def example(shape=(24, 32)):
     target[8:16, 8:24] = 1.0
     wrong = target.copy()
     wrong[12:16, 18:24] = 0.5
-    return inputs.Example(4.0, None, None, target, None, {"zero_filled": wrong, "net": wrong})
+    return inputs.ExampleImage(4.0, None, None, target, None, {"zero_filled": wrong, "net": wrong})
 
 
 def test_the_detail_covers_the_largest_error():
@@ -36,7 +36,7 @@ def test_the_detail_lies_inside_the_image(shape):
     rng = np.random.default_rng(0)
     images = {"zero_filled": rng.random(shape)}
     rows, cols = recon.detail_window(
-        inputs.Example(4.0, None, None, rng.random(shape), None, images)
+        inputs.ExampleImage(4.0, None, None, rng.random(shape), None, images)
     )
     assert 0 <= rows.start < rows.stop <= shape[0]
     assert 0 <= cols.start < cols.stop <= shape[1]
@@ -53,7 +53,7 @@ def test_the_error_factor_keeps_the_errors_in_scale():
 def test_the_best_baselines_fill_the_columns():
     names = ["zero_filled", "tv", "a", "b", "c", "d", "e", "derived"]
     scores = {name: (30.0 + i, 0.9) for i, name in enumerate("badec")}
-    shown = recon.choose_models(dict.fromkeys(names, np.zeros(1)), scores)
+    shown = recon.choose_reconstructors(dict.fromkeys(names, np.zeros(1)), scores)
     assert shown == ["zero_filled", "tv", "c", "d", "e", "derived"]
 
 
@@ -62,9 +62,9 @@ def test_panels_share_scales_and_carry_the_files_scores(run):
     scores = inputs.slice_scores(run.slices, place)
     assert set(scores) == set(place.images)
     figure = recon.draw_reconstructions(place, scores)
-    images = [axes.images[0] for axes in figure.axes[: 3 * recon.COLUMNS]]
-    grey = [image.get_clim() for image in images[: 2 * recon.COLUMNS]]
-    errors = [image.get_clim() for image in images[2 * recon.COLUMNS + 1 :]]
+    images = [axes.images[0] for axes in figure.axes[: 3 * recon._COLUMNS]]
+    grey = [image.get_clim() for image in images[: 2 * recon._COLUMNS]]
+    errors = [image.get_clim() for image in images[2 * recon._COLUMNS + 1 :]]
     assert len(set(grey)) == len(set(errors)) == 1
     labels = [axes.get_xlabel() for axes in figure.axes]
     assert f"{scores['derived'][0]:.2f} dB\nSSIM {scores['derived'][1]:.4f}" in labels

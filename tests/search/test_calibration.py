@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxnas.search.calibration import Calibration, fit_calibration, from_json
+from jaxnas.search.calibration import Calibration, calibration_from_json, fit_calibration
 
 
 def pairs(seed=0, n=20, noise=0.05):
@@ -53,7 +53,7 @@ def test_a_prediction_that_ranks_badly_is_flagged():
 @pytest.mark.parametrize("x", [pairs()[0], np.ones(20)])
 def test_json_round_trip(x):
     fit = fit_calibration(x, pairs()[1])
-    assert from_json(json.loads(json.dumps(fit.to_json(), allow_nan=False))) == fit
+    assert calibration_from_json(json.loads(json.dumps(fit.to_json(), allow_nan=False))) == fit
     assert isinstance(fit, Calibration)
 
 

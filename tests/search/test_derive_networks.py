@@ -13,7 +13,7 @@ from jaxnas.engine.run import Run
 from jaxnas.search.calibration import fit_calibration
 from jaxnas.search.deployed import Deployment
 from jaxnas.search.derive_networks import (
-    decode,
+    decoded_networks,
     derive_networks,
     derived_facts,
     derived_genotypes,
@@ -82,7 +82,7 @@ def test_random_networks_are_a_function_of_the_seed_and_their_number(device):
 
 def test_random_networks_know_nothing_of_the_search(device):
     config = CONFIG.decode.model_copy(update={"methods": ("random", "dijkstra")})
-    one, other = (list(decode(config, device, weights(seed), LINE, 0)) for seed in (1, 2))
+    one, other = (list(decoded_networks(config, device, weights(seed), LINE, 0)) for seed in (1, 2))
     assert one[:3] == other[:3] and one[3].genotype != other[3].genotype
 
 
@@ -107,7 +107,7 @@ def test_what_is_derived_stays(device, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("method", ["dijkstra", "constrained", "random"])
 def test_a_single_network_can_have_a_name(device, method):
     config = DecodeConfig(name="ms_nas", methods=(method,), paths=(2,), draws=1)
-    (network,) = decode(config, device, weights(1), LINE, 0)
+    (network,) = decoded_networks(config, device, weights(1), LINE, 0)
     assert (network.name, network.decoder) == ("ms_nas", method)
 
 
@@ -116,4 +116,4 @@ def test_no_network_has_more_paths_than_the_grid(device):
     small = dataclasses.replace(device, space=dataclasses.replace(SPACE, grid=grid))
     config = DecodeConfig(methods=("random",), paths=(2, 3))
     with pytest.raises(UserError, match=r"3 paths was asked for; .* 2 layers and 2 scales has 2"):
-        next(decode(config, small, weights(1), LINE, 0))
+        next(decoded_networks(config, small, weights(1), LINE, 0))

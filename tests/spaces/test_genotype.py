@@ -4,7 +4,7 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import NetworkConfig
-from jaxnas.spaces.genotype import Genotype, from_json, load_genotype, save_genotype
+from jaxnas.spaces.genotype import Genotype, genotype_from_json, load_genotype, save_genotype
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.supernet import example_genotype, fit_genotype
 
@@ -46,7 +46,7 @@ def test_weights_round_trip(tmp_path):
 def test_equal_genotypes_hash_equal():
     weighted = example_genotype(NetworkConfig(space="fedautomri"))
     for genotype in (GENOTYPE, weighted):
-        assert hash(from_json(genotype.to_json())) == hash(genotype)
+        assert hash(genotype_from_json(genotype.to_json())) == hash(genotype)
 
 
 @pytest.mark.parametrize("space", SPACES)

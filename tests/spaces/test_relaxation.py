@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas.spaces.grid import CELL_TYPES, Grid
-from jaxnas.spaces.relaxation import RELAXATIONS, soften
+from jaxnas.spaces.relaxation import RELAXATIONS, relax
 
 GRID = Grid(layers=4, scales=3)
 NODES = ((0,), (1, 2), (3, 4, 5))  # the rows of every node
@@ -27,7 +27,7 @@ def share(logits):
 
 def test_joint_is_one_softmax_over_all_pairs_of_a_node():
     logits = alphas()
-    weights = soften(logits, GRID.mask)["cells"]
+    weights = relax(logits, GRID.mask)["cells"]
     for cell in CELL_TYPES:
         for rows in map(list, NODES):
             want = share(logits["cells"][cell][rows])
@@ -36,7 +36,7 @@ def test_joint_is_one_softmax_over_all_pairs_of_a_node():
 
 def test_separate_is_inputs_times_operations():
     logits = alphas()
-    weights = soften(logits, GRID.mask, relaxation="separate")["cells"]
+    weights = relax(logits, GRID.mask, relaxation="separate")["cells"]
     for cell in CELL_TYPES:
         for rows in NODES:
             inputs = share(logits["inputs"][cell][list(rows)])
@@ -47,7 +47,7 @@ def test_separate_is_inputs_times_operations():
 
 @pytest.mark.parametrize("relaxation", RELAXATIONS)
 def test_the_weights_of_a_node_add_up_to_one(relaxation):
-    weights = soften(alphas(1), GRID.mask, relaxation=relaxation)["cells"]
+    weights = relax(alphas(1), GRID.mask, relaxation=relaxation)["cells"]
     for table in weights.values():
         for rows in NODES:
             assert float(table[np.array(rows)].sum()) == pytest.approx(1, abs=1e-6)
@@ -55,7 +55,7 @@ def test_the_weights_of_a_node_add_up_to_one(relaxation):
 
 def test_betas_share_a_tile_among_its_live_cells():
     logits = alphas()
-    betas = np.asarray(soften(logits, GRID.mask)["betas"])
+    betas = np.asarray(relax(logits, GRID.mask)["betas"])
     for l, s in np.ndindex(*GRID.mask.shape[:2]):
         live = GRID.mask[l, s]
         assert (betas[l, s][~live] == 0).all()
@@ -65,7 +65,7 @@ def test_betas_share_a_tile_among_its_live_cells():
 
 def test_gradients_are_finite_and_dead_cells_have_none():
     def loss(betas):
-        return (soften(alphas() | {"betas": betas}, GRID.mask)["betas"] ** 2).sum()
+        return (relax(alphas() | {"betas": betas}, GRID.mask)["betas"] ** 2).sum()
 
     gradient = np.asarray(jax.grad(loss)(jnp.asarray(alphas()["betas"])))
     assert np.isfinite(gradient).all()
@@ -74,4 +74,4 @@ def test_gradients_are_finite_and_dead_cells_have_none():
 
 def test_an_unknown_relaxation_is_refused():
     with pytest.raises(ValueError, match="'joint', 'separate'"):
-        soften(alphas(), GRID.mask, relaxation="sigmoid")
+        relax(alphas(), GRID.mask, relaxation="sigmoid")

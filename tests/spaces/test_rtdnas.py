@@ -64,7 +64,7 @@ def test_ties_go_to_the_first():
 def test_one_hot_and_derive_are_inverse(relaxation, topk):
     space = dataclasses.replace(SMALL, relaxation=relaxation, cell_topk=topk)
     genotype = space.random_genotype(np.random.default_rng(3), paths=1)
-    hot = jax.device_get(space.soften(space.one_hot_alphas(genotype)))
+    hot = jax.device_get(space.relax(space.one_hot_alphas(genotype)))
     assert space.derive(hot, paths=genotype.paths) == genotype
     for cell in CELL_TYPES:
         found = {round(float(w), 6) for w in np.unique(hot["cells"][cell])}
@@ -77,14 +77,14 @@ def test_one_hot_and_derive_are_inverse(relaxation, topk):
 def test_random_alphas_are_genotypes(relaxation, key):
     space = dataclasses.replace(SMALL, relaxation=relaxation)
     drawn = jax.jit(jax.vmap(space.random_alphas))(jax.random.split(key, 30))
-    drawn = jax.device_get(jax.vmap(space.soften)(drawn))
+    drawn = jax.device_get(jax.vmap(space.relax)(drawn))
     assert set(np.unique(drawn["betas"])) == {0.0, 1.0}
     paths = space.random_genotype(np.random.default_rng(0), paths=1).paths
     cells = set()
     for i in range(30):
         one = jax.tree.map(lambda a, i=i: a[i], drawn)
         genotype = space.check(space.derive(one, paths=paths))
-        again = jax.device_get(space.soften(space.one_hot_alphas(genotype)))["cells"]
+        again = jax.device_get(space.relax(space.one_hot_alphas(genotype)))["cells"]
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), again, one["cells"])
         cells.add(genotype.cells)
     assert len(cells) == 30

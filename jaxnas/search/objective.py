@@ -12,7 +12,7 @@ Latency = Callable[[Mapping[str, Any]], jax.Array]  # softmaxed weights → ms o
 
 
 @dataclass(frozen=True)
-class Aim:
+class SearchObjective:
     """`objective(loss, alphas)` is what moves the alphas; `latency` None where it is unknown."""
 
     objective: Objective = accuracy
@@ -23,4 +23,4 @@ class Aim:
         return {} if self.latency is None else {"latency_ms": float(self.latency(weights))}
 
 
-ACCURACY = Aim()
+ACCURACY = SearchObjective()

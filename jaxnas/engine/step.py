@@ -14,7 +14,7 @@ from jaxnas.engine.clock import Clock
 
 
 @struct.dataclass
-class Readings:
+class StepMetrics:
     """The metrics of a step: `values` float32 (n,), one per name.
 
     They are an array of their own, so that donating the state cannot take them away.
@@ -28,13 +28,13 @@ class Readings:
         return dict(zip(self.names, np.asarray(self.values).tolist()))
 
     @classmethod
-    def from_json(cls, value: Mapping[str, float]) -> "Readings":
+    def from_json(cls, value: Mapping[str, float]) -> "StepMetrics":
         """The readings of `to_json`."""
         return cls(np.array([*value.values()], np.float32), tuple(value))
 
 
-class Advance:
-    """`(state, batch) -> (state, Readings)`: compiled once per batch shape, state donated.
+class CompiledStep:
+    """`(state, batch) -> (state, StepMetrics)`: compiled once per batch shape, state donated.
 
     Compiling is a phase of `clock` of its own. Raises ValueError while tracing if `step` changes
     a shape or dtype of the state, or returns a metric that is not a scalar.
@@ -45,22 +45,22 @@ class Advance:
         step: Callable[[Any, Any], tuple[Any, Mapping[str, jax.Array]]],
         clock: Clock,
     ) -> None:
-        def advance(state: Any, batch: Any) -> tuple[Any, Readings]:
+        def advance(state: Any, batch: Any) -> tuple[Any, StepMetrics]:
             new, metrics = step(state, batch)
             check_unchanged(state, new)
-            return new, make_readings(metrics)
+            return new, make_step_metrics(metrics)
 
         self._jitted = jax.jit(advance, donate_argnums=0)
         self._compiled: dict[Any, Callable] = {}
         self._clock = clock
 
-    def under(self, clock: Clock) -> "Advance":
+    def under(self, clock: Clock) -> "CompiledStep":
         """The same programs under another clock: what one of both has compiled the other runs."""
         other = copy.copy(self)
         other._clock = clock
         return other
 
-    def __call__(self, state: Any, batch: Any) -> tuple[Any, Readings]:
+    def __call__(self, state: Any, batch: Any) -> tuple[Any, StepMetrics]:
         """Dispatches one step; `state` is gone afterwards."""
         shapes = tuple((x.shape, x.dtype) for x in jax.tree.leaves(batch))
         if shapes not in self._compiled:
@@ -72,12 +72,12 @@ class Advance:
             return self._compiled[shapes](state, jax.device_put(batch))
 
 
-def make_readings(metrics: Mapping[str, jax.Array]) -> Readings:
+def make_step_metrics(metrics: Mapping[str, jax.Array]) -> StepMetrics:
     """The metrics of a step as readings; ValueError for one that is not a scalar."""
     for name, value in metrics.items():
         if jnp.shape(value) != ():
             raise ValueError(f"metric {name!r} must be a scalar, found shape {jnp.shape(value)}")
-    return Readings(jnp.stack([jnp.float32(v) for v in metrics.values()]), tuple(metrics))
+    return StepMetrics(jnp.stack([jnp.float32(v) for v in metrics.values()]), tuple(metrics))
 
 
 def check_unchanged(old: Any, new: Any) -> None:
