@@ -1,0 +1,121 @@
+"""The arguments and options that commands share, and the values that options may have."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Target = Annotated[
+    Path, typer.Argument(metavar="CONFIG|RUN", help="A YAML config, or a run directory.")
+]
+RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="A finished run directory.")]
+Files = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Files or folders.")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a config value.")
+]
+Workdir = Annotated[
+    Path | None, typer.Option(help="Run directory. Default: runs/NAME-FINGERPRINT.")
+]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh/--resume",
+        help="Delete what the run holds and start over, or go on with it (default).",
+    ),
+]
+Seed = Annotated[int | None, typer.Option(help="Override the config's seed.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar; only warnings and errors.")]
+GenotypeOption = Annotated[Path | None, typer.Option("--genotype", help="A genotype JSON file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ModelOption = Annotated[str, typer.Option(help="Which of the run's networks.")]
+StrategyOption = Annotated[
+    str | None, typer.Option(help="Which of its methods, in a federated run, by its label.")
+]
+ClientName = Annotated[
+    str | None, typer.Option("--client", help="Whose weights, where every client has its own.")
+]
+FoldOption = Annotated[int | None, typer.Option(help="Of which fold, where there are more.")]
+
+
+class Precision(StrEnum):
+    """The dtypes that a network may compute in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class CompareBy(StrEnum):
+    """The settings that tell compared runs apart."""
+
+    nodes = "nodes"
+    space = "space"
+
+
+class DecoderOption(StrEnum):
+    """The ways to make networks of paths."""
+
+    dijkstra = "dijkstra"
+    ga = "ga"
+    exhaustive = "exhaustive"
+    constrained = "constrained"
+    random = "random"
+
+
+class LayoutName(StrEnum):
+    """The layouts that synthetic data can be written in."""
+
+    fastmri = "fastmri"
+    modl_brain = "modl_brain"
+    cc359 = "cc359"
+    cc359_multi = "cc359_multi"
+    acdc = "acdc"
+
+
+class SourceKind(StrEnum):
+    """The readers of files."""
+
+    fastmri = "fastmri"
+    arrays = "arrays"
+    modl_brain = "modl_brain"
+    cc359 = "cc359"
+    acdc = "acdc"
+    sunnybrook = "sunnybrook"
+
+
+class Origin(StrEnum):
+    """The places where files have the zero frequency."""
+
+    center = "center"
+    corner = "corner"
+
+
+class Domain(StrEnum):
+    """The kinds of numbers in plain arrays."""
+
+    kspace = "kspace"
+    image = "image"
+    magnitude = "magnitude"
+
+
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        "--precision",
+        help="What to compute in; bfloat16 only where the PSNR of the run's test slices stays.",
+    ),
+]
+SourceOption = Annotated[SourceKind, typer.Option("--source", help="The layout of the files.")]
+DomainOption = Annotated[Domain, typer.Option("--domain", help="Of arrays: what they hold.")]
+DatasetOption = Annotated[
+    str | None, typer.Option("--dataset", help="Of arrays: the name in the file; '*' for all.")
+]
+AxesOption = Annotated[
+    str | None, typer.Option("--axes", help="Of arrays: the axes in letters of SCHW.")
+]
+OriginOption = Annotated[
+    Origin, typer.Option("--origin", help="Of k-space: where the zero frequency is.")
+]
+SensOption = Annotated[
+    str | None, typer.Option("--sens", help="Of arrays: the name of the coil maps in the file.")
+]
