@@ -6,12 +6,13 @@ from collections.abc import Callable
 import jax
 from flax import linen as nn
 
+from jaxnas.cli.stages import open_cohort
 from jaxnas.cli.trained import Choice, Trained
 from jaxnas.engine.evaluate import network_reconstructor
 from jaxnas.engine.precision import BUDGET_DB, psnr_change
+from jaxnas.engine.reconstruction import trainable
 from jaxnas.engine.run import Run
-from jaxnas.engine.sources import Dataset, open_dataset
-from jaxnas.engine.training import trainable
+from jaxnas.engine.sources import KspaceData
 from jaxnas.spaces.deploy import deploy_params, deployed
 from jaxnas.spaces.joins import prices_of
 
@@ -64,6 +65,7 @@ def _in_precision(run: Run, choice: Choice, dtype: str) -> nn.Module:
 def _psnr_change(run: Run, choice: Choice, wide: Trained, narrow: Trained) -> float:
     """The change where it is largest, among the data sets the network is for."""
     methods = [network_reconstructor(t.net, t.params) for t in map(deploy, (wide, narrow))]
+    cohort = open_cohort(run.config, KspaceData())
     return max(
         psnr_change(
             *methods,
@@ -72,14 +74,6 @@ def _psnr_change(run: Run, choice: Choice, wide: Trained, narrow: Trained) -> fl
             wide.acquisition,
             batch=run.config.evaluate.batch,
         )
-        for dataset in _datasets(run, choice)
+        for name, dataset in cohort.members.items()
+        if choice.client in (None, name)
     )
-
-
-def _datasets(run: Run, choice: Choice) -> list[Dataset]:
-    if run.config.federated is None:
-        return [open_dataset(run.config)]
-    from jaxnas.fed.clients import open_clients
-
-    clients = open_clients(run.config)
-    return [c.dataset for c in clients if choice.client in (None, c.name)]

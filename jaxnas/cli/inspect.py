@@ -12,8 +12,8 @@ from flax import linen as nn
 from jaxnas.core.config import load_config
 from jaxnas.core.console import show, show_table
 from jaxnas.core.schema import Config
+from jaxnas.engine.networks import model_names, models_key
 from jaxnas.engine.rundir import RunDir
-from jaxnas.engine.training import model_names, models_key
 from jaxnas.models.costing import network_cost
 from jaxnas.models.networks import DERIVED, build_network, check_names
 from jaxnas.spaces.deploy import deployed

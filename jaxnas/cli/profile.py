@@ -4,12 +4,12 @@ import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jaxnas.cli.stages import open_cohort
 from jaxnas.cli.unrolled_latency import scan_of, with_latency
 from jaxnas.core.config import AnyConfig, load_config
 from jaxnas.core.notices import tell
 from jaxnas.core.outputs import check_output_file
-from jaxnas.engine.sources import open_dataset
-from jaxnas.fed.clients import open_clients
+from jaxnas.engine.sources import KspaceData
 from jaxnas.search.latency_table import LatencyTable, save_table
 from jaxnas.search.profile import profile_operations
 from jaxnas.search.unrolled_profile import profile_unrolled
@@ -29,6 +29,5 @@ def _measurement(config: AnyConfig) -> Callable[..., LatencyTable]:
     """The function that measures the operations of a config, when called with `on_part`."""
     if config.task == "segmentation":
         return functools.partial(profile_operations, config)
-    central = config.federated is None
-    dataset = open_dataset(config) if central else open_clients(config)[0].dataset
+    dataset = open_cohort(config, KspaceData()).first
     return functools.partial(profile_unrolled, with_latency(config), scan_of(config, dataset))

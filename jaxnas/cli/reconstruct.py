@@ -25,9 +25,9 @@ from jaxnas.engine.evaluate import (
     classical_reconstructors,
     network_reconstructor,
 )
+from jaxnas.engine.networks import model_names
 from jaxnas.engine.run import Run, open_run
 from jaxnas.engine.sources import common_center
-from jaxnas.engine.training import model_names
 from jaxnas.models.networks import check_coils
 
 

@@ -2,16 +2,29 @@
 
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
 
+from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
+from jaxnas.engine.cohort import Cohort, fold_name
+from jaxnas.engine.groups import (
+    check_search_data,
+    check_training_data,
+    log_training,
+    training_cohort,
+)
 from jaxnas.engine.inputs import check_inputs, describe_inputs, keep_inputs
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.run import Run, check_directory, claim
+from jaxnas.engine.task import DataOpener
+from jaxnas.engine.training import check_training, train_all
+from jaxnas.fed.clients import describe_client, open_clients
+from jaxnas.fed.clients_file import write_clients
+from jaxnas.fed.training import check_methods, train_methods
+from jaxnas.search.budget import check_search
 
 
 def named_stages(run: Run, command: str) -> tuple[str, ...]:
-    """The stages of a command: the config's for `run`, its own for every other one."""
+    """The stages of a command: for `run` those of the config, for every other one its own."""
     if command == "run":
         return run.config.stages
     return ("search", "derive") if command == "search" else (command,)
@@ -28,41 +41,103 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
             f"genotype {run.config.genotype}: given, but this command searches for one; use jaxnas "
             f"train, or stages: [train, evaluate, report]"
         )
-    setting = _setting(run)
+    task = task_module(run.config)
     functions = {
-        "search": setting.search,
-        "derive": setting.derive,
-        "train": setting.train,
-        "evaluate": setting.evaluate,
+        "search": _search,
+        "derive": task.derive,
+        "train": _train,
+        "evaluate": task.evaluate,
         "report": _report,
     }
-    data = setting.prepare(run, stages, fresh)
-    inputs = describe_inputs(setting.held(data), run.config.latency and run.config.latency.table)
+    cohort = prepare(run, stages, fresh=fresh)
+    inputs = describe_inputs(cohort.held(), run.config.latency and run.config.latency.table)
     if not fresh:
         check_inputs(run.dir.inputs, inputs)
     run.log(f"run directory {run.path}")
     with claim(run, fresh=fresh), MetricWriter(run.path) as writer:
         keep_inputs(run.dir.inputs, inputs)
         for stage in stages:
-            functions[stage](run, data, writer)
+            functions[stage](run, cohort, writer)
 
 
-def _setting(run: Run) -> ModuleType:
-    """The setting of a run, by its task and where its data is: a module with a function for every
-    stage, `prepare`, and `held`, the volumes of what that returns."""
-    segments, central = run.config.task == "segmentation", run.config.federated is None
-    if segments and central:
-        from jaxnas.cli import segmentation as setting
-    elif segments:
-        from jaxnas.cli import federated_segmentation as setting
-    elif central:
-        from jaxnas.cli import central as setting
+def prepare(run: Run, stages: Sequence[str], *, fresh: bool) -> Cohort:
+    """The data of a run, each seen to have what the stages need; writes nothing."""
+    config, task = run.config, task_module(run.config)
+    task.check_config(config, stages)
+    nets = {}
+    if "train" in stages:
+        nets = task.make_networks(run, searched="search" in stages, fresh=fresh)
+    cohort = open_cohort(config, task.DATA)
+    if {"search", "train", "evaluate"} & {*stages}:
+        cohort.each(lambda name, dataset: task.DATA.check(dataset))
+    task.check_device(config, cohort)
+    if "search" in stages:
+        check_search_data(config, cohort.head if not cohort.weights else cohort)
+        if cohort.weights:
+            task.check_federated_search(config, cohort)
+        else:
+            check_search(config, cohort.head)
+    if "train" in stages:
+        check_training_data(config, cohort)
+        whole = training_cohort(config, cohort)
+        if cohort.weights:
+            check_methods(config, task.make_task(config), nets, whole)
+        else:
+            check_training(config, whole)
+    if cohort.weights and {"search", "train"} & {*stages}:
+        for name in cohort.names:
+            run.log(describe_client(cohort, name))
+    return cohort
+
+
+def open_cohort(config: AnyConfig, data: DataOpener) -> Cohort:
+    """The clients of a config, the folds that it trains on, or its one site."""
+    if config.federated is not None:
+        return open_clients(config, data)
+    folds = getattr(config.train, "folds", None) or (None,)
+    if folds != (None,) and config.data.split.method == "fractions":
+        raise UserError(
+            "train.folds: only data.split.method nnunet and modulo have folds, found fractions; "
+            "set one of them, or folds: null"
+        )
+    source = data.open_source(config)
+    return Cohort({fold_name(fold): data.dataset(config, source, fold=fold) for fold in folds})
+
+
+def task_module(config: AnyConfig) -> ModuleType:
+    """The module with the parts of a task that the stages need."""
+    if config.task == "segmentation":
+        from jaxnas.cli import segmentation as task
     else:
-        from jaxnas.cli import federated as setting
-    return setting
+        from jaxnas.cli import reconstruction as task
+    return task
 
 
-def _report(run: Run, data: Any, writer: MetricWriter) -> None:
+def _search(run: Run, cohort: Cohort, writer: MetricWriter) -> None:
+    if cohort.weights:
+        write_clients(run.dir, cohort)
+    task_module(run.config).search(run, cohort, writer)
+
+
+def _train(run: Run, cohort: Cohort, writer: MetricWriter) -> None:
+    """Trains the networks of the config; those that are one network once."""
+    parts = task_module(run.config)
+    parts.keep_genotypes(run)
+    nets, task = parts.make_networks(run), parts.make_task(run.config)
+    log_training(run, cohort)
+    whole = training_cohort(run.config, cohort)
+    if cohort.weights:
+        write_clients(run.dir, cohort)
+        train_methods(run, task, nets, whole, writer)
+        return
+    for name, first in parts.trained_as(nets).items():
+        if name != first:
+            run.log(f"{name}: the network of {first}, trained once")
+            del nets[name]
+    train_all(run, task, nets, whole, writer)
+
+
+def _report(run: Run, cohort: Cohort, writer: MetricWriter) -> None:
     from jaxnas.report.html import write_report
 
     run.log(f"report {write_report(run.path)}")

@@ -5,19 +5,19 @@ from typing import Any, NamedTuple
 
 from flax import linen as nn
 
-from jaxnas.cli.federated_segmentation import networks as federated_networks
 from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import Method
 from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.core.segmentation_schema import LabeledDataConfig
+from jaxnas.engine.cohort import fold_name
+from jaxnas.engine.networks import model_names
+from jaxnas.engine.reconstruction import reconstruction_task, trainable
 from jaxnas.engine.run import Run
-from jaxnas.engine.segmentation_training import Training, trained_variables
+from jaxnas.engine.segmentation import segmentation_task
 from jaxnas.engine.sources import open_dataset
-from jaxnas.engine.training import model_names, trainable, trained_params
-from jaxnas.fed.labeled_clients import client_data
-from jaxnas.fed.reconstruction import reconstruction_task
-from jaxnas.fed.roster import read_members, read_roster
-from jaxnas.fed.segmentation import client_variables
+from jaxnas.engine.training import trained_variables, training_name
+from jaxnas.fed.clients import client_config
+from jaxnas.fed.clients_file import read_acquisitions, read_clients
 from jaxnas.fed.training import abstract_model, is_personal, load_method
 from jaxnas.search.segmentation_networks import networks, trained_as
 
@@ -70,7 +70,8 @@ def load_trained(run: Run, choice: Choice) -> Trained:
         return _federated(run, choice)
     check_alone(choice, "was trained at one site")
     net = trainable(run)[choice.model]
-    return Trained(net, trained_params(run, net, choice.model), run.config.acquisition)
+    variables = trained_variables(run, reconstruction_task(run.config), net, choice.model)
+    return Trained(net, variables["params"], run.config.acquisition)
 
 
 def load_segmenter(run: Run, choice: Choice, *, fold: int | None) -> Segmenter:
@@ -90,7 +91,9 @@ def load_segmenter(run: Run, choice: Choice, *, fold: int | None) -> Segmenter:
     if fold not in folds:
         raise UserError(f"--fold: expected one of {', '.join(map(str, folds))}, found {fold}")
     check_alone(choice._replace(model=model), "was trained at one site")
-    variables = trained_variables(run, Training(trained_as(nets)[model], fold), nets[model])
+    task, name = segmentation_task(run.config), trained_as(nets)[model]
+    name = training_name(name, fold_name(fold))
+    variables = trained_variables(run, task, nets[model], name)
     return Segmenter(model, fold, nets[model], variables, run.config.data)
 
 
@@ -99,7 +102,7 @@ def image_of(run: Run) -> tuple[tuple[int, int], int]:
     if run.config.federated is None:
         ref = open_dataset(run.config).source.slices[0]
     else:
-        ref = read_roster(run.dir)[0]
+        ref = read_acquisitions(run.dir)[0]
     return ref.shape, ref.coils
 
 
@@ -119,16 +122,17 @@ def check_alone(choice: Choice, why: str) -> None:
 def _client_segmenter(run: Run, choice: Choice) -> Segmenter:
     """A network trained across clients, with the parameters and the statistics of a client."""
     check_known("--model", choice.model, model_names(run.config))
-    method, net = _method(run, choice), federated_networks(run)[choice.model]
-    names = [entry["name"] for entry in read_members(run.dir)]
+    method, net = _method(run, choice), networks(run)[choice.model]
+    names = [entry["name"] for entry in read_clients(run.dir)]
     if choice.client is None:
         raise UserError(
             f"--client is missing: every client has batch statistics of its own; give one of "
             f"{', '.join(names)}"
         )
     check_known("--client", choice.client, names)
-    variables = client_variables(run, method, net, names)[names.index(choice.client)]
-    return Segmenter(choice.model, None, net, variables, client_data(run.config, choice.client))
+    trained = load_method(run, segmentation_task(run.config), method, net, names)
+    data = client_config(run.config, choice.client).data
+    return Segmenter(choice.model, None, net, trained.variables(choice.client), data)
 
 
 def _method(run: Run, choice: Choice) -> Method:
@@ -145,8 +149,8 @@ def _method(run: Run, choice: Choice) -> Method:
 
 def _federated(run: Run, choice: Choice) -> Trained:
     method, net = _method(run, choice), trainable(run)[choice.model]
-    roster, task = read_roster(run.dir), reconstruction_task(run.config)
-    names = [entry.name for entry in roster]
+    clients, task = read_acquisitions(run.dir), reconstruction_task(run.config)
+    names = [entry.name for entry in clients]
     if choice.client is not None:
         check_known("--client", choice.client, names)
     elif is_personal(method, abstract_model(task, net)):
@@ -155,8 +159,8 @@ def _federated(run: Run, choice: Choice) -> Trained:
             f"give one of {', '.join(names)}"
         )
     client = 0 if choice.client is None else names.index(choice.client)
-    acquisition = run.config.acquisition if choice.client is None else roster[client].acquisition
+    acquisition = run.config.acquisition if choice.client is None else clients[client].acquisition
     # All clients scale alike, but not necessarily as the acquisition of the config does.
-    acquisition = acquisition.model_copy(update={"peak": roster[client].acquisition.peak})
-    params = load_method(run, task, method, net, names).params(client)
+    acquisition = acquisition.model_copy(update={"peak": clients[client].acquisition.peak})
+    params = load_method(run, task, method, net, names).variables(names[client])["params"]
     return Trained(net, params, acquisition)

@@ -3,8 +3,8 @@
 import functools
 
 from jaxnas.core.schema import Config, UnrolledLatencyConfig
+from jaxnas.engine.kspace_dataset import KspaceDataset
 from jaxnas.engine.run import Run
-from jaxnas.engine.sources import Dataset
 from jaxnas.search.device import (
     calibration_name,
     given_table,
@@ -25,7 +25,7 @@ def with_latency(config: Config) -> Config:
     return config.model_copy(update={"latency": asked})
 
 
-def scan_of(config: Config, dataset: Dataset) -> Scan:
+def scan_of(config: Config, dataset: KspaceDataset) -> Scan:
     """The scan that the networks of a dataset are applied to: its first training slice, sampled as
     the acquisitions of the config say."""
     ref = dataset.source.slices[dataset.slices("train")[0]]
@@ -33,14 +33,14 @@ def scan_of(config: Config, dataset: Dataset) -> Scan:
     return Scan(ref.shape, ref.coils, points)
 
 
-def check_latency(config: Config, dataset: Dataset) -> None:
+def check_latency(config: Config, dataset: KspaceDataset) -> None:
     """Raises UserError for a table of another device, or without an operation of the config."""
     if config.latency is not None and config.latency.table is not None:
         table = given_table(config.latency)
         unrolled_times(table, config, scan_of(config, dataset), where=config.latency.table)
 
 
-def load_aim(run: Run, dataset: Dataset) -> SearchObjective:
+def load_aim(run: Run, dataset: KspaceDataset) -> SearchObjective:
     """The aim of a run's search; measures the device where a latency is asked for and unknown."""
     if run.config.latency is None:
         return ACCURACY
@@ -49,14 +49,14 @@ def load_aim(run: Run, dataset: Dataset) -> SearchObjective:
     return deployment.aim(fitted, where=calibration_name(run))
 
 
-def log_derived(run: Run, dataset: Dataset) -> None:
+def log_derived(run: Run, dataset: KspaceDataset) -> None:
     """Shows the genotype of a run, and where a latency is asked for how long its network takes."""
     run.log(f"genotype {describe(run.dir.genotype.read())}")
     if run.config.latency is not None:
         _log_latency(run, dataset)
 
 
-def _log_latency(run: Run, dataset: Dataset) -> None:
+def _log_latency(run: Run, dataset: KspaceDataset) -> None:
     """Measures the derived network of a run and writes latency.json."""
     asked = run.config.latency
     deployment, genotype = _deployment(run, dataset), run.dir.genotype.read()
@@ -83,7 +83,7 @@ def _log_latency(run: Run, dataset: Dataset) -> None:
     )
 
 
-def _deployment(run: Run, dataset: Dataset) -> UnrolledDeployment:
+def _deployment(run: Run, dataset: KspaceDataset) -> UnrolledDeployment:
     config, scan = run.config, scan_of(run.config, dataset)
     measure = functools.partial(profile_unrolled, config, scan)
     table = obtain_table(run, measure)

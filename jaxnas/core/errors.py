@@ -1,5 +1,8 @@
 """The three ways a run ends early, each with its exit code."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 # What there is to know before anybody follows the advice.
 START_OVER = "--fresh starts over and deletes what this run holds"
 
@@ -23,3 +26,12 @@ class Interrupted(RuntimeError):
     """The run was asked to stop and can be continued with the same command."""
 
     exit_code = 130
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """A block whose user errors begin with the name of a place, unless that is empty."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}: {error}" if place else str(error)) from None

@@ -93,6 +93,11 @@ class DataConfig(Section):
             raise ValueError(f"path is required for source {self.source!r}")
         return self
 
+    @property
+    def place(self) -> tuple:
+        """Equal for sections whose volumes of one name are the same, however they are cut."""
+        return (self.source, self.path, self.dataset)
+
 
 ColumnMask = Literal["random", "equispaced", "equispaced_fraction", "magic", "magic_fraction"]
 PointMask = Literal["random_2d", "poisson"]

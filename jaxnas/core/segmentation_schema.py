@@ -68,6 +68,11 @@ class LabeledDataConfig(Section):
             raise ValueError(f"path is required for source {self.source!r}")
         return self
 
+    @property
+    def place(self) -> tuple:
+        """Equal for sections whose patients of one name are the same."""
+        return (self.source, self.path)
+
     @model_validator(mode="after")
     def _percentiles(self):
         low, high = self.clip

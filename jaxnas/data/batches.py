@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,7 +14,31 @@ from jaxnas.data.source import Slice, Source
 class BatchStream(Protocol):
     """Anything with `batch(step)`, the batch of that step."""
 
-    def batch(self, step: int) -> dict[str, np.ndarray]: ...
+    def batch(self, step: int) -> dict[str, Any]: ...
+
+
+class EpochStream(BatchStream, Protocol):
+    """Batches that go through a set of slices, epoch after epoch."""
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in one epoch."""
+
+
+class HalfBatches:
+    """Batches with the halves `train` and `valid`, each of its own volumes."""
+
+    def __init__(self, train: EpochStream, valid: EpochStream):
+        self.train, self.valid = train, valid
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in one epoch of the half `train`, which the weights are trained on."""
+        return self.train.per_epoch
+
+    def batch(self, step: int) -> dict[str, Any]:
+        """Both halves of a step; a pure function of `step`."""
+        return {"train": self.train.batch(step), "valid": self.valid.batch(step)}
 
 
 class Batches:

@@ -5,15 +5,19 @@ from typing import Any
 
 from flax import linen as nn
 
+from jaxnas.core.schema import Config
 from jaxnas.engine.evaluate import (
+    Evaluation,
+    Reconstructor,
     classical_reconstructors,
     evaluate_reconstruction,
     network_reconstructor,
 )
+from jaxnas.engine.kspace_dataset import KspaceDataset
+from jaxnas.engine.reconstruction import reconstruction_task, trainable
 from jaxnas.engine.run import Run
 from jaxnas.engine.scores import slices_csv, summary_rows
-from jaxnas.engine.sources import Dataset
-from jaxnas.engine.training import trainable, trained_params
+from jaxnas.engine.training import trained_variables
 from jaxnas.models.costing import network_cost
 from jaxnas.models.networks import DERIVED
 
@@ -23,19 +27,17 @@ CONVENTION = (
 )
 
 
-def compare(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
+def compare(run: Run, dataset: KspaceDataset) -> list[dict[str, Any]]:
     """Writes metrics.json, slices.csv and the example images; returns the rows of the metrics."""
-    config, test = run.config, dataset.slices("test")
+    config, task = run.config, reconstruction_task(run.config)
     reconstructors = classical_reconstructors(config.evaluate)
     costs = {}
     # In tables the searched network comes last, whenever it was trained.
     for name, net in sorted(trainable(run).items(), key=lambda item: item[0] == DERIVED):
-        params = trained_params(run, net, name)
+        params = trained_variables(run, task, net, name)["params"]
         reconstructors[name] = network_reconstructor(net, params)
         costs[name] = cost_on(dataset, net)
-    evaluation = evaluate_reconstruction(
-        reconstructors, dataset.source, test, config.acquisition, batch=config.evaluate.batch
-    )
+    evaluation = evaluate_dataset(config, reconstructors, dataset)
     rows = summary_rows(evaluation, costs=costs)
     run.dir.slices.write(slices_csv(evaluation.slices))
     run.dir.examples.write(evaluation.examples, evaluation.pictured)
@@ -43,15 +45,28 @@ def compare(run: Run, dataset: Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def cost_on(dataset: Dataset, net: nn.Module) -> dict[str, int]:
+def evaluate_dataset(
+    config: Config, reconstructors: Mapping[str, Reconstructor], dataset: KspaceDataset
+) -> Evaluation:
+    """The evaluation of reconstructors on the test slices of a dataset, as it is acquired."""
+    return evaluate_reconstruction(
+        reconstructors,
+        dataset.source,
+        dataset.slices("test"),
+        dataset.acquisition,
+        batch=config.evaluate.batch,
+    )
+
+
+def cost_on(dataset: KspaceDataset, net: nn.Module) -> dict[str, int]:
     """Parameters and operations of `net` for the first test slice of a dataset."""
     ref = dataset.source.slices[dataset.slices("test")[0]]
     return network_cost(net, ref.shape, coils=ref.coils).to_json()
 
 
-def describe_test(dataset: Dataset) -> str:
+def describe_test(dataset: KspaceDataset) -> str:
     """One line: test volumes and slices, image size, coils."""
-    volumes, slices = dataset.volumes["test"], dataset.slices("test")
+    volumes, slices = dataset.groups["test"], dataset.slices("test")
     ref = dataset.source.slices[slices[0]]
     return (
         f"{len(volumes)} test volumes, {len(slices)} slices, "

@@ -1,17 +1,26 @@
 """Labelled slices in memory, from a config's data section and split by patient."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, ClassVar
 
-from jaxnas.core.segmentation_schema import LabeledDataConfig, PatientSplitConfig
+from jaxnas.core.errors import UserError
+from jaxnas.core.places import placed
+from jaxnas.core.segmentation_schema import (
+    LabeledDataConfig,
+    PatientSplitConfig,
+    SegmentationConfig,
+)
 from jaxnas.data.cardiac import HeartSettings, open_labeled
 from jaxnas.data.folds import split_fold
 from jaxnas.data.labeled import LabeledSource, patient_names, volume_indices
 from jaxnas.data.labeled_batches import LabeledBatches, Slices, prepare_slices
+from jaxnas.data.labels import patient_labels
 from jaxnas.data.prepare import Preparation
 from jaxnas.data.splits import halve, split_volumes
 from jaxnas.engine.inputs import Held, HeldGroups
+from jaxnas.engine.task import GROUPS, describe_groups, restricted
 
 Patients = tuple[str, ...]
 
@@ -22,37 +31,44 @@ class LabeledDataset:
 
     source: LabeledSource
     preparation: Preparation
-    patients: Mapping[str, Patients]
-
-    @property
-    def groups(self) -> Mapping[str, Patients]:
-        """The patients of every split."""
-        return self.patients
+    groups: Mapping[str, Patients]
 
     def regrouped(self, groups: Mapping[str, Patients]) -> "LabeledDataset":
         """The same source, its patients in other splits."""
-        return replace(self, patients=groups)
+        return replace(self, groups=groups)
 
     def count(self, split: str) -> int:
         """The number of slices of a split."""
-        return self._slices(self.patients[split])
+        return self._slices(self.groups[split])
 
     def half_counts(self, seed: int) -> tuple[int, int]:
         """The number of slices in each of the `halves`."""
-        first, second = halve(self.patients["train"], seed)
+        first, second = halve(self.groups["train"], seed)
         return self._slices(first), self._slices(second)
 
     def volumes(self, split: str) -> tuple[int, ...]:
         """The numbers of the volumes of a split, in the source's order."""
-        return volume_indices(self.source, self.patients[split])
+        return volume_indices(self.source, self.groups[split])
 
     def held(self) -> HeldGroups:
         """The volumes of every split, in the source's order."""
         groups = {}
-        for split in self.patients:
+        for split in self.groups:
             refs = [self.source.volumes[i] for i in self.volumes(split)]
             groups[split] = tuple(Held(r.name, r.shape[0], tuple(r.shape[1:])) for r in refs)
         return groups
+
+    def facts(self) -> dict[str, Any]:
+        """The entry of a client in clients.json; `shape` (h, w) is that of its prepared slices."""
+        return {
+            "shape": list(self.preparation.size),
+            "patients": {group: list(self.groups[group]) for group in GROUPS},
+            "slices": {group: self.count(group) for group in GROUPS},
+        }
+
+    def describe(self) -> str:
+        """One line: patients and slices of every group."""
+        return describe_groups(self)
 
     def batches(self, *, size: int, seed: int) -> LabeledBatches:
         """Shuffled batches of the training slices."""
@@ -61,7 +77,7 @@ class LabeledDataset:
     def halves(self, *, size: int, seed: int) -> tuple[LabeledBatches, LabeledBatches]:
         """Batches for the weights and for the logits: the training patients halved at random."""
         found = []
-        for number, patients in enumerate(halve(self.patients["train"], seed)):
+        for number, patients in enumerate(halve(self.groups["train"], seed)):
             slices = self._prepared(patients)
             batches = LabeledBatches(slices.images, slices.labels, size=size, seed=seed + number)
             found.append(batches)
@@ -69,7 +85,7 @@ class LabeledDataset:
 
     @cached_property
     def _train(self) -> Slices:
-        return self._prepared(self.patients["train"])
+        return self._prepared(self.groups["train"])
 
     def _slices(self, patients: Patients) -> int:
         volumes = self.source.volumes
@@ -79,17 +95,84 @@ class LabeledDataset:
         return prepare_slices(self.source, volume_indices(self.source, patients), self.preparation)
 
 
-def open_labeled_dataset(
-    config: LabeledDataConfig, *, seed: int, fold: int | None = None
-) -> LabeledDataset:
-    """Opens the source of a config and splits it by patient; `fold` replaces that of the config.
+class LabeledData:
+    """The `DataOpener` of a segmentation."""
 
-    Raises UserError where there is nothing to read, and for a split that comes out empty.
-    """
-    source = open_labeled_source(config, seed=seed)
-    split = config.split if fold is None else config.split.model_copy(update={"fold": fold})
-    patients = split_patients(patient_names(source), split, seed=seed)
-    return LabeledDataset(source, open_preparation(config), patients)
+    unit: ClassVar[str] = "patient"
+
+    def source_key(self, config: SegmentationConfig) -> LabeledDataConfig:
+        """Two clients read one source where they have one data section."""
+        return config.data
+
+    def open_source(self, config: SegmentationConfig, *, share: int = 1) -> LabeledSource:
+        """The source of a config; nothing of it stays in memory."""
+        del share
+        return open_labeled_source(placed(config).data, seed=config.seed)
+
+    def names(self, source: LabeledSource) -> Patients:
+        """The patients of a source."""
+        return patient_names(source)
+
+    def subjects(self, config: SegmentationConfig, source: LabeledSource) -> Mapping[str, str]:
+        """Empty: patients are what is split."""
+        return {}
+
+    def labels(self, source: LabeledSource, by: str) -> dict[str, str]:
+        """The label of every patient."""
+        return patient_labels(source, by)
+
+    def least(self, config: SegmentationConfig) -> int:
+        """The patients that a client needs so that its groups, and its halves in a search, have
+        one each.
+
+        Folds split the whole data, so nothing can be promised to one client.
+        """
+        split = config.data.split
+        if split.method != "fractions":
+            return 1
+        return 2 + (split.valid_fraction > 0) + ("search" in config.stages)
+
+    def dataset(
+        self,
+        config: SegmentationConfig,
+        source: LabeledSource,
+        *,
+        names: Sequence[str] | None = None,
+        fold: int | None = None,
+    ) -> LabeledDataset:
+        """With fractions `names` are split by themselves; with folds all patients are, and `names`
+        have their part of each group. `fold` replaces that of the config."""
+        split, everyone = config.data.split, patient_names(source)
+        if fold is not None:
+            split = split.model_copy(update={"fold": fold})
+        alone = split.method == "fractions" and names is not None
+        groups = split_patients(tuple(names) if alone else everyone, split, seed=config.seed)
+        if names is not None:
+            groups = restricted(groups, names)
+        return LabeledDataset(source, open_preparation(config.data), groups)
+
+    def joined(
+        self, config: SegmentationConfig, members: Mapping[str, LabeledDataset]
+    ) -> Mapping[str, LabeledDataset]:
+        """The clients; UserError unless all prepared slices have the size of the config, for which
+        latencies are known: they are computed together."""
+        for name, dataset in members.items():
+            size = dataset.preparation.size
+            if size != config.data.size:
+                raise UserError(
+                    f"client {name!r}: data.size is {size}, that of the config {config.data.size}; "
+                    f"expected one size everywhere, because clients are computed together"
+                )
+        return members
+
+    def check(self, dataset: LabeledDataset) -> None:
+        """Labels are looked at when slices are prepared."""
+
+
+def open_labeled_dataset(config: SegmentationConfig, *, fold: int | None = None) -> LabeledDataset:
+    """The dataset of a config at one site; `fold` replaces that of the config."""
+    data = LabeledData()
+    return data.dataset(config, data.open_source(config), fold=fold)
 
 
 def open_labeled_source(config: LabeledDataConfig, *, seed: int) -> LabeledSource:

@@ -1,15 +1,16 @@
-"""Slices of a config's data section as a network sees them, split by volume."""
+"""From the sections of a config to the data of a reconstruction, at one site or of clients."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import replace
+from typing import ClassVar, NamedTuple
 
+from jaxnas.core.errors import UserError, naming
 from jaxnas.core.places import placed
 from jaxnas.core.schema import AcquisitionConfig, Config, DataConfig, NetworkConfig, SplitConfig
+from jaxnas.data.labels import volume_labels
 from jaxnas.data.open import open_source
-from jaxnas.data.source import Source, volume_names
-from jaxnas.data.splits import Subjects, halve, slice_indices, split_volumes, subjects_of
+from jaxnas.data.source import SliceRef, Source, volume_names
+from jaxnas.data.splits import split_volumes, subjects_of
 from jaxnas.data.views import (
     Cached,
     Calibrated,
@@ -18,14 +19,14 @@ from jaxnas.data.views import (
     FullySampled,
     Padded,
     Thinned,
-    check_fully_sampled,
 )
-from jaxnas.engine.inputs import Held, HeldGroups
+from jaxnas.engine.acquire import check_masks
+from jaxnas.engine.kspace_dataset import KspaceDataset
+from jaxnas.engine.masked_batches import Draws
+from jaxnas.engine.task import restricted
 from jaxnas.models.networks import check_coils
 
 CACHE_BYTES = 2 << 30
-
-Indices = tuple[int, ...]
 
 
 class Center(NamedTuple):
@@ -36,80 +37,97 @@ class Center(NamedTuple):
     points: bool
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A source and the names of its volumes in `train`, `valid` and `test`.
+class KspaceData:
+    """The `DataOpener` of a reconstruction."""
 
-    `subjects` {volume: subject} are those that must not be in two halves.
-    """
+    unit: ClassVar[str] = "volume"
 
-    source: Source
-    volumes: Mapping[str, tuple[str, ...]]
-    subjects: Subjects = field(default_factory=dict)
+    def source_key(self, config: Config) -> tuple[DataConfig, Center]:
+        """Two clients read one source where they have one data section and one centre."""
+        return config.data, common_center(config.acquisition)
 
-    @property
-    def groups(self) -> Mapping[str, tuple[str, ...]]:
-        """The volumes of every split."""
-        return self.volumes
+    def open_source(self, config: Config, *, share: int = 1) -> Source:
+        """The slices as the networks of `config` see them; UserError as in `ready_source`."""
+        return ready_source(
+            placed(config).data,
+            config.network,
+            center=common_center(config.acquisition),
+            seed=config.seed,
+            cache_bytes=CACHE_BYTES // share,
+        )
 
-    def regrouped(self, groups: Mapping[str, tuple[str, ...]]) -> "Dataset":
-        """The same source, its volumes in other splits."""
-        return replace(self, volumes=groups)
+    def names(self, source: Source) -> tuple[str, ...]:
+        """The volumes of a source."""
+        return volume_names(source)
 
-    def slices(self, split: str) -> Indices:
-        """The numbers of the slices of a split, in the source's order."""
-        return slice_indices(self.source, self.volumes[split])
+    def subjects(self, config: Config, source: Source) -> Mapping[str, str]:
+        """{volume: subject}, empty where the config splits by volume."""
+        return subjects_of(source, by=config.data.split.by)
 
-    def count(self, split: str) -> int:
-        """The number of slices of a split."""
-        return len(self.slices(split))
+    def labels(self, source: Source, by: str) -> dict[str, str]:
+        """The label of every volume."""
+        return volume_labels(source, by)
 
-    def half_counts(self, seed: int) -> tuple[int, int]:
-        """The number of slices in each of the `halves`."""
-        first, second = self.halves(seed)
-        return len(first), len(second)
+    def least(self, config: Config) -> int:
+        """The volumes, or subjects, that a client needs for one in each group and half of a search.
 
-    @property
-    def sizes(self) -> set[tuple[int, int]]:
-        """The heights and widths of the k-space of all splits."""
-        refs = (self.source.slices[i] for split in self.volumes for i in self.slices(split))
-        return {ref.shape for ref in refs}
-
-    def check_sampled(self) -> None:
-        """UserError for a volume, in any split, that has no truth to train for or compare with.
-
-        Reads one slice of every volume; embedded data need none.
+        Patterns split the whole data, so nothing can be promised to one client.
         """
-        check_fully_sampled(self.source, {name for own in self.volumes.values() for name in own})
+        split = config.data.split
+        if split.train is not None:
+            return 1
+        return 2 + (split.valid_fraction > 0) + ("search" in config.stages)
 
-    def held(self) -> HeldGroups:
-        """The volumes of every split, in the source's order."""
-        groups = {}
-        for split in self.volumes:
-            refs = [self.source.slices[i] for i in self.slices(split)]
-            shapes, counts = {r.volume: r.shape for r in refs}, Counter(r.volume for r in refs)
-            groups[split] = tuple(Held(name, counts[name], shapes[name]) for name in counts)
-        return groups
+    def dataset(
+        self,
+        config: Config,
+        source: Source,
+        *,
+        names: Sequence[str] | None = None,
+        fold: int | None = None,
+    ) -> KspaceDataset:
+        """With fractions `names` are split by themselves; with patterns all volumes are, and
+        `names` have their part of each group. There are no folds."""
+        del fold
+        split, everyone = config.data.split, volume_names(source)
+        alone = split.train is None and names is not None
+        groups = split_groups(source, names if alone else everyone, split, seed=config.seed)
+        if names is not None:
+            groups = restricted(groups, names)
+        subjects = self.subjects(config, source)
+        return KspaceDataset(source, groups, subjects, config.acquisition)
 
-    def halves(self, seed: int) -> tuple[Indices, Indices]:
-        """train_ω and train_α: the training volumes halved at random, by subject."""
-        first, second = halve(self.volumes["train"], seed, subjects=self.subjects)
-        return slice_indices(self.source, first), slice_indices(self.source, second)
+    def joined(
+        self, config: Config, members: Mapping[str, KspaceDataset]
+    ) -> dict[str, KspaceDataset]:
+        """Clients whose batches come with masks of one shape, and noise where one has it.
+
+        UserError unless all training slices have one shape, coil count and scale, and every mask
+        can be drawn: the clients are computed together, with one network.
+        """
+        del config
+        (first, reference), *_ = members.items()
+        for name, dataset in members.items():
+            _check_alike(name, dataset, first, reference)
+            with naming(f"client {name!r}"):
+                check_masks(dataset.acquisition, dataset.sizes)
+        acquisitions = [dataset.acquisition for dataset in members.values()]
+        draws = Draws(
+            points=not all(acquisition.whole_columns for acquisition in acquisitions),
+            noise=any(acquisition.noise for acquisition in acquisitions),
+        )
+        return {name: replace(dataset, draws=draws) for name, dataset in members.items()}
+
+    def check(self, dataset: KspaceDataset) -> None:
+        """UserError for a volume that is not fully sampled, and for masks that cannot be drawn."""
+        dataset.check_sampled()
+        check_masks(dataset.acquisition, dataset.sizes)
 
 
-def open_dataset(config: Config) -> Dataset:
-    """Opens the source of a config as its networks see it, and splits it.
-
-    Raises UserError as `ready_source` and `split_dataset` do.
-    """
-    config = placed(config)
-    source = ready_source(
-        config.data,
-        config.network,
-        center=common_center(config.acquisition),
-        seed=config.seed,
-    )
-    return split_dataset(source, volume_names(source), config.data.split, seed=config.seed)
+def open_dataset(config: Config) -> KspaceDataset:
+    """The dataset of a config at one site."""
+    data = KspaceData()
+    return data.dataset(config, data.open_source(config))
 
 
 def common_center(acquisition: AcquisitionConfig) -> Center:
@@ -128,9 +146,10 @@ def ready_source(
     """The slices of a data section as `network` sees them, kept decoded up to `cache_bytes`.
 
     Opened, thinned, given coil maps where they have none, combined, padded, cropped, cached. What
-    is not fully sampled is refused when it is read, or before by `Dataset.check_sampled`. Coil maps
-    may only know the `center` of k-space, which every acceleration samples. Raises UserError where
-    there is nothing to read, a pad or crop does not fit, or the network has no λ for several coils.
+    is not fully sampled is refused when it is read, or before by `KspaceDataset.check_sampled`.
+    Coil maps may only know the `center` of k-space, which every acceleration samples. UserError
+    where there is nothing to read, a pad or crop does not fit, or the network has no λ for several
+    coils.
     """
     source: Source = open_source(config, seed=seed)
     if config.slices is not None:
@@ -149,12 +168,12 @@ def ready_source(
     return Cached(source, max_bytes=cache_bytes)
 
 
-def split_dataset(
+def split_groups(
     source: Source, names: Sequence[str], config: SplitConfig, *, seed: int
-) -> Dataset:
+) -> dict[str, tuple[str, ...]]:
     """Train, valid and test among the volumes `names` of `source`; valid may be empty.
 
-    Raises UserError for a pattern that matches nothing, a split that comes out empty, and a subject
+    Raises UserError for a pattern that matches nothing, a group that comes out empty, and a subject
     in two of them.
     """
     if config.train is None:
@@ -167,5 +186,28 @@ def split_dataset(
         groups = {"train": config.train, "valid": config.valid, "test": config.test}
     asked = {name: group for name, group in groups.items() if group}
     subjects = subjects_of(source, by=config.by)
-    volumes = split_volumes(names, groups=asked, seed=seed, subjects=subjects)
-    return Dataset(source, {"valid": ()} | volumes, subjects)
+    return {"valid": ()} | split_volumes(names, groups=asked, seed=seed, subjects=subjects)
+
+
+def _check_alike(name: str, dataset: KspaceDataset, first: str, reference: KspaceDataset) -> None:
+    expected = reference.source.slices[reference.slices("train")[0]]
+    for i in dataset.slices("train"):
+        ref = dataset.source.slices[i]
+        if (ref.shape, ref.coils) != (expected.shape, expected.coils):
+            raise UserError(
+                f"client {name!r}: volume {ref.volume!r} is {_kind(ref)}, but "
+                f"{expected.volume!r} of client {first!r} is {_kind(expected)}; "
+                f"expected one size and coil count everywhere, set data.crop, data.pad or "
+                f"data.coils"
+            )
+    peak, expected_peak = dataset.acquisition.peak, reference.acquisition.peak
+    if peak != expected_peak:
+        raise UserError(
+            f"client {name!r}: acquisition.peak is {peak:g}, client {first!r} has "
+            f"{expected_peak:g}; expected one scale for the network they share"
+        )
+
+
+def _kind(ref: SliceRef) -> str:
+    coils = f"{ref.coils} coil{'s' if ref.coils > 1 else ''}"
+    return f"{ref.shape[0]}×{ref.shape[1]} with {coils}"

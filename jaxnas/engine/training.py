@@ -1,83 +1,38 @@
-"""Training every network of a config: same batches, same masks, same number of steps for all."""
+"""Training the networks of a config, member by member: same batches, same steps for all."""
 
 import sys
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
 from jaxnas.core import rng
 from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import AcquisitionConfig, Config
-from jaxnas.data.batches import Batches, stack
-from jaxnas.engine.acquire import fixed_example
+from jaxnas.data.batches import EpochStream
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.genotypes import settle_genotype
+from jaxnas.engine.cohort import SITE, Cohort
+from jaxnas.engine.groups import training_streams
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
-from jaxnas.engine.losses import DISTANCES, reconstruction_loss
 from jaxnas.engine.optim import check_schedule, make_optimizer
 from jaxnas.engine.run import Run
-from jaxnas.engine.sources import Dataset
 from jaxnas.engine.state import TrainState, init_train_state, make_train_step
 from jaxnas.engine.step import CompiledStep
-from jaxnas.metrics.image import psnr
-from jaxnas.models.networks import DERIVED, build_network, check_names, init_variables
-from jaxnas.mri.complexes import magnitude
-from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.supernet import fit_genotype
+from jaxnas.engine.task import Dataset, Finish, Task, Validate, Variables
+from jaxnas.ops.norm import STATISTICS
 
 
-def model_names(config: Config) -> tuple[str, ...]:
-    """The networks that a config trains, at one site or across clients, each once."""
-    if config.federated is None:
-        return config.train.models
-    return tuple(dict.fromkeys(method.model for method in config.federated.methods))
-
-
-def models_key(config: Config) -> str:
-    """The key that names them."""
-    return "train.models" if config.federated is None else "federated.methods"
-
-
-def trainable(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[str, nn.Module]:
-    """The networks of the config by name; builds them, computes and writes nothing.
-
-    With `searched` a search of the same command is still to find the genotype, and `derived` is
-    left out; with `fresh` what the run holds is about to go. UserError for an unknown network, or
-    a genotype missing or misfit.
-    """
-    names = model_names(run.config)
-    check_names(names, where=models_key(run.config))
-    genotype = None
-    if searched:
-        names = tuple(name for name in names if name != DERIVED)
-    elif DERIVED in names:
-        genotype = find_genotype(run, fresh=fresh)
-    return {name: build_network(name, run.config.network, genotype=genotype) for name in names}
-
-
-def find_genotype(run: Run, *, fresh: bool = False) -> Genotype:
-    """The genotype a run trains: its own once there is one (unless `fresh`), else the config's.
-
-    UserError if there is neither, if it does not fit, or if the two differ.
-    """
-    return settle_genotype(
-        run.dir.genotype,
-        run.config.genotype,
-        check=partial(fit_genotype, run.config.network),
-        fresh=fresh,
-    )
+def training_name(model: str, member: str) -> str:
+    """The name of a training in a run: `<model>`, of a fold `<model>/fold<n>`."""
+    return model if member == SITE else f"{model}/{member.replace(' ', '')}"
 
 
 def training_steps(config: AnyConfig, per_epoch: int) -> int:
-    """The budget of a training at one site in steps, for `per_epoch` batches in an epoch.
+    """The budget of a training in steps, for `per_epoch` batches in an epoch.
 
     UserError where the schedule does not fit into it.
     """
@@ -86,49 +41,76 @@ def training_steps(config: AnyConfig, per_epoch: int) -> int:
     return steps
 
 
-def check_training(config: Config, dataset: Dataset) -> None:
-    """UserError where the schedule does not fit into a training on `dataset`."""
-    training_steps(config, training_batches(config, dataset).per_epoch)
+def check_training(config: AnyConfig, cohort: Cohort) -> None:
+    """UserError where the schedule does not fit into a training of a member; reads no image."""
+
+    def check(name: str, dataset: Dataset) -> None:
+        training_steps(config, -(-dataset.count("train") // config.train.batch))
+
+    cohort.each(check)
 
 
-def training_batches(config: Config, dataset: Dataset) -> Batches:
-    """The batches of a training at one site."""
-    slices, size = dataset.slices("train"), config.train.batch
-    return Batches(dataset.source, slices, size=size, seed=config.seed)
+def train_all(
+    run: Run, task: Task, nets: Mapping[str, nn.Module], cohort: Cohort, writer: MetricWriter
+) -> None:
+    """Trains every network on every member, one after the other; finished ones cost nothing.
 
-
-def train_all(run: Run, dataset: Dataset, writer: MetricWriter) -> None:
-    """Trains what the config names, one after the other; finished networks cost nothing.
-
-    The run keeps the genotype it trains.
+    A network is compiled once for all members of one length.
     """
-    if DERIVED in run.config.train.models:
-        run.dir.genotype.write(find_genotype(run))
-    for name, net in trainable(run).items():
-        clock = Clock()
-        train_network(run, dataset, writer, name, net, clock)
-        run.dir.record_timing(f"train {name}", clock.summary())
+    streams = training_streams(run.config, cohort)
+    for model, net in nets.items():
+        programs: dict[int, Programs] = {}
+        for member, dataset in cohort.members.items():
+            steps = training_steps(run.config, streams[member].per_epoch)
+            if steps not in programs:
+                programs[steps] = make_programs(run.config, task, net, steps)
+            name = training_name(model, member)
+            train_network(run, task, name, net, programs[steps], dataset, streams[member], writer)
+
+
+class Programs(NamedTuple):
+    """The compiled parts of a training of `steps` steps."""
+
+    steps: int
+    tx: optax.GradientTransformation
+    step: CompiledStep
+    finish: Finish
+    validate: Validate
+
+
+def make_programs(config: AnyConfig, task: Task, net: nn.Module, steps: int) -> Programs:
+    """The programs of `net`; nothing is compiled before it is called."""
+    tx = make_optimizer(config.train.optimizer, steps)
+    step = CompiledStep(make_train_step(task.loss(net), tx), Clock())
+    return Programs(steps, tx, step, task.finish(net), task.validate(net))
 
 
 def train_network(
-    run: Run, dataset: Dataset, writer: MetricWriter, name: str, net: nn.Module, clock: Clock
+    run: Run,
+    task: Task,
+    name: str,
+    net: nn.Module,
+    programs: Programs,
+    dataset: Dataset,
+    stream: EpochStream,
+    writer: MetricWriter,
 ) -> TrainState:
-    """Trains one network and returns its last state.
+    """Trains one network, keeps what it is applied with beside its parameters, and returns its
+    last state.
 
-    The key of initialisation, data order and masks is the run's: it does not depend on `name`.
+    The key of initialisation, data order and draws is the run's: it does not depend on `name`.
     """
-    config = run.config.train
-    batches = training_batches(run.config, dataset)
-    steps = training_steps(run.config, batches.per_epoch)
-    tx = make_optimizer(config.optimizer, steps)
+    config, clock = run.config.train, Clock()
+
+    def validate(state: TrainState) -> dict[str, float]:
+        return {task.score: programs.validate(programs.finish(state.params, stream), dataset)}
+
     with CheckpointStore(run.dir.checkpoints(f"train-{name}"), keep=2) as store:
-        distance = DISTANCES[config.loss]
-        loss = reconstruction_loss(net, run.config.acquisition, distance=distance, rows=config.rows)
-        return run_loop(
-            CompiledStep(make_train_step(loss, tx), clock),
-            initial_state(run, net, tx),
-            batches,
-            steps=steps,
+        state = run_loop(
+            programs.step.under(clock),
+            initial_state(run.config, task, net, programs.tx),
+            stream,
+            steps=programs.steps,
             store=store,
             writer=writer,
             stage="train",
@@ -138,68 +120,55 @@ def train_network(
                 checkpoint=run.config.checkpoint_every,
                 validate=config.validate_every,
             ),
-            validate=_validation(run, dataset, net) if config.validate_every else None,
+            validate=validate if config.validate_every else None,
             clock=clock,
             quiet=run.quiet,
         )
+    keep_statistics(run, task, name, lambda: programs.finish(state.params, stream))
+    run.dir.record_timing(f"train {name}", clock.summary())
+    return state
 
 
-def make_validation(
-    net: nn.Module,
-) -> Callable[[Any, Dataset, AcquisitionConfig], float]:
-    """Returns validate(params, dataset, acquisition): mean PSNR over the validation slices at
-    every acceleration, but for empty slices, which have none.
-
-    Masks are those of the evaluation, the data range is the maximum of the target slice.
-    """
-
-    @jax.jit
-    def score(params, measurement, target):
-        image, truth = magnitude(net.apply({"params": params}, measurement)), magnitude(target)
-        return psnr(truth, image, data_range=truth.max(axis=(-2, -1)))[0]
-
-    def validate(params, dataset, acquisition):
-        scores = []
-        for i in dataset.slices("valid"):
-            item = dataset.source.read(i)
-            if not item.kspace.any():
-                continue
-            batch = stack([item], indices=[i])
-            for index in range(len(acquisition.accelerations)):
-                example = fixed_example(batch, [(item.volume, item.index)], acquisition, index)
-                scores.append(score(params, *example))
-        return float(jnp.mean(jnp.stack(scores)))
-
-    return validate
-
-
-def _validation(
-    run: Run, dataset: Dataset, net: nn.Module
-) -> Callable[[TrainState], dict[str, float]]:
-    """The loop's validation, `valid_psnr`."""
-    score = make_validation(net)
-    return lambda state: {"valid_psnr": score(state.params, dataset, run.config.acquisition)}
-
-
-def initial_state(run: Run, net: nn.Module, tx: optax.GradientTransformation) -> TrainState:
+def initial_state(
+    config: AnyConfig, task: Task, net: nn.Module, tx: optax.GradientTransformation
+) -> TrainState:
     """The state of a network before its first step."""
-    key = rng.root_key(run.config.seed)
-    params = init_variables(rng.stream(key, "init", 0), net)["params"]
+    key = rng.root_key(config.seed)
+    params = task.init(rng.stream(key, "init", 0), net)["params"]
     return init_train_state(rng.stream(key, "train", 0), params, tx)
 
 
-def trained_params(run: Run, net: nn.Module, name: str) -> Any:
-    """The parameters of a network whose training is finished; UserError if it is not."""
+def trained_variables(run: Run, task: Task, net: nn.Module, name: str) -> dict[str, Any]:
+    """The variables of a network whose training is finished; UserError if it is not."""
     directory = run.dir.checkpoints(f"train-{name}")
     if not directory.is_dir():
         raise UserError(f"{run.path}: network {name!r} is not trained yet; run jaxnas train first")
     # Steps only shape the schedule, which is no part of the state.
     tx = make_optimizer(run.config.train.optimizer, sys.maxsize)
-    target = jax.eval_shape(lambda: initial_state(run, net, tx))
+    target = jax.eval_shape(lambda: initial_state(run.config, task, net, tx))
     with CheckpointStore(directory) as store:
         found = store.restore(target)
     if found is None or not found[1]["finished"]:
-        raise UserError(
-            f"{run.path}: training of {name!r} is not finished; continue with jaxnas train"
-        )
-    return found[0].params
+        raise unfinished(run, name)
+    return {"params": found[0].params, **kept_statistics(run, task, name)}
+
+
+def keep_statistics(run: Run, task: Task, name: str, finish: Callable[[], Variables]) -> None:
+    """Writes what a trained network is applied with beside its parameters; kept where it exists."""
+    file = run.dir.statistics(name)
+    if task.collections and not file.exists():
+        file.write(finish()[STATISTICS])
+
+
+def kept_statistics(run: Run, task: Task, name: str) -> dict[str, Any]:
+    """The collections of `keep_statistics`; UserError where they are not there yet."""
+    if not task.collections:
+        return {}
+    if not run.dir.statistics(name).exists():
+        raise unfinished(run, name)
+    return {STATISTICS: run.dir.statistics(name).read()}
+
+
+def unfinished(run: Run, name: str) -> UserError:
+    """The error of a training that was stopped."""
+    return UserError(f"{run.path}: training of {name!r} is not finished; go on with jaxnas train")

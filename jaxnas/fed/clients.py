@@ -1,201 +1,142 @@
-"""The clients of a federated run: from the config to each one's data, acquisition and weight."""
+"""The clients of a federated config, whatever the task: each one's data and its weight."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxnas.core.errors import UserError
-from jaxnas.core.federated_schema import PartitionConfig
+from jaxnas.core.config import AnyConfig
+from jaxnas.core.errors import UserError, naming
 from jaxnas.core.places import placed
-from jaxnas.core.schema import AcquisitionConfig, Config, DataConfig
-from jaxnas.data.labels import volume_labels
-from jaxnas.data.source import Source, volume_names
-from jaxnas.data.splits import check_subjects, subjects_of, together
-from jaxnas.engine.sources import (
-    CACHE_BYTES,
-    Center,
-    Dataset,
-    common_center,
-    ready_source,
-    split_dataset,
-)
-from jaxnas.fed.shares import Share, check_shares, divide, matching, named, stored_at
+from jaxnas.data.splits import check_subjects, together
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.task import DataOpener, Dataset
+from jaxnas.fed.shares import Share, check_shares, divide, matching, stored_at
 
 
 @dataclass(frozen=True)
-class Client:
-    """One client: its volumes, how it acquires, and what its update weighs in the average."""
+class _Part:
+    """The makings of a client: some `names` of one opened source, and the config of its own."""
 
     name: str
-    dataset: Dataset
-    acquisition: AcquisitionConfig
-    weight: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Its entry in the roster of a run; `shape` (H, W) is that of its k-space."""
-        dataset = self.dataset
-        ref = dataset.source.slices[dataset.slices("train")[0]]
-        return {
-            "name": self.name,
-            "weight": self.weight,
-            "shape": list(ref.shape),
-            "coils": ref.coils,
-            "acquisition": self.acquisition.model_dump(mode="json"),
-            "volumes": {split: list(names) for split, names in dataset.volumes.items()},
-            "slices": {split: len(dataset.slices(split)) for split in dataset.volumes},
-        }
-
-
-@dataclass(frozen=True)
-class _Share:
-    """The share of one client: some volumes of one opened data section."""
-
-    name: str
-    data: DataConfig
-    source: Source
-    volumes: tuple[str, ...]
-    acquisition: AcquisitionConfig
+    config: AnyConfig
+    source: Any
+    names: tuple[str, ...]
     weight: float | None = None
 
+    @property
+    def origin(self) -> Hashable:
+        """Equal for parts whose equal names are the same data, however they are cut."""
+        kind, path, *rest = placed(self.config).data.place
+        return (kind, stored_at(path), *rest)
 
-def open_clients(config: Config) -> tuple[Client, ...]:
-    """The clients of a federated config, each split into train, valid and test by volume.
 
-    With fractions every client is split by itself; with patterns the whole data is, and a client
-    has its part of each group. The weight is the one given, else the number of training slices or
-    1. UserError, naming the client, where it has no data, a volume or a subject is at two
-    clients, or no volume is left for a group.
+def open_clients(config: AnyConfig, data: DataOpener) -> Cohort:
+    """The clients of a config, each split into train, valid and test.
+
+    With fractions every client is split by itself; with patterns or folds the whole data is, and a
+    client has its part of each group. The weight is the one given, else the number of training
+    slices or 1. UserError, naming the client, where it has no data, something or a subject is at
+    two clients, no group is left to train on or to test, or it cannot be computed with the others.
     """
-    config = placed(config)
-    if config.federated.partition is None:
-        shares = _listed(config)
-    else:
-        shares = _parted(config, config.federated.partition)
-    owned = [Share(share.name, _origin(share.data), share.volumes) for share in shares]
-    check_shares(owned, kind="volume")
-    _check_subjects(shares)
-    return tuple(_client(config, share) for share in shares)
+    divided = config.federated.partition is not None
+    parts = _divided(config, data) if divided else _listed(config, data)
+    check_shares([Share(p.name, p.origin, p.names) for p in parts], kind=data.unit)
+    _check_subjects(parts, data)
+    members = {part.name: _dataset(part, data) for part in parts}
+    weights = tuple(_weight(config, part, members[part.name]) for part in parts)
+    return Cohort(data.joined(config, members), weights)
 
 
-def describe_client(client: Client) -> str:
-    """One line for a person: volumes and slices of every group, acquisition, weight."""
-    held = ", ".join(
-        f"{len(client.dataset.volumes[group])} {group} ({len(client.dataset.slices(group))} slices)"
-        for group in ("train", "valid", "test")
-    )
-    factors = ", ".join(f"{a:g}×" for a in client.acquisition.accelerations)
-    mask = f"{client.acquisition.mask} {factors}"
-    return f"client {client.name}: {held}, {mask}, weight {client.weight:g}"
+def client_config(config: AnyConfig, name: str) -> AnyConfig:
+    """The config of one client: that of all with the sections of its own."""
+    client = next((c for c in config.federated.clients if c.name == name), None)
+    own = {key: getattr(client, key, None) for key in ("data", "acquisition")}
+    return config.model_copy(update={key: section for key, section in own.items() if section})
 
 
-def _listed(config: Config) -> list[_Share]:
-    """The clients that a config lists; those of one data section share its source."""
-    asked = [
-        (client, client.data or config.data, client.acquisition or config.acquisition)
-        for client in config.federated.clients
-    ]
-    kinds = {(data, common_center(acquisition)) for _, data, acquisition in asked}
-    sources: dict[tuple[DataConfig, Center], Source] = {}
-    shares = []
-    for client, data, acquisition in asked:
-        kind = (data, common_center(acquisition))
-        if kind not in sources:
-            with named(f"client {client.name!r}"):
-                sources[kind] = _open(config, *kind, CACHE_BYTES // len(kinds))
-        names = volume_names(sources[kind])
-        volumes = names
-        if client.volumes is not None:
-            volumes = matching(client.name, client.volumes, names, kind="volume")
-        shares.append(_Share(client.name, data, sources[kind], volumes, acquisition, client.weight))
-    return shares
+def describe_client(cohort: Cohort, name: str) -> str:
+    """One line for a person: the data of a client and its weight."""
+    weight = cohort.weights[cohort.names.index(name)]
+    return f"client {name}: {cohort.members[name].describe()}, weight {weight:g}"
 
 
-def _parted(config: Config, partition: PartitionConfig) -> list[_Share]:
+def _listed(config: AnyConfig, data: DataOpener) -> list[_Part]:
+    """The clients that a config lists; those of one source share it."""
+    clients = config.federated.clients
+    configs = {client.name: client_config(config, client.name) for client in clients}
+    share = len({data.source_key(own) for own in configs.values()})
+    sources: dict[Hashable, Any] = {}
+    parts = []
+    for client in clients:
+        own = configs[client.name]
+        key = data.source_key(own)
+        if key not in sources:
+            with naming(f"client {client.name!r}"):
+                sources[key] = data.open_source(own, share=share)
+        names = data.names(sources[key])
+        patterns = getattr(client, f"{data.unit}s")
+        if patterns is not None:
+            names = matching(client.name, patterns, names, kind=data.unit)
+        parts.append(_Part(client.name, own, sources[key], names, client.weight))
+    return parts
+
+
+def _divided(config: AnyConfig, data: DataOpener) -> list[_Part]:
     """The clients that a partition makes of the config's data."""
-    source = _open(config, config.data, common_center(config.acquisition), CACHE_BYTES)
-    subjects = subjects_of(source, by=config.data.split.by)
-    if partition.method == "natural":  # every volume where its label says; see `_check_subjects`
+    partition, source = config.federated.partition, data.open_source(config)
+    subjects = data.subjects(config, source)
+    if partition.method == "natural":  # everything where its label says; see `_check_subjects`
         subjects = {}
-    units = together(volume_names(source), subjects=subjects)
-
-    def labels(by: str) -> dict[str, str]:
-        """The labels of subjects, each that of its first volume."""
-        found = volume_labels(source, by)
-        return {name: found[name] for name in units}
-
-    parts = divide(partition, list(units), labels, seed=config.seed, least=_least(config))
+    units = together(data.names(source), subjects=subjects)
+    parts = divide(
+        partition,
+        list(units),
+        _labels_of_first(units, data, source),
+        seed=config.seed,
+        least=data.least(config),
+    )
     return [
-        _Share(
-            name,
-            config.data,
-            source,
-            tuple(volume for first in firsts for volume in units[first]),
-            config.acquisition,
-        )
+        _Part(name, config, source, tuple(n for first in firsts for n in units[first]))
         for name, firsts in parts.items()
     ]
 
 
-def _check_subjects(shares: Sequence[_Share]) -> None:
-    """UserError for a subject of one data set at two clients, unless both split by volume."""
-    for origin in {_origin(share.data) for share in shares}:
-        own = [s for s in shares if _origin(s.data) == origin and s.data.split.by == "subject"]
-        if own:
-            subjects = subjects_of(own[0].source, by="subject")
-            parts = {share.name: share.volumes for share in own}
-            check_subjects(parts, subjects=subjects, kind="client")
+def _labels_of_first(
+    units: dict[str, tuple[str, ...]], data: DataOpener, source: Any
+) -> Callable[[str], dict[str, str]]:
+    """Returns labels(by): the label of every subject is that of its first name."""
+
+    def labels(by: str) -> dict[str, str]:
+        found = data.labels(source, by)
+        return {name: found[name] for name in units}
+
+    return labels
 
 
-def _least(config: Config) -> int:
-    """Volumes, or subjects, that a client needs for one in each split and half of a search.
-
-    Patterns split the whole data, so nothing can be promised to one client.
-    """
-    split = config.data.split
-    if split.train is not None:
-        return 1
-    return 2 + (split.valid_fraction > 0) + ("search" in config.stages)
-
-
-def _open(config: Config, data: DataConfig, center: Center, cache_bytes: int) -> Source:
-    return ready_source(
-        data,
-        config.network,
-        center=center,
-        seed=config.seed,
-        cache_bytes=cache_bytes,
-    )
+def _check_subjects(parts: Sequence[_Part], data: DataOpener) -> None:
+    """UserError for a subject of one data set at two clients, unless both may part subjects."""
+    for origin in {part.origin for part in parts}:
+        own = {part.name: part for part in parts if part.origin == origin}
+        subjects = {name: data.subjects(part.config, part.source) for name, part in own.items()}
+        kept = {name: part.names for name, part in own.items() if subjects[name]}
+        if kept:
+            known = next(known for known in subjects.values() if known)
+            check_subjects(kept, subjects=known, kind="client")
 
 
-def _client(config: Config, share: _Share) -> Client:
-    with named(f"client {share.name!r}"):
-        dataset = _split(share, config.seed)
-    if not dataset.volumes["train"] or not dataset.volumes["test"]:
-        lacking = "test" if dataset.volumes["train"] else "training"
-        raise UserError(
-            f"client {share.name!r}: none of its {len(share.volumes)} volumes is a {lacking} "
-            f"volume; change data.split or the volumes of this client"
-        )
-    weight = share.weight
-    if weight is None:
-        samples = config.federated.weights == "samples"
-        weight = len(dataset.slices("train")) if samples else 1.0
-    return Client(share.name, dataset, share.acquisition, float(weight))
+def _dataset(part: _Part, data: DataOpener) -> Dataset:
+    with naming(f"client {part.name!r}"):
+        dataset = data.dataset(part.config, part.source, names=part.names)
+    for group in ("train", "test"):
+        if not dataset.groups[group]:
+            raise UserError(
+                f"client {part.name!r}: none of its {len(part.names)} {data.unit}s is in the group "
+                f"{group!r}; change data.split or the {data.unit}s of this client"
+            )
+    return dataset
 
 
-def _split(share: _Share, seed: int) -> Dataset:
-    split = share.data.split
-    if split.train is None:
-        return split_dataset(share.source, share.volumes, split, seed=seed)
-    whole = split_dataset(share.source, volume_names(share.source), split, seed=seed)
-    own = set(share.volumes)
-    parts = {
-        group: tuple(volume for volume in volumes if volume in own)
-        for group, volumes in whole.volumes.items()
-    }
-    return Dataset(share.source, parts, whole.subjects)
-
-
-def _origin(data: DataConfig) -> tuple:
-    """The identity of volumes beside their name: where they are stored, not how they are cut."""
-    return (data.source, stored_at(data.path), data.dataset)
+def _weight(config: AnyConfig, part: _Part, dataset: Dataset) -> float:
+    if part.weight is not None:
+        return float(part.weight)
+    return float(dataset.count("train")) if config.federated.weights == "samples" else 1.0

@@ -6,20 +6,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jaxnas.core.schema import Config
-from jaxnas.engine.comparison import cost_on, describe_test, write_metrics
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.comparison import cost_on, describe_test, evaluate_dataset, write_metrics
 from jaxnas.engine.evaluate import (
     Evaluation,
     SliceScore,
     VolumeScore,
     classical_reconstructors,
-    evaluate_reconstruction,
     network_reconstructor,
 )
+from jaxnas.engine.reconstruction import reconstruction_task, trainable
 from jaxnas.engine.run import Run
 from jaxnas.engine.scores import slices_csv, summaries
-from jaxnas.engine.training import trainable
-from jaxnas.fed.clients import Client
-from jaxnas.fed.reconstruction import reconstruction_task
 from jaxnas.fed.shares import POOLED
 from jaxnas.fed.training import load_method, method_folder
 
@@ -40,7 +38,7 @@ class Contender(NamedTuple):
 class ClientEvaluation:
     """The scores of all contenders, by their names, at one client."""
 
-    client: Client
+    client: str
     evaluation: Evaluation
 
     def slices(self, contender: Contender) -> list[SliceScore]:
@@ -52,37 +50,32 @@ class ClientEvaluation:
         return [v for v in self.evaluation.volumes if v.model == contender.name]
 
 
-def compare(run: Run, clients: Sequence[Client]) -> list[dict[str, Any]]:
+def compare(run: Run, cohort: Cohort) -> list[dict[str, Any]]:
     """Writes metrics.json, slices.csv and examples of every client; returns the rows."""
     config, nets, task = run.config, trainable(run), reconstruction_task(run.config)
-    names = [client.name for client in clients]
     trained = {
-        method: load_method(run, task, method, nets[method.model], names)
+        method: load_method(run, task, method, nets[method.model], cohort.names)
         for method in config.federated.methods
     }
     results = []
-    for i, client in enumerate(clients):
+    for client, dataset in cohort.members.items():
         reconstructors = classical_reconstructors(config.evaluate) | {
-            method_folder(method): network_reconstructor(nets[method.model], found.params(i))
+            method_folder(method): network_reconstructor(
+                nets[method.model], found.variables(client)["params"]
+            )
             for method, found in trained.items()
         }
-        evaluation = evaluate_reconstruction(
-            reconstructors,
-            client.dataset.source,
-            client.dataset.slices("test"),
-            client.acquisition,
-            batch=config.evaluate.batch,
-        )
-        run.dir.client_examples(client.name).write(evaluation.examples, evaluation.pictured)
+        evaluation = evaluate_dataset(config, reconstructors, dataset)
+        run.dir.client_examples(client).write(evaluation.examples, evaluation.pictured)
         results.append(ClientEvaluation(client, evaluation))
-    costs = {name: cost_on(clients[0].dataset, net) for name, net in nets.items()}
+    costs = {name: cost_on(cohort.first, net) for name, net in nets.items()}
     rows = [
         row | {"params": 0, "macs": 0, **costs.get(contender.model, {})}
         for contender in contenders(config)
         for row in client_rows(contender, results)
     ]
     run.dir.slices.write(client_slices(contenders(config), results))
-    write_metrics(run, describe_data(clients), rows)
+    write_metrics(run, describe_data(cohort), rows)
     return rows
 
 
@@ -103,7 +96,7 @@ def client_rows(
     place = {"model": contender.model}
     if contender.strategy is not None:
         place["strategy"] = contender.strategy
-    for client, own in {**{r.client.name: [r] for r in results}, POOLED: results}.items():
+    for client, own in {**{r.client: [r] for r in results}, POOLED: results}.items():
         slices = [score for result in own for score in result.slices(contender)]
         volumes = [score for result in own for score in result.volumes(contender)]
         for row in summaries(slices, volumes):
@@ -114,7 +107,7 @@ def client_slices(order: Sequence[Contender], results: Sequence[ClientEvaluation
     """The text of slices.csv, with the columns `strategy` and `client` after the model."""
     model, *rest = SliceScore._fields
     scores = (
-        (contender.model, contender.strategy, result.client.name, *score[1:])
+        (contender.model, contender.strategy, result.client, *score[1:])
         for contender in order
         for result in results
         for score in result.slices(contender)
@@ -122,6 +115,6 @@ def client_slices(order: Sequence[Contender], results: Sequence[ClientEvaluation
     return slices_csv(scores, fields=(model, "strategy", "client", *rest))
 
 
-def describe_data(clients: Sequence[Client]) -> str:
+def describe_data(cohort: Cohort) -> str:
     """One line: the test volumes of every client."""
-    return "; ".join(f"{client.name}: {describe_test(client.dataset)}" for client in clients)
+    return "; ".join(f"{name}: {describe_test(data)}" for name, data in cohort.members.items())

@@ -4,14 +4,16 @@ Everything is a pure function of (seed, client, round, step): it depends neither
 take part in a round, nor on how many of them are computed together.
 """
 
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from jaxnas.core.config import AnyConfig
 from jaxnas.core.federated_schema import RoundsConfig
-from jaxnas.data.batches import BatchStream
+from jaxnas.data.batches import BatchStream, EpochStream
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.groups import search_streams, training_streams
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,16 @@ def local_steps(config: RoundsConfig, per_epoch: Sequence[int]) -> np.ndarray:
     return config.local_epochs * np.asarray(per_epoch)
 
 
-def client_seed(seed: int, client: str, purpose: str) -> int:
-    """A seed of 32 bits for one purpose at one client, by name: other clients do not matter."""
-    return zlib.crc32(f"{seed}/{client}/{purpose}".encode())
+def training_batches(config: AnyConfig, cohort: Cohort) -> ClientBatches:
+    """Every client's training slices, `train.batch` at a time."""
+    return _client_batches(config, training_streams(config, cohort))
 
 
-@dataclass(frozen=True)
-class Cohort:
-    """The clients that take part: their names and weights, and their batches."""
+def search_batches(config: AnyConfig, cohort: Cohort) -> ClientBatches:
+    """Every client's two halves of its training group, `search.batch` slices of each at a time."""
+    return _client_batches(config, search_streams(config, cohort))
 
-    names: tuple[str, ...]
-    weights: tuple[float, ...]
-    batches: ClientBatches
+
+def _client_batches(config: AnyConfig, streams: Mapping[str, EpochStream]) -> ClientBatches:
+    per_epoch = [stream.per_epoch for stream in streams.values()]
+    return ClientBatches([*streams.values()], local_steps(config.federated, per_epoch))

@@ -1,18 +1,16 @@
 """The search stage of a reconstruction across clients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxnas.core.schema import Config
 from jaxnas.engine.clock import Clock
+from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.run import Run
-from jaxnas.fed.clients import Client
-from jaxnas.fed.local import ClientBatches
-from jaxnas.fed.members import check_search_members
-from jaxnas.fed.reconstruction import search_cohort
+from jaxnas.fed.local import ClientBatches, search_batches
 from jaxnas.fed.search import FederatedSearch, search_federation, search_rounds
 from jaxnas.models.networks import init_variables
 from jaxnas.ops.costs import Rates
@@ -39,38 +37,36 @@ class _Parts:
     history: History
 
 
-def check_search(config: Config, clients: Sequence[Client]) -> None:
+def check_search(config: Config, cohort: Cohort) -> None:
     """Raises UserError for whatever a search would stumble over; computes and writes nothing."""
-    check_search_members(config, clients)
-    search_federation(config, _parts(config, clients, ACCURACY, None).search, Clock())
+    search_federation(config, _parts(config, cohort, ACCURACY, None).search, Clock())
 
 
 def search(
-    run: Run, clients: Sequence[Client], writer: MetricWriter, *, aim: SearchObjective = ACCURACY
+    run: Run, cohort: Cohort, writer: MetricWriter, *, aim: SearchObjective = ACCURACY
 ) -> Genotype:
     """Searches across clients, writes alphas.json and genotype.json, and returns the genotype.
 
     The `aim` is the same at every client.
     """
-    parts = _parts(run.config, clients, aim, run_rates(run))
+    parts = _parts(run.config, cohort, aim, run_rates(run))
     state = search_rounds(run, parts.search, writer)
-    ranking = _ranking(parts.search.cohort.batches)
+    ranking = _ranking(parts.search.batches)
     genotype = parts.method.conclude(state.key, state.server["params"], ranking)
     run.dir.alphas.write(parts.history.summary(run.config.network.nodes))
     run.dir.genotype.write(genotype)
     return genotype
 
 
-def _parts(
-    config: Config, clients: Sequence[Client], aim: SearchObjective, rates: Rates | None
-) -> _Parts:
+def _parts(config: Config, cohort: Cohort, aim: SearchObjective, rates: Rates | None) -> _Parts:
     counted = config_in_steps(config, config.federated.search_rounds)  # a check is a round
     history, net = make_history(counted), supernet(proxy(config), rates=rates)
     # The masks come with the batches.
-    loss = search_loss(config, net, clients[0].acquisition)
+    loss = search_loss(config, net, config.acquisitions[0])
     method = METHODS[config.search.method](counted, loss, history, aim)
     search = FederatedSearch(
-        search_cohort(config, clients),
+        cohort,
+        search_batches(config, cohort),
         lambda key: init_variables(key, net),
         lambda local, w_tx, a_tx: replace(method, config=local).make_step(w_tx, a_tx),
         method.on_log,

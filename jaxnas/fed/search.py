@@ -13,11 +13,12 @@ from jaxnas.core.federated_schema import FedAvg
 from jaxnas.core.training_schema import check_warmup
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
+from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, HostState, run_loop
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.run import Run
-from jaxnas.fed.local import Cohort
+from jaxnas.fed.local import ClientBatches
 from jaxnas.fed.program import search_program
 from jaxnas.fed.rounds import Federation
 from jaxnas.fed.state import FedState
@@ -37,6 +38,7 @@ class FederatedSearch:
     """
 
     cohort: Cohort
+    batches: ClientBatches
     init: Callable[[jax.Array], Mapping[str, Any]]
     make_step: Callable[..., Step]
     on_log: Callable[[int, Any, Mapping[str, float]], bool | None]
@@ -48,7 +50,7 @@ def search_federation(config: AnyConfig, search: FederatedSearch, clock: Clock) 
 
     Any search method's step is what a client does locally.
     """
-    per_round = search.cohort.batches.longest
+    per_round = search.batches.longest
     steps = config.federated.search_rounds * per_round
     check_warmup(config, config.federated.search_rounds)
     check_optimizers(config, steps)
@@ -78,7 +80,7 @@ def search_rounds(run: Run, search: FederatedSearch, writer: MetricWriter) -> Fe
         state = run_loop(
             federation,
             federation.init(rng.stream(key, "search", 0), model),
-            search.cohort.batches,
+            search.batches,
             steps=config.federated.search_rounds,
             store=store,
             writer=writer,

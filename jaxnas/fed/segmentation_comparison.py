@@ -6,6 +6,7 @@ from typing import Any
 
 from flax import linen as nn
 
+from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.evaluate_segmentation import (
     OverlapScore,
     SegmentationEvaluation,
@@ -13,37 +14,35 @@ from jaxnas.engine.evaluate_segmentation import (
 )
 from jaxnas.engine.run import Run
 from jaxnas.engine.segment import Predictor
+from jaxnas.engine.segmentation import segmentation_task
 from jaxnas.engine.segmentation_comparison import describe_volumes, write_comparison
 from jaxnas.engine.segmentation_scores import segmentation_rows
-from jaxnas.fed.labeled_clients import LabeledClient
-from jaxnas.fed.segmentation import client_variables
 from jaxnas.fed.shares import POOLED
-from jaxnas.fed.training import method_folder
+from jaxnas.fed.training import load_method, method_folder
 from jaxnas.search.segmentation_evaluation import network_facts
 
 
-def compare(
-    run: Run, nets: Mapping[str, nn.Module], clients: Sequence[LabeledClient]
-) -> list[dict[str, Any]]:
+def compare(run: Run, nets: Mapping[str, nn.Module], cohort: Cohort) -> list[dict[str, Any]]:
     """Writes metrics.json, volumes.csv and the overlays of the first client; returns the rows."""
     config, methods = run.config, run.config.federated.methods
-    names = [client.name for client in clients]
-    variables = {
-        method: client_variables(run, method, nets[method.model], names) for method in methods
+    task = segmentation_task(config)
+    trained = {
+        method: load_method(run, task, method, nets[method.model], cohort.names)
+        for method in methods
     }
     found: dict[str, SegmentationEvaluation] = {}
     facts: dict[str, dict[str, Any]] = {}
-    for number, client in enumerate(clients):
-        source, tested = client.dataset.source, client.dataset.volumes("test")
+    for client, dataset in cohort.members.items():
+        source, tested = dataset.source, dataset.volumes("test")
         predictors = {}
         for method in methods:
-            own, net = variables[method][number], nets[method.model]
-            predictor = Predictor(net, own, client.dataset.preparation)
+            net = nets[method.model]
+            predictor = Predictor(net, trained[method].variables(client), dataset.preparation)
             predictors[method_folder(method)] = predictor
             if method.model not in facts:  # a network takes the same time whatever its weights
                 volume = source.read(tested[0])
                 facts[method.model] = network_facts(config, net, predictor, volume)
-        found[client.name] = evaluate_segmentation(
+        found[client] = evaluate_segmentation(
             predictors, source, tested, slices=config.latency.stack
         )
     scores = {name: evaluation.scores for name, evaluation in found.items()}
@@ -52,13 +51,13 @@ def compare(
         for method in methods
         for row in client_rows(method_folder(method), scores)
     ]
-    first = found[clients[0].name]
+    first = found[cohort.names[0]]
     everything = tuple(score for own in scores.values() for score in own)
     write_comparison(
         run.dir,
         SegmentationEvaluation(everything, first.examples, first.pictured),
         rows,
-        data=_describe(config.data.source, clients),
+        data=_describe(config.data.source, cohort),
         budget_ms=config.latency.budget_ms,
         min_fps=config.latency.min_fps,
     )
@@ -79,10 +78,9 @@ def client_rows(
         yield {"client": client, **row}
 
 
-def _describe(kind: str, clients: Sequence[LabeledClient]) -> str:
+def _describe(kind: str, cohort: Cohort) -> str:
     """One line: the test volumes of every client."""
     return "; ".join(
-        f"{client.name}: "
-        f"{describe_volumes(kind, client.dataset.source, client.dataset.volumes('test'))}"
-        for client in clients
+        f"{name}: {describe_volumes(kind, dataset.source, dataset.volumes('test'))}"
+        for name, dataset in cohort.members.items()
     )

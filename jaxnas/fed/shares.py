@@ -1,12 +1,11 @@
 """The division of data among clients, whatever they are: by a partition, or by name patterns."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxnas.core.errors import UserError
+from jaxnas.core.errors import UserError, naming
 from jaxnas.core.federated_schema import PartitionConfig
 from jaxnas.fed.partition import (
     Partition,
@@ -40,7 +39,7 @@ def divide(
     """
     if config.method == "even":
         return even_partition(names, clients=config.clients, seed=seed, least=least)
-    with named("federated.partition.by"):
+    with naming("federated.partition.by"):
         found = labels(config.by)
     if config.method == "natural":
         return natural_partition(found)
@@ -96,12 +95,3 @@ def stored_at(path: str | Sequence[str] | None) -> tuple[str, ...]:
     """The paths at which data are stored, the same however they are written."""
     paths = (path,) if isinstance(path, str) else path or ()
     return tuple(sorted(str(Path(own).resolve()) for own in paths))
-
-
-@contextmanager
-def named(place: str) -> Iterator[None]:
-    """A block whose errors say what they belong to."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{place}: {error}") from None

@@ -1,14 +1,14 @@
 """Training every method of a config across clients: same rounds and batches for all.
 
-What is trained for is a `Task`; who takes part, and with which batches, a `Cohort`.
+The purpose of a network is a `Task`; those who take part are a `Cohort`.
 """
 
 import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,33 +21,21 @@ from jaxnas.core.federated_schema import Method
 from jaxnas.core.training_schema import OptimConfig
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
+from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import check_schedule, make_optimizer
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
-from jaxnas.engine.state import TrainLoss
-from jaxnas.fed.local import Cohort
+from jaxnas.engine.task import Task, Variables
+from jaxnas.engine.training import keep_statistics, kept_statistics, unfinished
+from jaxnas.fed.local import ClientBatches, training_batches
 from jaxnas.fed.paths import leaf_paths, select
 from jaxnas.fed.program import Penalty, Program, training_program
 from jaxnas.fed.rounds import Federation
 from jaxnas.fed.state import FedState, ModelTree
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.traffic import Traffic, measure_traffic
-
-
-class Task(Protocol):
-    """The training task of clients. Hashable: methods of equal tasks share a compiled program."""
-
-    def init(self, key: jax.Array, net: nn.Module) -> Any:
-        """The variables of a network before training."""
-
-    def loss(self, net: nn.Module) -> TrainLoss:
-        """loss(params, batch, key) -> (scalar, metrics)."""
-
-
-Validate = Callable[[FedState], dict[str, float]]
-Validation = Callable[[Federation, nn.Module], Validate]
 
 
 def client_scores(name: str, scores: Mapping[str, float]) -> dict[str, float]:
@@ -68,31 +56,22 @@ def check_methods(
 
     A network that is not among `nets`, because it is still to be found, is not looked into.
     """
-    steps = config.federated.rounds * cohort.batches.longest
-    check_schedule(config.train.optimizer, steps, key="train.optimizer")
+    longest = training_batches(config, cohort).longest
+    check_schedule(config.train.optimizer, config.federated.rounds * longest, key="train.optimizer")
     paths = {name: leaf_paths(abstract_model(task, net)) for name, net in nets.items()}
     for method in config.federated.methods:
         if method.model in nets:
-            federation = _across(config, task, method, nets[method.model], cohort)
+            federation = _across(config, task, method, nets[method.model], cohort, longest=longest)
             federation.strategy.shared.check(paths[method.model])
 
 
 def train_methods(
-    run: Run,
-    task: Task,
-    nets: Mapping[str, nn.Module],
-    cohort: Cohort,
-    writer: MetricWriter,
-    *,
-    validation: Validation | None = None,
+    run: Run, task: Task, nets: Mapping[str, nn.Module], cohort: Cohort, writer: MetricWriter
 ) -> None:
-    """Trains every method, one after the other; finished ones cost nothing.
-
-    `validation` makes what the loop reports where the config asks for it.
-    """
+    """Trains every method, one after the other; finished ones cost nothing."""
+    batches = training_batches(run.config, cohort)
     for method in run.config.federated.methods:
-        net = nets[method.model]
-        train_method(run, task, method, net, cohort, writer, validation=validation)
+        train_method(run, task, method, nets[method.model], cohort, batches, writer)
 
 
 def train_method(
@@ -101,57 +80,80 @@ def train_method(
     method: Method,
     net: nn.Module,
     cohort: Cohort,
+    batches: ClientBatches,
     writer: MetricWriter,
-    *,
-    validation: Validation | None = None,
 ) -> None:
-    """Trains one method and notes its time and its traffic.
+    """Trains one method, notes its time and its traffic, and keeps what every client applies
+    beside its parameters.
 
     The key of initialisation, data order and draws is the run's: it does not depend on the method.
     """
     config, name, clock = run.config, method_folder(method), Clock()
-    federation = _across(config, task, method, net, cohort, clock=clock)
+    federation = _across(config, task, method, net, cohort, longest=batches.longest, clock=clock)
+    finish, score = task.finish(net), task.validate(net)
+
+    def variables(state: FedState, number: int) -> Variables:
+        params = federation.client_model(state, number)["params"]
+        return finish(params, batches.streams[number])
+
+    def validate(state: FedState) -> dict[str, float]:
+        """Every client's score with its own model, and their mean."""
+        scores = {
+            client: score(variables(state, number), dataset)
+            for number, (client, dataset) in enumerate(cohort.members.items())
+        }
+        return client_scores(task.score, scores)
+
     every = Cadence(
         log=config.log_every,
         checkpoint=config.checkpoint_every,
         validate=config.train.validate_every,
     )
-    with CheckpointStore(_checkpoints(run, method), keep=2) as store:
+    with CheckpointStore(run.dir.checkpoints(f"train-{name}"), keep=2) as store:
         state = run_loop(
             federation,
             _initial_state(config, task, federation, net),
-            cohort.batches,
+            batches,
             steps=config.federated.rounds,
             store=store,
             writer=writer,
             stage="train",
             model=name,
             every=every,
-            validate=validation(federation, net) if validation and every.validate else None,
+            validate=validate if every.validate else None,
             clock=clock,
             quiet=run.quiet,
         )
+    for number, client in enumerate(cohort.names):
+        keep_statistics(run, task, f"{name}/{client}", partial(variables, state, number))
     run.dir.record_timing(f"train {name}", clock.summary())
     note_communication(run.dir, name, federation, int(state.round))
 
 
 @dataclass(frozen=True)
 class TrainedMethod:
-    """A method whose training is finished."""
+    """A method whose training is finished, for the clients `names`."""
 
+    run: Run
+    task: Task
+    name: str
+    names: tuple[str, ...]
     federation: Federation
     state: FedState
 
-    def params(self, client: int) -> Any:
-        """The parameters that a client uses, by its number."""
-        return self.federation.client_model(self.state, client)["params"]
+    def variables(self, client: str) -> dict[str, Any]:
+        """The variables that a client applies."""
+        number = self.names.index(client)
+        params = self.federation.client_model(self.state, number)["params"]
+        return {"params": params, **kept_statistics(self.run, self.task, f"{self.name}/{client}")}
 
 
 def load_method(
     run: Run, task: Task, method: Method, net: nn.Module, names: Sequence[str]
 ) -> TrainedMethod:
     """The method as training left it for the clients `names`; UserError if it is not finished."""
-    directory, name = _checkpoints(run, method), method_folder(method)
+    name = method_folder(method)
+    directory = run.dir.checkpoints(f"train-{name}")
     if not directory.is_dir():
         raise UserError(f"{run.path}: {name} is not trained yet; run jaxnas train first")
     # Steps only shape the schedule, which is no part of the state; nor is what computes the rounds.
@@ -162,8 +164,9 @@ def load_method(
     with CheckpointStore(directory) as store:
         found = store.restore(target)
     if found is None or not found[1]["finished"]:
-        raise UserError(f"{run.path}: training of {name} is not finished; go on with jaxnas train")
-    return TrainedMethod(federation, found[0].replace(optim={}))  # moments are no longer needed
+        raise unfinished(run, name)
+    state = found[0].replace(optim={})  # moments are no longer needed
+    return TrainedMethod(run, task, name, tuple(names), federation, state)
 
 
 def abstract_model(task: Task, net: nn.Module) -> ModelTree:
@@ -215,10 +218,11 @@ def _across(
     net: nn.Module,
     cohort: Cohort,
     *,
+    longest: int,
     clock: Clock | None = None,
 ) -> Federation:
-    """One method across a cohort."""
-    steps = config.federated.rounds * cohort.batches.longest
+    """One method across a cohort, of `longest` local steps in a round."""
+    steps = config.federated.rounds * longest
     return _federation(config, task, method, net, steps, cohort.names, cohort.weights, clock=clock)
 
 
@@ -260,7 +264,3 @@ def _initial_state(
     key = rng.root_key(config.seed)
     params = task.init(rng.stream(key, "init", 0), net)["params"]
     return federation.init(rng.stream(key, "train", 0), {"params": params})
-
-
-def _checkpoints(run: Run, method: Method) -> Path:
-    return run.dir.checkpoints(f"train-{method.model}-{method.label}")

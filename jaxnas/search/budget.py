@@ -4,7 +4,9 @@ from typing import Any
 
 from jaxnas.core.config import AnyConfig
 from jaxnas.core.training_schema import check_warmup
+from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.optim import check_schedule
+from jaxnas.engine.task import Dataset
 
 
 def search_steps(config: AnyConfig, per_epoch: int) -> int:
@@ -16,6 +18,16 @@ def search_steps(config: AnyConfig, per_epoch: int) -> int:
     check_warmup(config, steps)
     check_optimizers(config, steps)
     return steps
+
+
+def check_search(config: AnyConfig, cohort: Cohort) -> None:
+    """UserError where a search at one site does not fit into its steps; reads no image."""
+
+    def check(name: str, dataset: Dataset) -> None:
+        slices, _ = dataset.half_counts(cohort.seed(config.seed, name, "search"))
+        search_steps(config, -(-slices // config.search.batch))
+
+    cohort.each(check)
 
 
 def check_optimizers(config: AnyConfig, steps: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.run import Run
-from jaxnas.engine.segmentation_training import init_segmentation
+from jaxnas.engine.segmentation import init_segmentation
 from jaxnas.engine.timing import Timing
 from jaxnas.models.folding import fold_norms
 from jaxnas.search.device import obtain_table, table_name

@@ -7,13 +7,14 @@ from flax import linen as nn
 
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.labeled import LabeledVolume
+from jaxnas.engine.cohort import Cohort, fold_number
 from jaxnas.engine.evaluate_segmentation import SegmentationEvaluation, evaluate_segmentation
-from jaxnas.engine.labeled import LabeledDataset
 from jaxnas.engine.run import Run
 from jaxnas.engine.segment import Predictor
+from jaxnas.engine.segmentation import segmentation_task
 from jaxnas.engine.segmentation_comparison import compare_segmentation, describe_volumes
 from jaxnas.engine.segmentation_timing import budgeted, time_predictor
-from jaxnas.engine.segmentation_training import Training, trained_variables
+from jaxnas.engine.training import trained_variables, training_name
 from jaxnas.models.segmentation import segmentation_cost
 from jaxnas.search.derive_networks import derived_facts
 from jaxnas.search.segmentation_networks import trained_as
@@ -23,20 +24,22 @@ from jaxnas.spaces.rtdnas_network import RtdnasNet
 def evaluate_networks(
     run: Run,
     nets: Mapping[str, nn.Module],
-    datasets: Mapping[int | None, LabeledDataset],
+    cohort: Cohort,
 ) -> list[dict[str, Any]]:
     """Writes metrics.json, volumes.csv and overlays; returns the rows of the metrics.
 
     With folds every test volume is scored by the network that did not see its patient.
     """
     config, parts, trained = run.config, [], trained_as(nets)
+    task = segmentation_task(config)
     # A stack of so many slices is compiled in any case, because its latency is measured.
     slices = config.latency.stack
-    for fold, dataset in datasets.items():
+    for member, dataset in cohort.members.items():
+        fold = fold_number(member)
         loaded = {
             name: Predictor(
                 nets[name],
-                trained_variables(run, Training(name, fold), nets[name]),
+                trained_variables(run, task, nets[name], training_name(name, member)),
                 dataset.preparation,
             )
             for name in dict.fromkeys(trained.values())
@@ -60,7 +63,7 @@ def evaluate_networks(
         parts[0].examples,
         parts[0].pictured,
     )
-    tested = [i for dataset in datasets.values() for i in dataset.volumes("test")]
+    tested = [i for dataset in cohort.members.values() for i in dataset.volumes("test")]
     return compare_segmentation(
         run.dir,
         whole,

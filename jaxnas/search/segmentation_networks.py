@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.genotypes import settle_genotype
+from jaxnas.engine.networks import model_names, models_key
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import GenotypeFile
 from jaxnas.models.networks import DERIVED
@@ -31,7 +32,7 @@ def networks(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[s
     `fresh` what the run holds is about to go. UserError where a genotype is missing or misfits.
     """
     found: dict[str, nn.Module] = {}
-    for name in run.config.train.models:
+    for name in model_names(run.config):
         if searched and name in (DECODED, DERIVED):
             continue
         if name in SEGMENTATION_MODELS:
@@ -56,7 +57,7 @@ def trained_as(nets: Mapping[str, nn.Module]) -> dict[str, str]:
 
 def keep_genotypes(run: Run) -> None:
     """Copies the genotypes that the config gives into the run, unless it has them already."""
-    for name in run.config.train.models:
+    for name in model_names(run.config):
         if name in given_files(run.config) and not _own(run, name).exists():
             save_genotype(_own(run, name), _genotypes(run, name, fresh=False)[name])
 
@@ -84,11 +85,14 @@ def check_models(config: SegmentationConfig) -> None:
             f"genotypes: {config.decode.name!r} is what decode.name calls the network of this run; "
             f"choose another name"
         )
-    known = (*KNOWN, *named)
-    for name in config.train.models:
+    known, key = (*KNOWN, *named), models_key(config)
+    for name in model_names(config):
         if name not in known:
+            raise UserError(f"{key}: unknown network {name!r}; expected one of {', '.join(known)}")
+        if name == DECODED and config.federated is not None:
             raise UserError(
-                f"train.models: unknown network {name!r}; expected one of {', '.join(known)}"
+                f"{key}: {DECODED!r} stands for several networks; expected derived, which is the "
+                f"last of them, or another network"
             )
 
 

@@ -8,17 +8,17 @@ import jax
 
 from jaxnas.core import rng
 from jaxnas.core.schema import AcquisitionConfig, Config, NetworkConfig
-from jaxnas.data.batches import Batches
 from jaxnas.engine.acquire import make_example
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.groups import search_streams
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.losses import DISTANCES, Distance, l1
 from jaxnas.engine.optim import make_optimizer, make_schedule
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.run import Run
-from jaxnas.engine.sources import Dataset
 from jaxnas.engine.step import CompiledStep
 from jaxnas.models.networks import init_variables
 from jaxnas.search.budget import config_in_steps, search_steps
@@ -53,23 +53,12 @@ def supernet_loss(
     return loss
 
 
-class HalfBatches:
-    """Batches with the halves `train` and `valid`, each from its own volumes."""
-
-    def __init__(self, train: Batches, valid: Batches):
-        self.train, self.valid = train, valid
-
-    def batch(self, step: int) -> dict[str, Any]:
-        """Both halves of a step; a pure function of `step`."""
-        return {"train": self.train.batch(step), "valid": self.valid.batch(step)}
-
-
 def search(
-    run: Run, dataset: Dataset, writer: MetricWriter, *, aim: SearchObjective = ACCURACY
+    run: Run, cohort: Cohort, writer: MetricWriter, *, aim: SearchObjective = ACCURACY
 ) -> Genotype:
     """Searches, writes alphas.json and genotype.json, and returns the genotype."""
-    batches, clock = search_batches(run.config, dataset), Clock()
-    whole = config_in_steps(run.config, search_steps(run.config, batches.train.per_epoch))
+    (batches,), clock = search_streams(run.config, cohort).values(), Clock()
+    whole = config_in_steps(run.config, search_steps(run.config, batches.per_epoch))
     config, history = whole.search, make_history(whole)
     space = history.space
     net = supernet(proxy(whole), rates=run_rates(run))
@@ -99,11 +88,6 @@ def search(
     run.dir.genotype.write(genotype)
     run.dir.record_timing("search", clock.summary())
     return genotype
-
-
-def check_search(config: Config, dataset: Dataset) -> None:
-    """UserError where the alphas would never move, or a schedule does not fit."""
-    search_steps(config, search_batches(config, dataset).train.per_epoch)
 
 
 @dataclass(frozen=True)
@@ -220,16 +204,6 @@ def search_loss(config: Config, net: Supernet, acquisition: AcquisitionConfig) -
     """The `supernet_loss` that a config asks for."""
     asked = config.search
     return supernet_loss(net, acquisition, distance=DISTANCES[asked.loss], rows=asked.rows)
-
-
-def search_batches(config: Config, dataset: Dataset) -> HalfBatches:
-    """train_ω and train_α: the training volumes halved at random, by volume."""
-    return HalfBatches(
-        *(
-            Batches(dataset.source, half, size=config.search.batch, seed=config.seed + i)
-            for i, half in enumerate(dataset.halves(config.seed))
-        )
-    )
 
 
 def _initial_state(run: Run, net: Supernet, w_tx, a_tx) -> SearchState:

@@ -20,13 +20,14 @@ from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.augment import augment
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
-from jaxnas.engine.labeled import LabeledDataset
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.groups import search_streams
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.run import Run
+from jaxnas.engine.segmentation import augmentation, init_segmentation
 from jaxnas.engine.segmentation_losses import SEGMENTATION_LOSSES
-from jaxnas.engine.segmentation_training import augmentation, init_segmentation
 from jaxnas.engine.step import CompiledStep
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.search.budget import config_in_steps, search_steps
@@ -42,7 +43,6 @@ from jaxnas.search.milenas import make_milenas_step
 from jaxnas.search.moves import Objective, Optimizer, SearchLoss, Step
 from jaxnas.search.objective import SearchObjective
 from jaxnas.search.penalty import make_objective
-from jaxnas.search.stage import HalfBatches
 from jaxnas.search.state import init_search_state
 from jaxnas.spaces.rtdnas import RelaxedSupernet, TwoLevelSpace
 from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
@@ -89,13 +89,13 @@ def make_search(
 def search(
     run: Run,
     space: TwoLevelSpace,
-    dataset: LabeledDataset,
+    cohort: Cohort,
     writer: MetricWriter,
     aim: SearchObjective,
 ) -> None:
     """Searches and writes alphas.json."""
-    halves, clock = dataset.halves(size=run.config.search.batch, seed=run.config.seed), Clock()
-    whole = config_in_steps(run.config, search_steps(run.config, halves[0].per_epoch))
+    (batches,), clock = search_streams(run.config, cohort).values(), Clock()
+    whole = config_in_steps(run.config, search_steps(run.config, batches.per_epoch))
     config, parts = whole.search, make_search(whole, space, aim)
     w_tx = make_optimizer(config.weights, config.steps)
     a_tx = make_optimizer(config.alphas, config.steps)
@@ -106,7 +106,7 @@ def search(
         run_loop(
             CompiledStep(parts.make_step(w_tx, a_tx), clock),
             init_search_state(key, variables["params"], variables["alphas"], w_tx, a_tx),
-            HalfBatches(*halves),
+            batches,
             steps=config.steps,
             store=store,
             writer=writer,
@@ -120,12 +120,6 @@ def search(
         )
     parts.conclude(run)
     run.dir.record_timing("search", clock.summary())
-
-
-def check_search(config: SegmentationConfig, dataset: LabeledDataset) -> None:
-    """UserError where the logits would never move, or a schedule does not fit; reads no image."""
-    slices, _ = dataset.half_counts(config.seed)
-    search_steps(config, -(-slices // config.search.batch))
 
 
 def searched_weights(run: Run) -> dict[str, Any]:

@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from jaxnas.cli.stages import _setting
+from jaxnas.cli.stages import prepare as prepare_run
 from jaxnas.core.config import load_config
 from jaxnas.core.errors import UserError
-from jaxnas.engine.groups import log_training, training_data
+from jaxnas.engine.groups import log_training, training_cohort
 from jaxnas.engine.run import Run
-from jaxnas.fed.members import training_members
 
 COMMON = "log_every: 2\ncheckpoint_every: 2\n"
 CLIENTS = """
@@ -69,17 +68,10 @@ def sets(*settings):
 
 
 def prepare(path, *settings, stages=("train",)):
-    """The data of a run as its stages find it, and the config."""
+    """The cohort of a run as its stages find it, and the config."""
     config = load_config(path, overrides=settings)
     run = Run(config, path.parent / "run", quiet=True)
-    return _setting(run).prepare(run, stages, False), config
-
-
-def members(data, setting):
-    """What holds the groups: the datasets of a site, or the clients."""
-    if setting == "clients":
-        return [client.dataset for client in data]
-    return [*data.by_fold.values()] if hasattr(data, "by_fold") else [data]
+    return prepare_run(run, stages, fresh=False), config
 
 
 @pytest.mark.slow
@@ -108,25 +100,20 @@ def test_a_validation_without_volumes_is_refused(case, call, tmp_path):
 
 @pytest.mark.parametrize("every", [0, 1])
 def test_volumes_set_aside_train_where_nothing_validates(case, every, tmp_path, capsys):
-    path, _, setting = case
-    data, config = prepare(path, f"train.validate_every={every}")
-    before = [dict(each.groups) for each in members(data, setting)]
-    after = [training_data(config, each) for each in members(data, setting)]
-    for old, new in zip(before, after):
-        assert old["valid"] and new.groups["test"] == old["test"]
-        whole = {*old["train"], *old["valid"]} if every == 0 else {*old["train"]}
-        assert {*new.groups["train"]} == whole
-        assert new.count("train") >= len(whole)
+    path, *_ = case
+    cohort, config = prepare(path, f"train.validate_every={every}")
+    whole = training_cohort(config, cohort)
+    for old, new in zip(cohort.members.values(), whole.members.values()):
+        assert old.groups["valid"] and new.groups["test"] == old.groups["test"]
+        given = old.groups["valid"] if every == 0 else ()
+        assert {*new.groups["train"]} == {*old.groups["train"], *given}
+        assert new.count("train") >= len(new.groups["train"])
+    assert whole.weights == cohort.weights
     capsys.readouterr()
-    log_training(Run(config, tmp_path), members(data, setting))
-    told = capsys.readouterr().err
-    given = sum(len(old["valid"]) for old in before)
-    line = f"{given} validation volumes train too: nothing validates"
-    assert told == (f"{line}\n" if every == 0 else "")
-    if setting == "clients":
-        assert [m.dataset.groups for m in training_members(config, data)] == [
-            each.groups for each in after
-        ]
+    log_training(Run(config, tmp_path), cohort)
+    given = sum(len(dataset.groups["valid"]) for dataset in cohort.members.values())
+    line = f"{given} validation volumes train too: nothing validates\n"
+    assert capsys.readouterr().err == (line if every == 0 else "")
 
 
 @pytest.mark.parametrize(("stage", "key"), [("train", "train.batch"), ("search", "search.batch")])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jaxnas.core.config import load_config
+from jaxnas.engine.labeled import LabeledData
 from jaxnas.engine.timing import summarize
-from jaxnas.fed.labeled_clients import open_labeled_clients
+from jaxnas.fed.clients import open_clients
 from jaxnas.search.latency_table import LatencyTable, device_kind, make_entry, save_table
 from jaxnas.search.profile import deployed_parts, part_key
 from tests.cli.alone import run_alone
@@ -87,8 +88,8 @@ def test_every_method_is_scored_at_every_client(finished, tiny):
     assert metrics["task"] == "segmentation"
     places = [(row["model"], row["strategy"], row["client"]) for row in metrics["rows"]]
     assert places == [("unet2d", s, c) for s in STRATEGIES for c in (*CLIENTS, "all")]
-    clients = open_labeled_clients(load_config(tiny))
-    tested = [len(client.dataset.volumes("test")) for client in clients]
+    cohort = open_clients(load_config(tiny), LabeledData())
+    tested = [len(dataset.volumes("test")) for dataset in cohort.members.values()]
     assert [row["n"] for row in metrics["rows"][:3]] == [*tested, sum(tested)]
     for first in range(0, 3 * len(STRATEGIES), 3):
         *own, pooled = metrics["rows"][first : first + 3]

@@ -13,7 +13,8 @@ from jaxnas.data.source import labels_of, volume_names
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.transforms import center_crop, centered_ifft2
 from jaxnas.engine.acquire import simulate
-from jaxnas.engine.sources import Center, open_dataset, ready_source, split_dataset
+from jaxnas.engine.kspace_dataset import KspaceDataset
+from jaxnas.engine.sources import Center, open_dataset, ready_source, split_groups
 
 SIZE = (20, 18)
 CENTER = Center(0.25, points=False)
@@ -142,17 +143,16 @@ def test_a_slice_is_read_once():
 def test_split_of_some_volumes():
     source = SyntheticSource(volumes=10, slices=2, size=16)
     names = volume_names(source)[:5]
-    dataset = split_dataset(
-        source, names, SplitConfig(valid_fraction=0.2, test_fraction=0.2), seed=0
-    )
-    assert sorted(name for split in dataset.volumes.values() for name in split) == list(names)
-    assert [len(dataset.slices(split)) for split in ("train", "valid", "test")] == [6, 2, 2]
+    groups = split_groups(source, names, SplitConfig(valid_fraction=0.2, test_fraction=0.2), seed=0)
+    dataset = KspaceDataset(source, groups)
+    assert sorted(name for group in groups.values() for name in group) == list(names)
+    assert [dataset.count(group) for group in ("train", "valid", "test")] == [6, 2, 2]
     patterns = SplitConfig(train=("*_T1",), test=("*_T2",))
-    dataset = split_dataset(source, names, patterns, seed=0)
-    assert dataset.volumes["valid"] == ()
+    dataset = KspaceDataset(source, split_groups(source, names, patterns, seed=0))
+    assert dataset.groups["valid"] == ()
     assert dataset.slices("test") == (2, 3)
     with pytest.raises(UserError, match="matches none of the 5 volumes"):
-        split_dataset(source, names, SplitConfig(train=("*_T1",), test=("*9*",)), seed=0)
+        split_groups(source, names, SplitConfig(train=("*_T1",), test=("*9*",)), seed=0)
 
 
 def test_a_whole_config():
@@ -163,4 +163,4 @@ def test_a_whole_config():
     want = SyntheticSource(volumes=5, slices=2, size=(32, 28), seed=config.seed).read(7)
     image = centered_ifft2(dataset.source.read(7).kspace)
     np.testing.assert_allclose(image, center_crop(centered_ifft2(want.kspace), (16, 16)), atol=1e-5)
-    assert set(dataset.volumes) == {"train", "valid", "test"}
+    assert set(dataset.groups) == {"train", "valid", "test"}

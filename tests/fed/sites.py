@@ -1,6 +1,8 @@
 """Tiny federated configs on the embedded heads, for tests of clients and their batches."""
 
 from jaxnas.core.schema import Config
+from jaxnas.engine.sources import KspaceData
+from jaxnas.fed.clients import open_clients
 
 SIZE = 16
 ACQUISITION = {"accelerations": [2], "center_fractions": [0.2]}
@@ -28,3 +30,8 @@ def federated_config(*, volumes=16, split=None, federated=None, **sections):
 def by_contrast(*names):
     """Clients called after contrasts, each with the volumes of its own."""
     return [{"name": name, "volumes": [f"*_{name}"]} for name in names]
+
+
+def cohort_of(config):
+    """The clients of a config."""
+    return open_clients(config, KspaceData())

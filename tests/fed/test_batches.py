@@ -9,10 +9,11 @@ from jaxnas.data.batches import Batches
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.views import Cached
 from jaxnas.engine.acquire import make_example
-from jaxnas.fed.batches import MaskedBatches, search_batches, training_batches
-from jaxnas.fed.clients import open_clients
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.masked_batches import Draws, MaskedBatches
+from jaxnas.fed.local import search_batches, training_batches
 from jaxnas.mri.masks import MASKS, mask_shape
-from tests.fed.sites import SIZE, by_contrast, federated_config
+from tests.fed.sites import SIZE, by_contrast, cohort_of, federated_config
 
 EPOCHS = {"local_steps": None, "local_epochs": 2}
 WIDTH = 40
@@ -37,29 +38,29 @@ def equal(a, b):
 
 def test_local_steps_follow_the_size_of_a_client():
     config = unequal(federated=EPOCHS, train={"batch": 2})
-    batches = training_batches(config, open_clients(config))
+    batches = training_batches(config, cohort_of(config))
     assert batches.steps.tolist() == [2 * 3, 2 * 3, 2 * 2] and batches.longest == 6
     config = unequal(federated={"local_steps": 5})
-    assert training_batches(config, open_clients(config)).steps.tolist() == [5, 5, 5]
+    assert training_batches(config, cohort_of(config)).steps.tolist() == [5, 5, 5]
 
 
 def test_every_epoch_visits_every_slice():
     config = unequal(federated={"local_steps": None, "local_epochs": 1})
-    clients = open_clients(config)
-    batches = training_batches(config, clients)
+    cohort = cohort_of(config)
+    batches = training_batches(config, cohort)
     orders = set()
-    for c, client in enumerate(clients):
+    for c, dataset in enumerate(cohort.members.values()):
         for number in range(3):
             data = batches.batch(number)
             seen = tuple(int(data.batch(c, s)["index"][0]) for s in range(data.steps[c]))
-            assert sorted(seen) == [*client.dataset.slices("train")]
+            assert sorted(seen) == [*dataset.slices("train")]
             orders.add(seen)
-    assert len(orders) > len(clients)  # not the same order in every round
+    assert len(orders) > len(cohort.members)  # not the same order in every round
 
 
 def test_steps_past_the_end_of_a_round_are_refused():
     config = unequal(federated=EPOCHS)
-    data = training_batches(config, open_clients(config)).batch(0)
+    data = training_batches(config, cohort_of(config)).batch(0)
     with pytest.raises(ValueError, match="client 2 has 6 steps, asked for 6"):
         data.batch(2, 6)
 
@@ -68,33 +69,35 @@ def test_steps_past_the_end_of_a_round_are_refused():
 def opened():
     """A config that can search and train, and its clients."""
     config = federated_config(federated=EPOCHS)
-    return config, open_clients(config)
+    return config, cohort_of(config)
 
 
 @pytest.mark.parametrize("make", [training_batches, search_batches])
 def test_a_client_depends_on_no_other(make, opened):
     """Nor on its place among them, nor on the order in which rounds and steps are asked for."""
-    config, clients = opened
-    whole, alone = make(config, clients), make(config, clients[2:3])
+    config, cohort = opened
+    name = cohort.names[2]
+    whole = make(config, cohort)
+    alone = make(config, Cohort({name: cohort.members[name]}, cohort.weights[2:3]))
     for number, step in ((3, 1), (0, 0), (3, 0)):
         batch = whole.batch(number).batch(2, step)
         assert equal(batch, alone.batch(number).batch(0, step))
         assert equal(batch, whole.batch(number).batch(2, step))
-    seeds = [make(config.model_copy(update={"seed": s}), clients).batch(0) for s in (0, 1)]
+    seeds = [make(config.model_copy(update={"seed": s}), cohort).batch(0) for s in (0, 1)]
     assert not equal(*(data.batch(2, 0) for data in seeds))
 
 
 def test_halves_of_a_search_are_of_different_volumes(opened):
-    config, clients = opened
-    batches = search_batches(config, clients)
-    for c, client in enumerate(clients):
+    config, cohort = opened
+    batches = search_batches(config, cohort)
+    for c, dataset in enumerate(cohort.members.values()):
         volumes = {"train": set(), "valid": set()}
         for step in range(batches.steps[c]):
             batch = batches.batch(0).batch(c, step)
             for half, found in volumes.items():
-                found |= {client.dataset.source.slices[i].volume for i in batch[half]["index"]}
+                found |= {dataset.source.slices[i].volume for i in batch[half]["index"]}
         assert not volumes["train"] & volumes["valid"]
-        assert volumes["train"] | volumes["valid"] == {*client.dataset.volumes["train"]}
+        assert volumes["train"] | volumes["valid"] == {*dataset.groups["train"]}
         first = batches.batch(0).batch(c, 0)
         assert not equal(first["train"]["mask"], first["valid"]["mask"])
 
@@ -104,7 +107,7 @@ def masked(*, seed=0, size=2, **acquisition):
     config = AcquisitionConfig(
         **{"accelerations": (2.0, 4.0), "center_fractions": (0.2, 0.1)} | acquisition
     )
-    return MaskedBatches(Batches(SOURCE, range(6), size=size, seed=0), config, seed=seed)
+    return MaskedBatches(Batches(SOURCE, range(6), size=size, seed=0), config, Draws(), seed=seed)
 
 
 @pytest.mark.parametrize("kind", MASKS)
@@ -146,7 +149,7 @@ def test_clients_of_one_program_have_masks_of_one_shape_and_levels_of_noise():
     t2["acquisition"] = {"accelerations": [2], "center_fractions": [0.2], "noise": 0.25}
     config = federated_config(federated={"clients": [t1, t2, pd]})
     for make in (training_batches, search_batches):
-        data = make(config, open_clients(config)).batch(0)
+        data = make(config, cohort_of(config)).batch(0)
         for client, level in enumerate((0.0, 0.25, 0.0)):
             batch = data.batch(client, 0)
             for half in (batch,) if make is training_batches else batch.values():
@@ -158,5 +161,5 @@ def test_clients_of_one_program_have_masks_of_one_shape_and_levels_of_noise():
 
 def test_clients_that_are_all_alike_bring_only_what_they_need():
     config = federated_config()
-    batch = training_batches(config, open_clients(config)).batch(0).batch(0, 0)
+    batch = training_batches(config, cohort_of(config)).batch(0).batch(0, 0)
     assert batch["mask"].shape[1:] == (1, SIZE) and "noise" not in batch

@@ -10,20 +10,20 @@ from jaxnas.data.make import make_dataset
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.views import FullySampled
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.groups import check_search_data, check_training_data
+from jaxnas.engine.kspace_dataset import KspaceDataset
 from jaxnas.engine.rundir import RunDir
-from jaxnas.engine.sources import Dataset
-from jaxnas.fed.checks import check_alike, check_sampled
-from jaxnas.fed.clients import Client, open_clients
-from jaxnas.fed.members import check_search_members, check_training_members
-from jaxnas.fed.roster import read_roster, write_roster
-from tests.fed.sites import SIZE, by_contrast, federated_config, volume
+from jaxnas.engine.sources import KspaceData
+from jaxnas.fed.clients_file import read_acquisitions, read_clients, write_clients
+from tests.fed.sites import SIZE, by_contrast, cohort_of, federated_config, volume
 
 SOME_T2 = ["*_00[01][135]_T2"]  # volumes 1, 5 and 13
 
 
-def volumes(client):
+def volumes(dataset):
     """All volumes of a client, of whatever group."""
-    return {name for group in client.dataset.volumes.values() for name in group}
+    return {name for group in dataset.groups.values() for name in group}
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ def volumes(client):
 )
 def test_partitions_give_every_client_all_it_needs(partition):
     config = federated_config(federated={"partition": partition})
-    clients = open_clients(config)
-    assert sorted(v for c in clients for v in volumes(c)) == [volume(i) for i in range(16)]
+    cohort = cohort_of(config)
+    everything = sorted(v for dataset in cohort.members.values() for v in volumes(dataset))
+    assert everything == [volume(i) for i in range(16)]
     if partition["method"] == "natural":
-        assert [c.name for c in clients] == ["FLAIR", "PD", "T1", "T2"]
-        assert all(v.endswith(c.name) for c in clients for v in volumes(c))
-    for check in (check_search_members, check_training_members):
-        check(config, clients)
-    check_alike(clients)
+        assert cohort.names == ("FLAIR", "PD", "T1", "T2")
+        assert all(v.endswith(name) for name, own in cohort.members.items() for v in volumes(own))
+    for check in (check_search_data, check_training_data):
+        check(config, cohort)
 
 
 def test_listed_clients_have_what_they_ask_for():
@@ -53,20 +53,22 @@ def test_listed_clients_have_what_they_ask_for():
     t1, pd = by_contrast("T1", "PD")
     t2 = {"name": "T2", "volumes": SOME_T2, "weight": 2.5}
     config = federated_config(federated={"clients": [t1, pd | {"acquisition": magic}, t2]})
-    t1, pd, t2 = open_clients(config)
+    cohort = cohort_of(config)
+    t1, pd, t2 = cohort.members.values()
     assert volumes(t1) == {volume(i) for i in (0, 4, 8, 12)}
     assert volumes(t2) == {volume(i) for i in (1, 5, 13)}
     assert t1.acquisition == t2.acquisition == config.acquisition
     assert pd.acquisition.mask == "magic"
-    assert [len(t2.dataset.volumes[group]) for group in ("train", "valid", "test")] == [1, 1, 1]
-    assert (t1.weight, t2.weight) == (2 * 3, 2.5)  # slices of two training volumes, and as given
+    assert [len(t2.groups[group]) for group in ("train", "valid", "test")] == [1, 1, 1]
+    # The slices of two training volumes, and as given.
+    assert (cohort.weights[0], cohort.weights[2]) == (2 * 3, 2.5)
 
 
 def test_equal_weights():
     clients = by_contrast("T1", "T2")
     clients[1]["volumes"] = SOME_T2
     config = federated_config(federated={"clients": clients, "weights": "equal"})
-    assert [client.weight for client in open_clients(config)] == [1.0, 1.0]
+    assert cohort_of(config).weights == (1.0, 1.0)
 
 
 def test_patterns_split_the_whole_data_and_fractions_every_client():
@@ -77,7 +79,7 @@ def test_patterns_split_the_whole_data_and_fractions_every_client():
         "test": ["*_000[89]*", "*_001[2-5]_*"],
     }
     config = federated_config(split=split, federated={"clients": by_contrast("T1", "T2", "PD")})
-    t1, t2, pd = (client.dataset.volumes for client in open_clients(config))
+    t1, t2, pd = (dataset.groups for dataset in cohort_of(config).members.values())
     assert (t1["train"], t1["test"]) == ((volume(0), volume(4)), (volume(8), volume(12)))
     assert (t2["valid"], pd["valid"]) == ((), (volume(11),))
 
@@ -86,8 +88,8 @@ def test_clients_share_the_source_of_one_data_section():
     """Their slices are cached once; coil maps of another centre fraction need another source."""
     narrow = {"accelerations": [4], "center_fractions": [0.1]}
     t1, t2, pd = by_contrast("T1", "T2", "PD")
-    clients = federated_config(federated={"clients": [t1, t2, pd | {"acquisition": narrow}]})
-    first, second, third = (client.dataset.source for client in open_clients(clients))
+    config = federated_config(federated={"clients": [t1, t2, pd | {"acquisition": narrow}]})
+    first, second, third = (dataset.source for dataset in cohort_of(config).members.values())
     assert first is second and first is not third
     assert first.max_bytes == third.max_bytes
 
@@ -111,15 +113,13 @@ def at_sites(folders, second):
 
 def test_data_of_their_own(folders):
     """Files of one name in two folders are two volumes."""
-    clients = open_clients(at_sites(folders, {"crop": [SIZE, SIZE]}))
-    assert volumes(clients[0]) == volumes(clients[1]) and len(volumes(clients[0])) == 4
-    check_alike(clients)
+    first, second = cohort_of(at_sites(folders, {"crop": [SIZE, SIZE]})).members.values()
+    assert volumes(first) == volumes(second) and len(volumes(first)) == 4
 
 
 def test_another_size_is_refused(folders):
-    clients = open_clients(at_sites(folders, {}))
     with pytest.raises(UserError, match=r"client 'b': volume .*20×20 with 1 coil.*data\.crop"):
-        check_alike(clients)
+        cohort_of(at_sites(folders, {}))
 
 
 @pytest.mark.parametrize(
@@ -142,19 +142,25 @@ def test_another_size_is_refused(folders):
 )
 def test_clients_that_cannot_be(clients, message):
     with pytest.raises(UserError, match=message):
-        open_clients(federated_config(federated={"clients": clients}))
+        cohort_of(federated_config(federated={"clients": clients}))
 
 
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"train": ["*_FLAIR", "*_T1"], "test": ["*_PD"]}, "client 'FLAIR': .* is a test volume"),
-        ({"train": ["*_T1", "*_PD"], "test": ["*_FLAIR"]}, "client 'FLAIR': .* a training volume"),
+        (
+            {"train": ["*_FLAIR", "*_T1"], "test": ["*_PD"]},
+            "client 'FLAIR': .* the group 'test'",
+        ),
+        (
+            {"train": ["*_T1", "*_PD"], "test": ["*_FLAIR"]},
+            "client 'FLAIR': .* the group 'train'",
+        ),
     ],
 )
 def test_a_client_without_a_group(groups, message):
     with pytest.raises(UserError, match=message):
-        open_clients(federated_config(split=groups))
+        cohort_of(federated_config(split=groups))
 
 
 @pytest.mark.parametrize(
@@ -166,22 +172,22 @@ def test_a_client_without_a_group(groups, message):
 )
 def test_partitions_that_cannot_be(partition, message):
     with pytest.raises(UserError, match=message):
-        open_clients(federated_config(federated={"partition": partition}))
+        cohort_of(federated_config(federated={"partition": partition}))
 
 
 def test_a_partition_gives_no_more_than_the_stages_need():
     partition = {"method": "even", "clients": 8}
     sections = {"split": {"valid_fraction": 0}, "stages": ["train", "evaluate"]}
-    clients = open_clients(federated_config(federated={"partition": partition}, **sections))
-    assert len(clients) == 8
+    cohort = cohort_of(federated_config(federated={"partition": partition}, **sections))
+    assert len(cohort.members) == 8
     with pytest.raises(UserError, match="client 'client0': training data has 1 volume"):
-        check_search_members(federated_config(), clients)
+        check_search_data(federated_config(), cohort)
 
 
 def test_a_client_without_the_validation_that_is_asked():
     config = federated_config(train={"validate_every": 1}, split={"valid_fraction": 0})
     with pytest.raises(UserError, match=r"client 'FLAIR': train.validate_every is 1, but no vol"):
-        check_training_members(config, open_clients(config))
+        check_training_data(config, cohort_of(config))
 
 
 def test_undersampled_volumes_are_refused():
@@ -191,16 +197,16 @@ def test_undersampled_volumes_are_refused():
         def read(self, i):
             return Slice(np.ones((8, 8), np.complex64), None, None, "abc"[i], 0)
 
-    def client(*names):
-        dataset = Dataset(
-            FullySampled(Table()), {"train": names[:1], "valid": (), "test": names[1:]}
-        )
-        return Client("site", dataset, AcquisitionConfig(), 1.0)
+    def check(*names):
+        groups = {"train": names[:1], "valid": (), "test": names[1:]}
+        acquisition = AcquisitionConfig(accelerations=(2,), center_fractions=(0.25,))
+        dataset = KspaceDataset(FullySampled(Table()), groups, acquisition=acquisition)
+        Cohort({"site": dataset}, (1.0,)).each(lambda name, data: KspaceData().check(data))
 
-    check_sampled([client("a", "b")])
+    check("a", "b")
     for names in ("ac", "ca"):
         with pytest.raises(UserError, match="client 'site': volume 'c' is undersampled already"):
-            check_sampled([client(*names)])
+            check(*names)
 
 
 @pytest.mark.parametrize(
@@ -214,21 +220,21 @@ def test_undersampled_volumes_are_refused():
 def test_acquisitions_that_do_not_fit(acquisition, message):
     t1, t2 = by_contrast("T1", "T2")
     own = {"accelerations": [2], "center_fractions": [0.2]} | acquisition
-    clients = open_clients(federated_config(federated={"clients": [t1, t2 | {"acquisition": own}]}))
+    config = federated_config(federated={"clients": [t1, t2 | {"acquisition": own}]})
     with pytest.raises(UserError, match=message):
-        check_alike(clients)
+        cohort_of(config)
 
 
-def test_the_roster_remembers_clients(tmp_path):
-    clients = open_clients(federated_config())
+def test_a_run_remembers_its_clients(tmp_path):
+    cohort, run_dir = cohort_of(federated_config()), RunDir(tmp_path)
     with pytest.raises(UserError, match="no client has trained yet"):
-        read_roster(RunDir(tmp_path))
-    write_roster(RunDir(tmp_path), clients)
-    entries = read_roster(RunDir(tmp_path))
-    assert [e.name for e in entries] == [c.name for c in clients]
+        read_acquisitions(run_dir)
+    write_clients(run_dir, cohort)
+    entries = read_acquisitions(run_dir)
+    assert tuple(entry.name for entry in entries) == cohort.names
     assert (entries[0].shape, entries[0].coils) == ((SIZE, SIZE), 1)
-    assert entries[0].acquisition == clients[0].acquisition
-    assert RunDir(tmp_path).clients.read()[0]["weight"] == clients[0].weight
+    assert entries[0].acquisition == cohort.first.acquisition
+    assert read_clients(run_dir)[0]["weight"] == cohort.weights[0]
 
 
 CONTRASTS = ("T1", "T2", "PD")
@@ -266,11 +272,11 @@ def test_a_patient_is_at_one_client_and_in_one_split(patients, partition):
         patients, split={"valid_fraction": 0, "test_fraction": 0.4}, partition=partition
     )
     places = {}
-    for client in open_clients(config):
-        for group, names in client.dataset.volumes.items():
+    for client, dataset in cohort_of(config).members.items():
+        for group, names in dataset.groups.items():
             for name in names:
-                patient = client.dataset.source.labels[name]["subject"]
-                assert places.setdefault(patient, (client.name, group)) == (client.name, group)
+                patient = dataset.source.labels[name]["subject"]
+                assert places.setdefault(patient, (client, group)) == (client, group)
     assert len(places) == 6
 
 
@@ -280,7 +286,7 @@ def test_clients_that_share_a_patient_are_refused_unless_asked_for(patients, by)
     clients = [{"name": "a", "volumes": ["0*"]}, {"name": "b", "volumes": ["1*"]}]
     config = of_patients(patients, split=split, clients=clients)
     if by == "volume":
-        assert len(open_clients(config)) == 2
+        assert len(cohort_of(config).members) == 2
     else:
         with pytest.raises(UserError, match=r"subject 'patient\d' is in client 'a' .* client 'b'"):
-            open_clients(config)
+            cohort_of(config)

@@ -5,8 +5,9 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.labeled import patient_names
-from jaxnas.fed.labeled_clients import check_labeled_clients, open_labeled_clients
-from jaxnas.fed.members import check_search_members
+from jaxnas.engine.groups import check_search_data
+from jaxnas.engine.labeled import LabeledData
+from jaxnas.fed.clients import open_clients
 
 HEART = {"patients": 15, "slices": 2, "frames": 2, "size": [16, 16]}
 
@@ -24,43 +25,48 @@ def config(*, data=None, federated=None, **sections):
     )
 
 
-def patients(client):
-    return [p for group in client.dataset.patients.values() for p in group]
+def cohort_of(config):
+    """The clients of a config."""
+    return open_clients(config, LabeledData())
+
+
+def patients(dataset):
+    """All patients of a client, of whatever group."""
+    return [p for group in dataset.groups.values() for p in group]
 
 
 def test_a_client_per_diagnosis():
-    clients = open_labeled_clients(config())
-    source = clients[0].dataset.source
+    cohort = cohort_of(config())
+    source = cohort.first.source
     groups = {ref.patient: ref.group for ref in source.volumes}
-    assert [client.name for client in clients] == sorted(set(groups.values()))
-    assert sorted(p for c in clients for p in patients(c)) == sorted(patient_names(source))
-    for client in clients:
-        assert {groups[p] for p in patients(client)} == {client.name}
-        assert client.dataset.patients["train"] and client.dataset.patients["test"]
+    assert [*cohort.names] == sorted(set(groups.values()))
+    everyone = sorted(p for dataset in cohort.members.values() for p in patients(dataset))
+    assert everyone == sorted(patient_names(source))
+    for (name, dataset), weight in zip(cohort.members.items(), cohort.weights):
+        assert {groups[p] for p in patients(dataset)} == {name}
+        assert dataset.groups["train"] and dataset.groups["test"]
         # Two frames of two slices for each of its training patients.
-        assert client.weight == client.slices("train") == 4 * len(client.dataset.patients["train"])
+        assert weight == dataset.count("train") == 4 * len(dataset.groups["train"])
 
 
 @pytest.mark.parametrize("method", ["even", "dirichlet"])
 def test_a_partition_loses_and_doubles_nobody(method):
     asked = {"partition": {"method": method, "clients": 3}, "weights": "equal"}
-    clients = open_labeled_clients(config(federated=asked))
-    everyone = [p for client in clients for p in patients(client)]
+    cohort = cohort_of(config(federated=asked))
+    everyone = [p for dataset in cohort.members.values() for p in patients(dataset)]
     assert len(everyone) == len(set(everyone)) == 15
-    assert [client.weight for client in clients] == [1.0] * 3
+    assert cohort.weights == (1.0, 1.0, 1.0)
     # Of at least three, two train: one half for the weights, one for the architecture.
-    assert min(len(client.dataset.patients["train"]) for client in clients) >= 2
+    assert min(len(dataset.groups["train"]) for dataset in cohort.members.values()) >= 2
 
 
 def test_folds_split_the_whole_data():
     named = [{"name": "a", "patients": ["*[02468]"]}, {"name": "b", "patients": ["*[13579]"]}]
     split = {"method": "nnunet", "fold": 1}
-    clients = open_labeled_clients(config(data={"split": split}, federated={"clients": named}))
-    held = sorted(p for client in clients for p in client.dataset.patients["test"])
-    (whole,) = open_labeled_clients(
-        config(data={"split": split}, federated={"clients": [{"name": "x"}]})
-    )
-    assert held == sorted(whole.dataset.patients["test"])
+    cohort = cohort_of(config(data={"split": split}, federated={"clients": named}))
+    held = sorted(p for dataset in cohort.members.values() for p in dataset.groups["test"])
+    whole = cohort_of(config(data={"split": split}, federated={"clients": [{"name": "x"}]}))
+    assert held == sorted(whole.first.groups["test"])
 
 
 @pytest.mark.parametrize(
@@ -74,26 +80,25 @@ def test_folds_split_the_whole_data():
 )
 def test_clients_that_cannot_be(clients, message):
     with pytest.raises(UserError, match=message):
-        open_labeled_clients(config(federated={"clients": clients}))
+        cohort_of(config(federated={"clients": clients}))
 
 
 def test_clients_of_another_size_are_refused():
     other = {"heart": HEART | {"patients": 6}, "size": [32, 32], "spacing": None}
     asked = config(federated={"clients": [{"name": "a", "data": other}]})
     with pytest.raises(UserError, match=r"client 'a': data.size is \(32, 32\)"):
-        check_labeled_clients(asked, open_labeled_clients(asked))
+        cohort_of(asked)
 
 
 def test_a_search_needs_two_patients_to_halve():
-    split = {"test_fraction": 0.5}
     clients = [{"name": "a", "patients": ["*1", "*2"]}]
-    asked = config(data={"split": split}, federated={"clients": clients})
-    found = open_labeled_clients(asked)
-    if len(found[0].dataset.patients["train"]) > 1:
+    asked = config(data={"split": {"test_fraction": 0.5}}, federated={"clients": clients})
+    cohort = cohort_of(asked)
+    if cohort.first.count("train") > 4:
         asked = config(data={"split": {"test_fraction": 0.9}}, federated={"clients": clients})
-        found = open_labeled_clients(asked)
-    with pytest.raises(UserError, match="expected at least 2"):
-        check_search_members(asked, found)
+        cohort = cohort_of(asked)
+    with pytest.raises(UserError, match=r"client 'a': .*expected at least 2"):
+        check_search_data(asked, cohort)
 
 
 def test_folds_are_of_one_site():

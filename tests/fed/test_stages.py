@@ -3,16 +3,16 @@
 import csv
 import io
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from jaxnas.cli.stages import prepare
 from jaxnas.core.errors import UserError
 from jaxnas.engine.evaluate import Evaluation, SliceScore, VolumeScore
+from jaxnas.engine.reconstruction import reconstruction_task
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
-from jaxnas.fed.clients import open_clients
 from jaxnas.fed.comparison import (
     ClientEvaluation,
     Contender,
@@ -20,8 +20,6 @@ from jaxnas.fed.comparison import (
     client_slices,
     contenders,
 )
-from jaxnas.fed.reconstruction import check_training, reconstruction_task
-from jaxnas.fed.reconstruction_search import check_search
 from jaxnas.fed.traffic import Traffic
 from jaxnas.fed.training import (
     abstract_model,
@@ -63,7 +61,7 @@ def results():
                     place = (contender.name, f"{client}0", s, acceleration)
                     slices.append(SliceScore(*place, *rng.random(4)))
         evaluation = Evaluation(tuple(slices), tuple(volumes), {}, {})
-        found.append(ClientEvaluation(SimpleNamespace(name=client), evaluation))
+        found.append(ClientEvaluation(client, evaluation))
     return found
 
 
@@ -176,14 +174,13 @@ def test_communication_counts_who_took_part(tmp_path):
 def test_training_is_looked_into_before_it_begins(sections, message, tmp_path):
     sections["federated"] = {"methods": METHODS} | sections.get("federated", {})
     run = Run(federated_config(**sections), tmp_path / "run")
-    clients = open_clients(run.config)
     with pytest.raises(UserError, match=message):
-        check_training(run, clients, searched=False, fresh=False)
+        prepare(run, ["train"], fresh=False)
     assert not run.path.exists()
 
 
 @pytest.mark.parametrize("optimizer", ["weights", "alphas"])
-def test_a_search_is_looked_into_before_it_begins(optimizer):
+def test_a_search_is_looked_into_before_it_begins(optimizer, tmp_path):
     config = federated_config(search={optimizer: {"warmup": 50}})
     with pytest.raises(UserError, match=f"search.{optimizer}.warmup: 50 steps do not fit"):
-        check_search(config, open_clients(config))
+        prepare(Run(config, tmp_path / "run"), ["search"], fresh=False)

@@ -1,0 +1,127 @@
+"""The contract of a task: what a network is for, on which data, and how it is judged.
+
+A method, a setting or a stage sees no more of a task than this; `Reconstruction` and `Segmentation`
+are two of them.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self
+
+import jax
+from flax import linen as nn
+
+from jaxnas.core.config import AnyConfig
+from jaxnas.data.batches import EpochStream
+from jaxnas.engine.inputs import HeldGroups
+from jaxnas.engine.state import TrainLoss
+
+GROUPS = ("train", "valid", "test")
+
+Split = Mapping[str, tuple[str, ...]]
+Variables = Mapping[str, Any]  # `params`, and the collections that a network is applied with
+Finish = Callable[[Any, EpochStream], Variables]  # (params, training batches) → variables
+Validate = Callable[[Variables, "Dataset"], float]
+
+
+class Dataset(Protocol):
+    """The data of one site, fold or client: volumes or patients in `train`, `valid` and `test`."""
+
+    @property
+    def groups(self) -> Split:
+        """The names in every group."""
+
+    def regrouped(self, groups: Split) -> Self:
+        """The same data in other groups."""
+
+    def count(self, group: str) -> int:
+        """The number of slices of a group."""
+
+    def half_counts(self, seed: int) -> tuple[int, int]:
+        """The number of slices of each half of the training group in a search."""
+
+    def batches(self, *, size: int, seed: int) -> EpochStream:
+        """Shuffled batches of the training slices."""
+
+    def halves(self, *, size: int, seed: int) -> tuple[EpochStream, EpochStream]:
+        """Batches for the weights and for the architecture, each of one half of `train`."""
+
+    def held(self) -> HeldGroups:
+        """The volumes of every group, in the source's order."""
+
+    def facts(self) -> dict[str, Any]:
+        """What applying a run needs to know of a client, as JSON."""
+
+    def describe(self) -> str:
+        """One line for a person: names and slices of every group."""
+
+
+class Task(Protocol):
+    """A task of a config. Frozen and hashable: equal tasks share compiled programs."""
+
+    score: ClassVar[str]  # of a validation, in the log
+    collections: ClassVar[tuple[str, ...]]  # that a trained network has beside its `params`
+
+    def init(self, key: jax.Array, net: nn.Module) -> Variables:
+        """The variables of a network before training; they depend on the key alone."""
+
+    def loss(self, net: nn.Module) -> TrainLoss:
+        """Returns loss(params, batch, key) -> (scalar, metrics)."""
+
+    def finish(self, net: nn.Module) -> Finish:
+        """Returns what makes trained parameters ready to be applied; compiles once."""
+
+    def validate(self, net: nn.Module) -> Validate:
+        """Returns the `score` of variables on the group `valid` of a dataset; compiles once."""
+
+
+class DataOpener(Protocol):
+    """The data of a task, from config to `Dataset`. A source may serve several clients."""
+
+    unit: ClassVar[str]  # of a split, in messages: volume, patient
+
+    def source_key(self, config: AnyConfig) -> Hashable:
+        """Equal for configs that read one source."""
+
+    def open_source(self, config: AnyConfig, *, share: int = 1) -> Any:
+        """The source of a config; of memory it takes its part where `share` of them are open."""
+
+    def names(self, source: Any) -> tuple[str, ...]:
+        """All that can be split."""
+
+    def subjects(self, config: AnyConfig, source: Any) -> Mapping[str, str]:
+        """{name: subject} of those that must not be parted; empty where all may be."""
+
+    def labels(self, source: Any, by: str) -> Mapping[str, str]:
+        """The label `by` of every name; UserError for one that there is not."""
+
+    def least(self, config: AnyConfig) -> int:
+        """The names that a client needs where it is split by itself."""
+
+    def dataset(
+        self,
+        config: AnyConfig,
+        source: Any,
+        *,
+        names: Sequence[str] | None = None,
+        fold: int | None = None,
+    ) -> Dataset:
+        """The dataset of `names` alone (default: all), split as the config says."""
+
+    def joined(self, config: AnyConfig, members: Mapping[str, Dataset]) -> Mapping[str, Dataset]:
+        """Clients as they are computed together; UserError, naming one, unless they are alike."""
+
+    def check(self, dataset: Dataset) -> None:
+        """UserError where nothing could be trained, searched or evaluated on a dataset."""
+
+
+def describe_groups(dataset: Dataset) -> str:
+    """The names and slices of every group, in words."""
+    return ", ".join(
+        f"{len(dataset.groups[group])} {group} ({dataset.count(group)} slices)" for group in GROUPS
+    )
+
+
+def restricted(groups: Split, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What `names` have of every group."""
+    own = {*names}
+    return {group: tuple(n for n in members if n in own) for group, members in groups.items()}
