@@ -34,10 +34,11 @@ def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
     from jaxnas.spaces.denoiser import Denoiser
     from jaxnas.spaces.registry import SPACES
 
-    space = dataclasses.replace(SPACES["fedautomri"], operations=CANDIDATES[: int(name)])
+    operations = CANDIDATES[: int(name)]
+    space = dataclasses.replace(SPACES["fedautomri"], operations=operations, nodes=NODES)
     plan, tuning_s = rates_for_plans()
-    net = Denoiser(space, channels=CHANNELS, cells=CELLS, nodes=NODES, plan=plan)
-    alphas = jnp.zeros((len(space.edges(NODES)), len(space.operations)))
+    net = Denoiser(space, channels=CHANNELS, cells=CELLS, plan=plan)
+    alphas = jnp.zeros((len(space.edges()), len(space.operations)))
     x = jnp.asarray(problem["x"])
 
     def loss(params, alphas):

@@ -88,13 +88,13 @@ def make_network(setting: Setting, *, plan: Any = "stack"):
     from jaxnas.spaces.denoiser import Denoiser
     from jaxnas.spaces.registry import SPACES
 
-    space, searching = SPACES["fedautomri"], setting.workload == "search"
-    summed = dataclasses.replace(space.example_genotype(setting.nodes), weights=None)
+    space = SPACES["fedautomri"].bound(setting.nodes)
+    searching = setting.workload == "search"
+    summed = dataclasses.replace(space.example_genotype(), weights=None)
     net = Denoiser(
         space,
         channels=setting.channels,
         cells=setting.cells,
-        nodes=setting.nodes,
         plan=plan,
         genotype=None if searching else summed,
     )

@@ -51,8 +51,8 @@ def make_network(setting: Setting, *, plan: Any = "stack"):
     from jaxnas.spaces.denoiser import Denoiser
     from jaxnas.spaces.registry import SPACES
 
-    shape = {n: getattr(setting, n) for n in ("channels", "cells", "nodes")}
-    net = Denoiser(SPACES[setting.space], plan=plan, **shape)
+    space = SPACES[setting.space].bound(setting.nodes)
+    net = Denoiser(space, channels=setting.channels, cells=setting.cells, plan=plan)
 
     def loss(params, alphas, x, y):
         weights = {"normal": jax.nn.softmax(alphas, axis=-1)}

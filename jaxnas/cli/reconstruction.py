@@ -4,15 +4,19 @@ from collections.abc import Mapping, Sequence
 
 from flax import linen as nn
 
-from jaxnas.cli.unrolled_latency import check_latency, load_aim, log_derived
+from jaxnas.cli.searching import run_search
+from jaxnas.cli.unrolled_latency import check_latency, load_objective, log_derived
 from jaxnas.core.schema import Config
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.logs import MetricWriter
+from jaxnas.engine.rates import run_rates
 from jaxnas.engine.reconstruction import keep_genotype as keep_genotypes
 from jaxnas.engine.reconstruction import reconstruction_task as make_task
 from jaxnas.engine.reconstruction import trainable as make_networks
 from jaxnas.engine.run import Run
 from jaxnas.engine.sources import KspaceData
+from jaxnas.search.methods import SearchProblem
+from jaxnas.search.unrolled_problem import unrolled_problem
 
 DATA = KspaceData()
 
@@ -28,24 +32,16 @@ def check_device(config: Config, cohort: Cohort) -> None:
     check_latency(config, cohort.first)
 
 
-def check_federated_search(config: Config, cohort: Cohort) -> None:
-    """UserError for settings of a search across clients that do not go together."""
-    from jaxnas.fed.reconstruction_search import check_search
-
-    check_search(config, cohort)
+def make_problem(config: Config) -> SearchProblem:
+    """The search for accuracy of a config, to look into; nothing is measured."""
+    return unrolled_problem(config)
 
 
 def search(run: Run, cohort: Cohort, writer: MetricWriter) -> None:
     """Searches and writes the genotype."""
-    aim = load_aim(run, cohort.first)
-    if cohort.weights:
-        from jaxnas.fed import reconstruction_search
-
-        reconstruction_search.search(run, cohort, writer, aim=aim)
-    else:
-        from jaxnas.search import stage
-
-        stage.search(run, cohort, writer, aim=aim)
+    objective = load_objective(run, cohort.first)
+    problem = unrolled_problem(run.config, objective=objective, rates=run_rates(run))
+    run.dir.genotype.write(run_search(run, cohort, problem, writer))
 
 
 def derive(run: Run, cohort: Cohort, writer: MetricWriter) -> None:

@@ -19,6 +19,7 @@ from jaxnas.engine.task import DataOpener
 from jaxnas.engine.training import check_training, train_all
 from jaxnas.fed.clients import describe_client, open_clients
 from jaxnas.fed.clients_file import write_clients
+from jaxnas.fed.search import check_federated_search
 from jaxnas.fed.training import check_methods, train_methods
 from jaxnas.search.budget import check_search
 
@@ -43,7 +44,7 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
         )
     task = task_module(run.config)
     functions = {
-        "search": _search,
+        "search": task.search,
         "derive": task.derive,
         "train": _train,
         "evaluate": task.evaluate,
@@ -72,11 +73,12 @@ def prepare(run: Run, stages: Sequence[str], *, fresh: bool) -> Cohort:
         cohort.each(lambda name, dataset: task.DATA.check(dataset))
     task.check_device(config, cohort)
     if "search" in stages:
-        check_search_data(config, cohort.head if not cohort.weights else cohort)
+        searched = cohort if cohort.weights else cohort.head
+        check_search_data(config, searched)
         if cohort.weights:
-            task.check_federated_search(config, cohort)
+            check_federated_search(config, cohort, task.make_problem(config))
         else:
-            check_search(config, cohort.head)
+            check_search(config, searched)
     if "train" in stages:
         check_training_data(config, cohort)
         whole = training_cohort(config, cohort)
@@ -111,12 +113,6 @@ def task_module(config: AnyConfig) -> ModuleType:
     else:
         from jaxnas.cli import reconstruction as task
     return task
-
-
-def _search(run: Run, cohort: Cohort, writer: MetricWriter) -> None:
-    if cohort.weights:
-        write_clients(run.dir, cohort)
-    task_module(run.config).search(run, cohort, writer)
 
 
 def _train(run: Run, cohort: Cohort, writer: MetricWriter) -> None:

@@ -40,13 +40,13 @@ def check_latency(config: Config, dataset: KspaceDataset) -> None:
         unrolled_times(table, config, scan_of(config, dataset), where=config.latency.table)
 
 
-def load_aim(run: Run, dataset: KspaceDataset) -> SearchObjective:
+def load_objective(run: Run, dataset: KspaceDataset) -> SearchObjective:
     """The aim of a run's search; measures the device where a latency is asked for and unknown."""
     if run.config.latency is None:
         return ACCURACY
     deployment = _deployment(run, dataset)
     fitted = load_calibration(run, deployment)
-    return deployment.aim(fitted, where=calibration_name(run))
+    return deployment.objective(fitted, where=calibration_name(run))
 
 
 def log_derived(run: Run, dataset: KspaceDataset) -> None:

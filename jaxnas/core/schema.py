@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from jaxnas.core.federated_schema import RoundsConfig
-from jaxnas.core.latency_schema import ObjectiveName, UnrolledLatencyConfig
+from jaxnas.core.latency_schema import UnrolledLatencyConfig
 from jaxnas.core.places import HERE
 from jaxnas.core.sections import (
     STAGES,
@@ -180,48 +180,21 @@ class SearchConfig(BilevelConfig):
     """The search: how weights and alphas move, and when it is over.
 
     `channels`, `cells` and `cascades` may make the searched network smaller than the trained one
-    (null: the same); the cell is shared. `rows` as in training, `max_skips` as in `derive`.
-    What is found during `warmup` does not count for `patience`; random search has no alphas to keep
-    still.
-    `order` is that of DARTS; `w_train`, `w_val` and `update` belong to MiLeNAS (Eq. 6). An
-    `objective` other than accuracy needs the section `latency`.
+    (null: the same); the cell is shared. `rows` as in training. An `objective` other than accuracy
+    needs the section `latency`.
     """
 
-    method: Literal["darts", "milenas", "random"] = "darts"
-    order: Literal["first", "second"] = "first"
-    objective: ObjectiveName = "accuracy"
     loss: ImageLoss = "l1"
     batch: Positive = 1
     rows: Positive | None = None
     channels: Positive | None = None
     cells: Positive | None = None
     cascades: Positive | None = None
-    max_skips: Annotated[int, Field(ge=0)] | None = None
     check_every: Positive = 10
-    patience: Annotated[int, Field(ge=0)] = 0
-    candidates: Positive = 4
     weights: OptimConfig = OptimConfig(schedule="cosine", clip=5.0)
     alphas: OptimConfig = OptimConfig(
         rate=3e-3, betas=(0.5, 0.999), weight_decay=1e-3, schedule="constant"
     )
-
-    @model_validator(mode="after")
-    def _gradient_where_needed(self):
-        if self.method == "random" and self.objective != "accuracy":
-            raise ValueError(
-                f"objective {self.objective} acts on the gradient of the alphas, which random "
-                f"search has not; expected method darts or milenas"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _second_order_where_there_is_one(self):
-        if self.order == "second" and self.method != "darts":
-            raise ValueError(
-                f"order second is that of method darts; {self.method} has no second order, set "
-                f"order: first"
-            )
-        return self
 
 
 class TrainConfig(Budget):

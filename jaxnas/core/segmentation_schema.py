@@ -144,7 +144,6 @@ class TwoLevelSearchConfig(BilevelConfig):
     operations. `relaxation: separate` is that of MS-NAS.
     """
 
-    method: Literal["darts", "milenas"] = "darts"
     objective: ObjectiveName = "stable"
     loss: LabelLossName = "cross_entropy"
     relaxation: Literal["joint", "separate"] = "joint"

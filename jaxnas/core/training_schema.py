@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.latency_schema import ACCURACY_ALONE, ObjectiveName
 from jaxnas.core.sections import Decay, Fraction, Positive, Section, Weight
 
 Rate = Annotated[float, Field(gt=0.0)]
@@ -78,8 +79,18 @@ class Budget(Section):
 class BilevelConfig(Budget):
     """The base of every search: the alphas stay where they are during the first `warmup` steps, or
     rounds across clients (null: a quarter of all); MiLeNAS weighs the losses of both halves of the
-    data in their gradient (Eq. 6), and moves them before the weights or at once with them."""
+    data in their gradient (Eq. 6), and moves them before the weights or at once with them.
 
+    `order` is that of DARTS. A search ends early once what would be built has been the same for
+    `patience` checks (0: never); what is found during the warm-up does not count. `max_skips` as in
+    `derive`. Random search ranks so many `candidates`, and has no alphas to keep still."""
+
+    method: Literal["darts", "milenas", "random"] = "darts"
+    order: Literal["first", "second"] = "first"
+    objective: ObjectiveName = ACCURACY_ALONE
+    max_skips: Annotated[int, Field(ge=0)] | None = None
+    patience: Annotated[int, Field(ge=0)] = 0
+    candidates: Positive = 4
     warmup: Annotated[int, Field(ge=0)] | None = 0
     w_train: Weight = 1.0
     w_val: Weight = 1.0
@@ -91,6 +102,24 @@ class BilevelConfig(Budget):
             raise ValueError(
                 "w_train and w_val are both 0, so no loss would move the alphas; make one of them "
                 "positive"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gradient_where_needed(self):
+        if self.method == "random" and self.objective != ACCURACY_ALONE:
+            raise ValueError(
+                f"objective {self.objective} acts on the gradient of the alphas, which random "
+                f"search has not; expected method darts or milenas, or objective: accuracy"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _second_order_where_there_is_one(self):
+        if self.order == "second" and self.method != "darts":
+            raise ValueError(
+                f"order second is that of method darts; {self.method} has no second order, set "
+                f"order: first"
             )
         return self
 

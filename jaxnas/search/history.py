@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from jaxnas.spaces.derive import cell_edges
 from jaxnas.spaces.genotype import Genotype, genotype_from_json
-from jaxnas.spaces.space import CellSpace
+from jaxnas.spaces.space import Space
 
 
 class History:
@@ -16,12 +13,12 @@ class History:
     `patience` > 0 stops the search after that many checks in a row with the same genotype
     (the paper: when the cell structure stays stable). Those up to step `warmup` do not count:
     while the alphas are held still their genotype is stable for no reason. The best genotype is
-    the one recorded at the lowest validation loss. `max_skips` as in `CellSpace.derive`.
+    the one recorded at the lowest validation loss. `max_skips` as in `Space.derive`.
     """
 
     def __init__(
         self,
-        space: CellSpace,
+        space: Space,
         *,
         patience: int = 0,
         max_skips: int | None = None,
@@ -31,25 +28,27 @@ class History:
         self.warmup = warmup
         self.records: list[dict[str, Any]] = []
 
-    def record(
-        self, step: int, weights: Mapping[str, np.ndarray], facts: Mapping[str, float]
-    ) -> Genotype:
-        """Adds softmaxed weights {cell: (edges, operations)} at `step`, and other facts, such as
-        losses; returns the genotype."""
+    def record(self, step: int, weights: Any, facts: Mapping[str, float]) -> Genotype:
+        """Adds softmaxed weights at `step`, and other facts, such as losses; returns the
+        genotype."""
         genotype = self.space.derive(weights, max_skips=self.max_skips)
-        rounded = {name: np.round(np.float64(table), 6).tolist() for name, table in weights.items()}
         self.records.append(
-            {"step": step, "weights": rounded, "genotype": genotype.to_json(), **facts}
+            {
+                "step": step,
+                **self.space.record(weights),
+                "genotype": genotype.to_json(),
+                **facts,
+            }
         )
         return genotype
 
     @property
     def stable_checks(self) -> int:
-        """The number of latest checks after the warm-up that agree on the picks of the genotype."""
-        count = 0
+        """The number of latest checks after the warm-up that agree on what would be built."""
+        count, decision = 0, self.space.decision
         for record in reversed(self.records):
             held = record["step"] <= self.warmup
-            if held or record["genotype"]["cells"] != self.records[-1]["genotype"]["cells"]:
+            if held or decision(record) != decision(self.records[-1]):
                 break
             count += 1
         return count
@@ -70,9 +69,9 @@ class History:
         known = [r for r in self.records if "valid_loss" in r] or self.records[-1:]
         return genotype_from_json(min(known, key=lambda r: r.get("valid_loss", 0.0))["genotype"])
 
-    def summary(self, nodes: int) -> dict[str, Any]:
-        """The content of alphas.json, for cells of that many nodes."""
-        edges = [list(edge) for edge in cell_edges(nodes)]
+    def summary(self) -> dict[str, Any]:
+        """The content of alphas.json."""
+        edges = [list(edge) for edge in self.space.edges()]
         return {
             "space": self.space.name,
             "operations": list(self.space.operations),

@@ -24,9 +24,8 @@ from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.derive import kept_of
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.joins import prices_of
-from jaxnas.spaces.registry import SPACES
-from jaxnas.spaces.space import CellSpace
-from jaxnas.spaces.supernet import derived_network, edge_weights
+from jaxnas.spaces.space import CellSpace, edge_weights
+from jaxnas.spaces.supernet import derived_network, space_of
 
 _MEASUREMENTS = 3  # different ones in turn
 
@@ -45,12 +44,12 @@ class UnrolledDeployment:
     @property
     def space(self) -> CellSpace:
         """The space of the config."""
-        return SPACES[self.config.network.space]
+        return space_of(self.config.network)
 
     def random_genotype(self, rng: np.random.Generator) -> Genotype:
         """The genotype derived of random weights."""
         space = self.space
-        shape = (len(space.edges(self.config.network.nodes)), len(space.operations))
+        shape = (len(space.edges()), len(space.operations))
         return space.derive({name: rng.random(shape) for name in space.cells})
 
     def predict(self, genotype: Genotype) -> float:
@@ -109,11 +108,11 @@ class UnrolledDeployment:
         space = self.space
         real = [name != NONE for name in space.operations]
         best = int(np.argmin(np.where(real, self.times.op_ms, np.inf)))
-        table = np.zeros((len(space.edges(self.config.network.nodes)), len(space.operations)))
+        table = np.zeros((len(space.edges()), len(space.operations)))
         table[:, best] = 1.0
         return float(self.expect(dict.fromkeys(space.cells, table)))
 
-    def aim(self, calibration: Calibration, *, where: str = "calibration") -> SearchObjective:
+    def objective(self, calibration: Calibration, *, where: str = "calibration") -> SearchObjective:
         """The objective of the config, on the calibrated expected latency.
 
         UserError, naming `where`, for a calibration that cannot guide it; see `check_guides`.

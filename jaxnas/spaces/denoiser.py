@@ -33,7 +33,6 @@ class Denoiser(nn.Module):
     space: CellSpace
     channels: int = 32
     cells: int = 3
-    nodes: int = 3
     plan: str | Rates = "stack"
     genotype: Genotype | None = None
     dtype: Any = jnp.float32
@@ -58,7 +57,7 @@ class Denoiser(nn.Module):
             )
             return cell(before, last)
         cell = self._recomputed(MixedCell)(
-            self.space.operations, self.nodes, self.channels, self.plan, self.dtype, name=name
+            self.space.operations, self.space.nodes, self.channels, self.plan, self.dtype, name=name
         )
         return cell(before, last, weights[CELL])
 

@@ -15,15 +15,14 @@ from flax import linen as nn
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import SEGMENTATION_OPERATIONS
-from jaxnas.spaces.derive import ONE_PAIR, TWO_PAIRS
+from jaxnas.spaces.derive import ONE_PAIR, TWO_PAIRS, CellEdge
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 from jaxnas.spaces.paths import Path, check_paths, random_path, union_cells
 from jaxnas.spaces.relaxation import relax
 from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
-from jaxnas.spaces.space import OFF, CellSpace
+from jaxnas.spaces.space import ALPHA_SCALE, OFF, CellSpace, rounded
 
-_ALPHA_SCALE = 1e-3
 RULES = {1: ONE_PAIR, 2: TWO_PAIRS}  # by `cell_topk`
 _EXAMPLE = (("sep_conv_3x3",), ("skip_connect",), ("sep_conv_3x3",))
 
@@ -48,11 +47,21 @@ class TwoLevelSpace:
         """The space that cells are chosen from."""
         known = {name for names in _EXAMPLE for name in names} <= set(self.operations)
         example = _EXAMPLE if known else (self.operations[-1:],)
-        return CellSpace(self.name, self.operations, RULES[self.cell_topk], example, CELL_TYPES)
+        rule = RULES[self.cell_topk]
+        return CellSpace(self.name, self.operations, rule, example, CELL_TYPES, self.nodes)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The types of cell."""
+        return CELL_TYPES
+
+    def edges(self) -> tuple[CellEdge, ...]:
+        """The (node, input) edges of a cell: the rows of its tables."""
+        return self.cell_space.edges()
 
     def alpha_shapes(self) -> dict[str, Any]:
         """The shapes of the logits, nested like them."""
-        edges = len(self.cell_space.edges(self.nodes))
+        edges = len(self.edges())
         shapes = {
             "cells": dict.fromkeys(CELL_TYPES, (edges, len(self.operations))),
             "betas": self.grid.mask.shape,
@@ -65,7 +74,7 @@ class TwoLevelSpace:
         """Logits close to zero, so that every choice starts with about the same weight."""
         leaves, tree = jax.tree.flatten(self.alpha_shapes(), is_leaf=lambda x: isinstance(x, tuple))
         keys = jax.random.split(key, len(leaves))
-        draws = [_ALPHA_SCALE * jax.random.normal(k, shape) for k, shape in zip(keys, leaves)]
+        draws = [ALPHA_SCALE * jax.random.normal(k, shape) for k, shape in zip(keys, leaves)]
         return jax.tree.unflatten(tree, draws)
 
     def relax(self, alphas: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,10 +95,20 @@ class TwoLevelSpace:
         cells = self.cell_space.derive(weights["cells"], max_skips=max_skips).cells
         return Genotype(self.name, cells, None if paths is None else tuple(map(tuple, paths)))
 
+    def record(self, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """The `weights` of every type of cell and the `betas`, to six digits."""
+        found = rounded(weights)
+        return {"weights": found["cells"], "betas": found["betas"]}
+
+    def decision(self, record: Mapping[str, Any]) -> Any:
+        """The picks of every cell, and the heaviest way out of every tile."""
+        ways = np.asarray(record["betas"]).argmax(axis=-1)
+        return record["genotype"]["cells"], ways.tolist()
+
     def random_alphas(self, key: jax.Array) -> dict[str, Any]:
         """Logits of cells drawn uniformly and of one way out of every tile; works inside jit."""
         k_cells, k_betas = jax.random.split(key)
-        cells = self.cell_space.random_alphas(k_cells, nodes=self.nodes)
+        cells = self.cell_space.random_alphas(k_cells)
         mask = self.grid.mask
         draws = jnp.where(mask, jax.random.uniform(k_betas, mask.shape), -1.0)
         chosen = draws == draws.max(axis=-1, keepdims=True)
@@ -102,7 +121,7 @@ class TwoLevelSpace:
         """
         if not 1 <= paths <= self.grid.paths:
             raise ValueError(f"expected 1 to {self.grid.paths} paths, found {paths}")
-        shape = (len(self.cell_space.edges(self.nodes)), len(self.operations))
+        shape = (len(self.edges()), len(self.operations))
         cells = {cell: rng.random(shape) for cell in CELL_TYPES}
         chosen: dict[Path, None] = {}
         while len(chosen) < paths:
@@ -119,7 +138,7 @@ class TwoLevelSpace:
 
     def example_genotype(self) -> Genotype:
         """A genotype that stands in where none was searched yet: two U-shaped paths."""
-        cells = self.cell_space.example_genotype(self.nodes).cells
+        cells = self.cell_space.example_genotype().cells
         layers = self.grid.layers
         paths = dict.fromkeys(
             tuple(min(l, layers - l, depth) for l in range(layers + 1))

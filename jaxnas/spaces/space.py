@@ -1,7 +1,8 @@
-"""A space of cells: its operations, and the discrete networks inside its continuous one."""
+"""The contract of a search space, and the space of one repeated cell."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,50 @@ from jaxnas.spaces.genotype import Genotype, check_genotype
 
 OFF = -1e9  # softmax([0, OFF]) is exactly [1, 0] in float32
 _LEAST = 1e-9  # a share that was rounded to zero
+ALPHA_SCALE = 1e-3  # of the logits at the start of a search
+DIGITS = 6  # of the weights in alphas.json
+
+
+class Space(Protocol):
+    """Everything that a search may build, with the number of nodes bound.
+
+    Logits (alphas) and softmaxed weights are pytrees of a form of the space's own.
+    """
+
+    name: str
+    operations: tuple[str, ...]
+    cells: tuple[str, ...]
+    nodes: int
+
+    def edges(self) -> tuple[CellEdge, ...]:
+        """The (node, input) edges of a cell: the rows of its tables."""
+
+    def init_alphas(self, key: jax.Array) -> Any:
+        """Logits close to zero, so that every choice starts with about the same weight."""
+
+    def relax(self, alphas: Any) -> Any:
+        """The softmaxed weights of logits; differentiable."""
+
+    def derive(self, weights: Any, *, max_skips: int | None = None) -> Genotype:
+        """The genotype of softmaxed weights; deterministic."""
+
+    def random_alphas(self, key: jax.Array) -> Any:
+        """The one-hot logits of a genotype drawn uniformly; works inside jit."""
+
+    def one_hot_alphas(self, genotype: Genotype) -> Any:
+        """Logits that give all weight to the picks of a genotype."""
+
+    def example_genotype(self) -> Genotype:
+        """A genotype that stands in where none was searched yet."""
+
+    def check(self, genotype: Genotype, *, where: str = "genotype") -> Genotype:
+        """Returns `genotype` if the space holds it; otherwise UserError with the first misfit."""
+
+    def record(self, weights: Any) -> dict[str, Any]:
+        """Softmaxed weights as JSON, by the keys of a record of alphas.json."""
+
+    def decision(self, record: Mapping[str, Any]) -> Any:
+        """What would be built of a record with its `genotype`; equal while a search is stable."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +85,38 @@ class CellSpace:
     rule: Rule
     example: tuple[tuple[str, ...], ...]
     cells: tuple[str, ...] = ("normal",)
+    nodes: int = 3
+
+    def bound(self, nodes: int) -> Self:
+        """The same space with cells of that many nodes."""
+        return replace(self, nodes=nodes)
 
     @property
     def inputs(self) -> int:
         """The number of a cell's own inputs."""
         return self.rule.inputs
 
-    def edges(self, nodes: int) -> tuple[CellEdge, ...]:
+    def edges(self) -> tuple[CellEdge, ...]:
         """The (node, input) edges of a cell: the rows of its tables."""
-        return cell_edges(nodes, inputs=self.inputs)
+        return cell_edges(self.nodes, inputs=self.inputs)
+
+    def init_alphas(self, key: jax.Array) -> dict[str, jax.Array]:
+        """Logits {cell: (edges, operations)} close to zero."""
+        shape = (len(self.cells), len(self.edges()), len(self.operations))
+        draws = ALPHA_SCALE * jax.random.normal(key, shape)
+        return dict(zip(self.cells, draws))
+
+    def relax(self, alphas: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Softmax over the operations of every edge (Eq. 13, 14)."""
+        return edge_weights(alphas)
+
+    def record(self, weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """The `weights` of every cell, to six digits."""
+        return {"weights": rounded(weights)}
+
+    def decision(self, record: Mapping[str, Any]) -> Any:
+        """The picks of every cell."""
+        return record["genotype"]["cells"]
 
     def derive(
         self, weights: Mapping[str, np.ndarray], *, max_skips: int | None = None
@@ -86,9 +154,9 @@ class CellSpace:
             expected[name] = jnp.asarray(share, jnp.float32)[:, None] * kept / total
         return expected
 
-    def random_alphas(self, key: jax.Array, *, nodes: int) -> dict[str, jax.Array]:
+    def random_alphas(self, key: jax.Array) -> dict[str, jax.Array]:
         """Logits {cell: (edges, operations)} of a genotype drawn uniformly; works inside jit."""
-        shape = (len(self.edges(nodes)), len(self.operations))
+        shape = (len(self.edges()), len(self.operations))
         none = jnp.asarray([name == NONE for name in self.operations])[None]
 
         def table(cell_key):
@@ -113,9 +181,9 @@ class CellSpace:
             logits[name] = self._logits(jnp.asarray(kept), jnp.asarray(table, jnp.float32))
         return logits
 
-    def example_genotype(self, nodes: int) -> Genotype:
+    def example_genotype(self) -> Genotype:
         """A genotype that stands in where none was searched yet; see `example`."""
-        edges = self.edges(nodes)
+        edges = self.edges()
         table = np.zeros((len(edges), len(self.operations)))
         for row, (_, source) in enumerate(edges):
             for name in self.example[min(source, len(self.example) - 1)]:
@@ -152,3 +220,13 @@ class CellSpace:
             return logits
         column = jnp.arange(len(self.operations)) == self.operations.index(NONE)
         return jnp.where(kept.any(axis=1, keepdims=True) | ~column[None], logits, 0.0)
+
+
+def edge_weights(alphas: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Softmax over the operations of every edge, float32 (edges, operations) (Eq. 13, 14)."""
+    return {name: jax.nn.softmax(table, axis=-1) for name, table in alphas.items()}
+
+
+def rounded(weights: Any) -> Any:
+    """A pytree of weights as nested lists of numbers with `DIGITS` decimals."""
+    return jax.tree.map(lambda x: np.round(np.float64(x), DIGITS).tolist(), dict(weights))

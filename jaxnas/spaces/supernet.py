@@ -1,7 +1,6 @@
 """The whole reconstruction networks of a space: the supernet, and what is derived from it."""
 
 import dataclasses
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,13 +13,10 @@ from jaxnas.core.schema import NetworkConfig
 from jaxnas.mri.acquisition import Measurement
 from jaxnas.ops.costs import Rates, built_in_rates
 from jaxnas.spaces.denoiser import Denoiser
-from jaxnas.spaces.derive import cell_edges
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.space import CellSpace
 from jaxnas.spaces.unrolled import Unrolled, unroll
-
-_ALPHA_SCALE = 1e-3
 
 
 class Supernet(nn.Module):
@@ -30,27 +26,24 @@ class Supernet(nn.Module):
     """
 
     space: CellSpace
-    nodes: int
     unrolled: Unrolled
 
     @nn.compact
     def __call__(self, measurement: Measurement) -> jax.Array:
         """Returns the image, complex64 (B, H, W), in the measurement's scaled units."""
-        shape = (len(cell_edges(self.nodes)), len(self.space.operations))
         alphas = {
-            name: self.variable(
-                "alphas",
-                name,
-                lambda: _ALPHA_SCALE * jax.random.normal(self.make_rng("params"), shape),
-            ).value
+            name: self.variable("alphas", name, self._initial, name).value
             for name in self.space.cells
         }
-        return self.unrolled(measurement, edge_weights(alphas))
+        return self.unrolled(measurement, self.space.relax(alphas))
+
+    def _initial(self, name):
+        return self.space.init_alphas(self.make_rng("params"))[name]
 
 
-def edge_weights(alphas: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Softmax over the operations of every edge, float32 (edges, operations) (Eq. 13, 14)."""
-    return {name: jax.nn.softmax(table, axis=-1) for name, table in alphas.items()}
+def space_of(config: NetworkConfig) -> CellSpace:
+    """The space of a config, with its number of nodes."""
+    return SPACES[config.space].bound(config.nodes)
 
 
 def supernet(config: NetworkConfig, *, rates: Rates | None = None) -> Supernet:
@@ -61,7 +54,7 @@ def supernet(config: NetworkConfig, *, rates: Rates | None = None) -> Supernet:
     plan = config.plan
     if plan == "auto":
         plan = rates or built_in_rates(jax.default_backend())
-    return Supernet(SPACES[config.space], config.nodes, _unrolled(config, None, plan))
+    return Supernet(space_of(config), _unrolled(config, None, plan))
 
 
 def derived_network(config: NetworkConfig, genotype: Genotype) -> Unrolled:
@@ -74,7 +67,7 @@ def derived_network(config: NetworkConfig, genotype: Genotype) -> Unrolled:
 
 def fit_genotype(config: NetworkConfig, genotype: Genotype, *, where: str = "genotype") -> Genotype:
     """Returns `genotype` if it belongs to the config's space and has its number of nodes."""
-    SPACES[config.space].check(genotype, where=where)
+    space_of(config).check(genotype, where=where)
     for cell, nodes in genotype.cells:
         if len(nodes) != config.nodes:
             raise UserError(
@@ -92,7 +85,7 @@ def fit_genotype(config: NetworkConfig, genotype: Genotype, *, where: str = "gen
 
 def example_genotype(config: NetworkConfig) -> Genotype:
     """A genotype that stands in where none was searched yet."""
-    return SPACES[config.space].example_genotype(config.nodes)
+    return space_of(config).example_genotype()
 
 
 def _unrolled(
@@ -100,10 +93,9 @@ def _unrolled(
 ) -> Unrolled:
     denoiser = partial(
         Denoiser,
-        SPACES[config.space],
+        space_of(config),
         channels=config.channels,
         cells=config.cells,
-        nodes=config.nodes,
         plan=plan,
         genotype=genotype,
         dtype=compute_dtype(config),

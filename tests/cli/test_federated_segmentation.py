@@ -7,11 +7,9 @@ import pytest
 
 from jaxnas.core.config import load_config
 from jaxnas.engine.labeled import LabeledData
-from jaxnas.engine.timing import summarize
 from jaxnas.fed.clients import open_clients
-from jaxnas.search.latency_table import LatencyTable, device_kind, make_entry, save_table
-from jaxnas.search.profile import deployed_parts, part_key
 from tests.cli.alone import run_alone
+from tests.cli.known_device import write_calibration, write_table
 
 TINY = """
 task: segmentation
@@ -39,8 +37,6 @@ federated:
 log_every: 1
 checkpoint_every: 1
 """
-EXACT = {"a": 1, "b": 0, "n": 3, "mape": 0, "raw_mape": 0, "raw_bias_ms": 0, "spearman": 1}
-EXACT |= {"kendall": 1, "predicted_ms": [1, 2, 3], "measured_ms": [1, 2, 3]}
 STRATEGIES = ("fedavg", "non_fed")
 CLIENTS = ("client0", "client1")
 
@@ -51,10 +47,7 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("config")
     path = folder / "hearts.yaml"
     path.write_text(TINY.replace("latency: {", f"latency: {{table: {folder}/table.json, "))
-    parts = deployed_parts(load_config(path))
-    keys = [part_key(part, batch=1, dtype="float32") for part in parts]
-    entries = {key: make_entry(summarize([0.1])) for key in keys}
-    save_table(folder / "table.json", LatencyTable(device_kind(), "0", "default", 1, entries))
+    write_table(folder / "table.json", load_config(path))
     return path
 
 
@@ -73,7 +66,7 @@ def read(path):
 @pytest.mark.slow
 def test_a_search_across_clients_and_its_network(tiny, call, tmp_path):
     """Under the latency of the table; every client adds the same gradient of it."""
-    (tmp_path / "calibration.json").write_text(json.dumps(EXACT))
+    write_calibration(tmp_path)
     result = call("search", tiny, "--workdir", tmp_path, "--quiet")
     assert result.code == 0, result.err
     history = read(tmp_path / "alphas.json")["history"]

@@ -16,7 +16,7 @@ from jaxnas.models.networks import MODEL_NAMES, build_network
 from jaxnas.models.segmentation import SEGMENTATION_MODELS, SEGMENTATION_NAMES
 from jaxnas.search.profile import two_level_space
 from jaxnas.search.segmentation_networks import networks
-from jaxnas.search.two_level import supernet
+from jaxnas.search.two_level import two_level_supernet
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.supernet import supernet as unrolled_supernet
 
@@ -51,7 +51,7 @@ def check(dtype, init, *inputs):
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_reconstruction(name, dtype):
     config = NetworkConfig(channels=4, cells=1, nodes=2, cascades=1, dtype=dtype, plan="stack")
-    genotype = SPACES[config.space].example_genotype(config.nodes)
+    genotype = SPACES[config.space].bound(config.nodes).example_genotype()
     net = build_network(name, config, genotype=genotype)
     check(dtype, net.init_with_output, abstract_measurement((32, 32)))
 
@@ -101,7 +101,7 @@ def test_segmentation(name, dtype, tmp_path):
 def test_what_a_segmentation_searches(dtype):
     config = segmentation(dtype)
     space = two_level_space(config)
-    net = supernet(config, space)
+    net = two_level_supernet(config, space)
     image = jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)
     weights = jax.eval_shape(lambda: space.relax(space.init_alphas(jax.random.key(0))))
 

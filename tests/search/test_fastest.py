@@ -18,13 +18,13 @@ from jaxnas.search.latency import (
     least_latency,
 )
 from jaxnas.search.profile import two_level_space
-from jaxnas.search.two_level import make_aim
+from jaxnas.search.two_level import two_level_objective
 from jaxnas.search.unrolled_deployment import UnrolledDeployment
 from jaxnas.search.unrolled_profile import Scan, UnrolledTimes
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.paths import path_cells
 from jaxnas.spaces.registry import SPACES
-from jaxnas.spaces.supernet import edge_weights
+from jaxnas.spaces.space import edge_weights
 from tests.spaces.grids import all_paths
 
 GOOD = fit_calibration([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
@@ -76,7 +76,7 @@ def logits_of(tree, key, scale):
 def test_no_weights_of_a_grid_are_faster(cell, layer, key):
     _, space, times = grid_search()
     model = LatencyModel(cell=cell, layer=layer)
-    edges = space.cell_space.edges(space.nodes)
+    edges = space.edges()
     least = least_latency(times, edges, grid=space.grid, model=model)
 
     @jax.jit
@@ -115,17 +115,17 @@ def test_no_weights_of_a_stack_are_faster(space, path, key):
 def test_a_calibration_that_is_negative_in_reach_is_refused(objective):
     config, space, times = grid_search(objective)
     with pytest.raises(UserError, match="the calibrated latency 2 L -100 ms is negative"):
-        make_aim(config, space, times, NEGATIVE, where="here.json")
+        two_level_objective(config, space, times, NEGATIVE, where="here.json")
     with pytest.raises(UserError, match="below L = 50 ms, and the search can reach"):
-        unrolled(objective=objective).aim(NEGATIVE, where="here.json")
-    make_aim(config, space, times, GOOD)
-    unrolled(objective=objective).aim(GOOD)
+        unrolled(objective=objective).objective(NEGATIVE, where="here.json")
+    two_level_objective(config, space, times, GOOD)
+    unrolled(objective=objective).objective(GOOD)
 
 
 def test_a_search_for_accuracy_needs_no_calibration():
     config, space, times = grid_search("accuracy")
-    make_aim(config, space, times, NEGATIVE)
-    unrolled(objective="accuracy").aim(NEGATIVE)
+    two_level_objective(config, space, times, NEGATIVE)
+    unrolled(objective="accuracy").objective(NEGATIVE)
 
 
 @pytest.mark.parametrize("measured", [[6.0, 4.0, 2.0], [2.0, 2.0, 2.0]])

@@ -91,15 +91,15 @@ def test_none_has_no_latency_to_offer():
 
 def test_gradient_against_finite_differences():
     found = deployment("csmri_b", objective="bound")
-    aim = found.aim(EXACT)
+    objective = found.objective(EXACT)
     weights = uniform("csmri_b")
     calibrated = 2.0 * float(found.expect(weights)) + 1.0
-    assert aim.facts(weights) == {"latency_ms": pytest.approx(calibrated, rel=1e-6)}
+    assert objective.facts(weights) == {"latency_ms": pytest.approx(calibrated, rel=1e-6)}
     alphas = {"normal": jnp.asarray(np.random.default_rng(2).normal(size=(5, 5)), jnp.float32)}
     step = {"normal": jnp.zeros((5, 5)).at[1, 0].set(1e-2)}
 
     def total(alphas):
-        return aim.objective(jnp.float32(0.3), alphas)
+        return objective.objective(jnp.float32(0.3), alphas)
 
     plus, minus = (total(jax.tree.map(lambda a, s, k=k: a + k * s, alphas, step)) for k in (1, -1))
     slope = jax.grad(total)(alphas)["normal"][1, 0]

@@ -34,7 +34,7 @@ CONFIG = NetworkConfig(channels=4, cells=2, nodes=3, cascades=2)
 
 def random_genotype(space, seed, nodes=3):
     tables = np.random.default_rng(seed).dirichlet(
-        np.ones(len(SPACES[space].operations)), len(SPACES[space].edges(nodes))
+        np.ones(len(SPACES[space].operations)), len(SPACES[space].bound(nodes).edges())
     )
     return SPACES[space].derive({"normal": tables})
 

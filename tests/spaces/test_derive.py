@@ -7,7 +7,7 @@ import pytest
 
 from jaxnas.spaces.derive import TWO_INPUTS, TWO_OPERATIONS, cell_edges
 from jaxnas.spaces.registry import SPACES
-from jaxnas.spaces.supernet import edge_weights
+from jaxnas.spaces.space import edge_weights
 
 CSMRI = SPACES["csmri_a"]
 FEDAUTOMRI = SPACES["fedautomri"]
@@ -122,7 +122,7 @@ def test_one_hot_and_derive_are_inverse(space, nodes):
 def draw(space, key, count):
     """One-hot weights (count, edges, operations) of random genotypes of three nodes."""
     keys = jax.random.split(key, count)
-    tables = jax.jit(jax.vmap(lambda k: space.random_alphas(k, nodes=3)["normal"]))(keys)
+    tables = jax.jit(jax.vmap(lambda k: space.random_alphas(k)["normal"]))(keys)
     return np.asarray(jax.nn.softmax(tables))
 
 

@@ -14,7 +14,8 @@ from jaxnas.mri.acquisition import measure
 from jaxnas.mri.fourier import fft2c
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.registry import SPACES
-from jaxnas.spaces.supernet import derived_network, edge_weights, example_genotype, supernet
+from jaxnas.spaces.space import edge_weights
+from jaxnas.spaces.supernet import derived_network, example_genotype, supernet
 from tests.checks import complex_normal
 from tests.models.params import numpy_params
 
