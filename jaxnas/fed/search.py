@@ -1,5 +1,7 @@
-"""A search across clients: weights and alphas of every client are averaged each round."""
+"""A search across clients: weights and alphas of every client are exchanged in each round, by the
+strategy of `federated.search_strategy`."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +11,6 @@ import numpy as np
 
 from jaxnas.core import rng
 from jaxnas.core.config import AnyConfig
-from jaxnas.core.federated_schema import FedAvg
 from jaxnas.core.training_schema import check_warmup
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
@@ -56,10 +57,11 @@ def search_federation(config: AnyConfig, search: FederatedSearch, clock: Clock) 
     local = config_in_steps(config, steps, per_round=per_round)
     w_tx = make_optimizer(config.search.weights, local.search.steps)
     a_tx = make_optimizer(config.search.alphas, local.search.steps)
+    strategy = build_strategy(config.federated.search_strategy)
+    make_step = functools.partial(search.make_step, local)
     return Federation(
-        search_program(search.make_step(local, w_tx, a_tx), w_tx, a_tx),
-        # The moving average of FedAutoMRI belongs to training alone.
-        build_strategy(FedAvg(strategy="fedavg")),
+        search_program(make_step, w_tx, a_tx, penalty=strategy.penalty),
+        strategy,
         names=search.cohort.names,
         weights=np.asarray(search.cohort.weights),
         config=config.federated,

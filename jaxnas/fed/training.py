@@ -17,23 +17,24 @@ from flax import linen as nn
 from jaxnas.core import rng
 from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
-from jaxnas.core.federated_schema import Method
+from jaxnas.core.federated_schema import Method, SearchStrategy
 from jaxnas.core.files import read_json, write_json
 from jaxnas.core.training_schema import OptimConfig
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
-from jaxnas.engine.optim import check_schedule, make_optimizer
+from jaxnas.engine.optim import check_schedule, make_optimizer, make_schedule
 from jaxnas.engine.rundir import Run
 from jaxnas.engine.state import Loss
 from jaxnas.engine.training import note_timing
 from jaxnas.fed.local import Cohort
 from jaxnas.fed.paths import leaf_paths, select
-from jaxnas.fed.program import Penalty, Program, training_program
+from jaxnas.fed.program import Program, training_program
 from jaxnas.fed.rounds import Federation
 from jaxnas.fed.state import FedState, Model
 from jaxnas.fed.strategies import build_strategy
+from jaxnas.fed.strategy import Penalty
 from jaxnas.fed.traffic import Traffic, measure_traffic
 
 COMMUNICATION = "communication.json"
@@ -184,17 +185,11 @@ def is_personal(method: Method, model: Model) -> bool:
     return any(strategy.held(path) for path in leaf_paths(model))
 
 
-def training_traffic(method: Method, model: Model, *, clients: int) -> Traffic:
-    """What one of `clients` clients sends and receives in a round; computes nothing."""
+def round_traffic(method: Method | SearchStrategy, model: Model, *, clients: int) -> Traffic:
+    """What one of `clients` clients sends and receives in a round of training a (possibly
+    abstract) model, or of searching in one; computes nothing."""
     strategy = build_strategy(method)
-    shared = select(model, strategy.shared)
-    memory = jax.eval_shape(lambda leaves: strategy.init_memory(leaves, clients), shared)
-    return measure_traffic(shared, memory)
-
-
-def search_traffic(model: Model) -> Traffic:
-    """What a client sends and receives in a round of a search: all weights and alphas."""
-    return measure_traffic(model, {})
+    return measure_traffic(strategy, select(model, strategy.shared), clients=clients)
 
 
 def note_communication(path: Path, name: str, federation: Federation, rounds: int) -> None:
@@ -254,7 +249,8 @@ def _program(
     task: Task, net: nn.Module, optimizer: OptimConfig, steps: int, penalty: Penalty | None
 ) -> Program:
     """What a client does; methods without a penalty share one program, which is compiled once."""
-    return training_program(task.loss(net), make_optimizer(optimizer, steps), penalty=penalty)
+    tx, rate = make_optimizer(optimizer, steps), make_schedule(optimizer, steps)
+    return training_program(task.loss(net), tx, penalty=penalty, rate=rate)
 
 
 def _initial_state(
