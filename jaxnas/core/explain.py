@@ -95,7 +95,7 @@ def _fields(schema: type[Section], key: Key, *, tags: Key = ()) -> list[str]:
 
 
 def _is_tagged(section: type[Section], tags: Key) -> bool:
-    """Whether a field of a section may only be one of the tags."""
+    """True where a field of a section may only be one of the tags."""
     allowed = (typing.get_args(field.annotation) for field in section.model_fields.values())
     return any(len(names) == 1 and names[0] in tags for names in allowed)
 

@@ -186,7 +186,7 @@ def is_personal(method: Method, model: Model) -> bool:
 
 
 def round_traffic(method: Method | SearchStrategy, model: Model, *, clients: int) -> Traffic:
-    """What one of `clients` clients sends and receives in a round of training a (possibly
+    """The bytes that one of `clients` clients sends and receives in a round of training a (possibly
     abstract) model, or of searching in one; computes nothing."""
     strategy = build_strategy(method)
     return measure_traffic(strategy, select(model, strategy.shared), clients=clients)

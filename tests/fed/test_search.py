@@ -111,7 +111,7 @@ def test_every_strategy_searches_in_its_own_way(tmp_path, averaged, label):
 
 @pytest.mark.parametrize("label", ["fedadam", "fedautomri, mix"])
 def test_a_search_goes_on_bit_by_bit(tmp_path, label):
-    """Whatever its server and its clients remember."""
+    """The memories of its server and of its clients are part of the state."""
     config = configured(label)
     unbroken = search(tmp_path / "unbroken", config)
     with pytest.raises(RuntimeError, match="power cut"):
