@@ -9,6 +9,7 @@ change of the parameters in the first round.
 """
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -120,15 +121,14 @@ def make_program(setting: Setting):
     w_tx, a_tx = (optax.adam(RATES[name]) for name in ("weights", "alphas"))
     if setting.workload == "train":
         return training_program(lambda params, batch, key: (loss(params, None, batch), {}), w_tx)
-    step = make_milenas_step(
+    make_step = functools.partial(
+        make_milenas_step,
         lambda params, alphas, batch, key: loss(params, alphas, batch),
-        w_tx,
-        a_tx,
         w_train=1.0,
         w_val=1.0,
         update="alpha_first",
     )
-    return search_program(step, w_tx, a_tx)
+    return search_program(make_step, w_tx, a_tx)
 
 
 def make_local(setting: Setting) -> tuple[Callable, Callable]:
@@ -138,7 +138,7 @@ def make_local(setting: Setting) -> tuple[Callable, Callable]:
 
     program = make_program(setting)
     begin = jax.jit(lambda model: program.begin(model, None, jax.random.key(0), jnp.int32(0)))
-    step = jax.jit(lambda state, batch: program.step(state, batch, {})[0], donate_argnums=0)
+    step = jax.jit(lambda state, batch: program.step(state, batch, {}, {})[0], donate_argnums=0)
     return begin, step
 
 

@@ -110,20 +110,21 @@ def _across_clients(
     What comes down is None where it depends on a number of clients that only the data know.
     """
     from jaxnas.fed.reconstruction import reconstruction_task
-    from jaxnas.fed.training import abstract_model, search_traffic, training_traffic
+    from jaxnas.fed.training import abstract_model, round_traffic
     from jaxnas.search.stage import proxy
 
     federated, task = config.federated, reconstruction_task(config)
     clients = len(federated.clients) or federated.partition.clients
     if SUPERNET in nets:
         # A search may send a smaller network than the one described.
-        found = [(costs[SUPERNET], search_traffic(abstract_model(task, supernet(proxy(config)))))]
+        model, strategy = abstract_model(task, supernet(proxy(config))), federated.search_strategy
+        found = [(costs[SUPERNET], round_traffic(strategy, model, clients=clients or 1))]
     else:
         models = {name: abstract_model(task, net) for name, net in nets.items()}
         found = [
             (
                 costs[method.model] | {"strategy": method.label},
-                training_traffic(method, models[method.model], clients=clients or 1),
+                round_traffic(method, models[method.model], clients=clients or 1),
             )
             for method in federated.methods
         ]

@@ -49,7 +49,7 @@ def _line(key: Key, problem: Any, schema: type, origins: Origins, path: str) -> 
     where = next(nearest, Written(path)).where
     label = dotted(key) or "config"
     if problem["type"] == "extra_forbidden":
-        fields = _fields(schema, key[:-1])
+        fields = _fields(schema, key[:-1], tags=problem["loc"])
         close = difflib.get_close_matches(str(key[-1]), fields, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
         return f"{where}: {label}: unknown key; {hint}"
@@ -82,14 +82,22 @@ def _found(problem: Any, written: Written | None) -> str:
     return f"{read}; quote it: {quoted}"
 
 
-def _fields(schema: type[Section], key: Key) -> list[str]:
-    """Field names of what may stand at `key` of a config."""
+def _fields(schema: type[Section], key: Key, *, tags: Key = ()) -> list[str]:
+    """Field names of what may stand at `key` of a config; of a choice of sections those of the one
+    that is among the `tags`, as in `strategy: fedavg`."""
     sections = [schema]
     for name in key:
         if isinstance(name, str):
             inner = [s.model_fields[name].annotation for s in sections if name in s.model_fields]
             sections = [section for annotation in inner for section in _sections(annotation)]
+    sections = [section for section in sections if _is_tagged(section, tags)] or sections
     return list(dict.fromkeys(name for section in sections for name in section.model_fields))
+
+
+def _is_tagged(section: type[Section], tags: Key) -> bool:
+    """True where a field of a section may only be one of the tags."""
+    allowed = (typing.get_args(field.annotation) for field in section.model_fields.values())
+    return any(len(names) == 1 and names[0] in tags for names in allowed)
 
 
 def _sections(annotation: Any) -> list[type[Section]]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from jaxnas.core.federated_schema import RoundsConfig
+from jaxnas.core.federated_schema import RoundsConfig, check_plain_sgd
 from jaxnas.core.latency_schema import UnrolledLatencyConfig
 from jaxnas.core.places import HERE
 from jaxnas.core.sections import (
@@ -302,3 +302,4 @@ class Config(Section):
 
     _stages_in_order = model_validator(mode="after")(check_order)
     _long_enough = model_validator(mode="after")(check_lengths)
+    _sgd_where_needed = model_validator(mode="after")(check_plain_sgd)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from jaxnas.core.federated_schema import PartitionConfig, RoundsConfig
+from jaxnas.core.federated_schema import PartitionConfig, RoundsConfig, check_plain_sgd
 from jaxnas.core.latency_schema import LatencyBudget, ObjectiveName
 from jaxnas.core.places import HERE
 from jaxnas.core.sections import (
@@ -302,6 +302,7 @@ class SegmentationConfig(Section):
 
     _stages_in_order = model_validator(mode="after")(check_order)
     _long_enough = model_validator(mode="after")(check_lengths)
+    _sgd_where_needed = model_validator(mode="after")(check_plain_sgd)
 
     @model_validator(mode="after")
     def _folds_at_one_site(self):

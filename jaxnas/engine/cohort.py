@@ -1,4 +1,4 @@
-"""Who a run is about: one site, the folds of a cross-validation, or the clients of a federation."""
+"""The members of a run: one site, the folds of a cross-validation, or clients of a federation."""
 
 import zlib
 from collections.abc import Callable, Mapping

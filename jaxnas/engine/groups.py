@@ -1,4 +1,4 @@
-"""Who trains, who validates, and in which batches: one rule for every task and every setting."""
+"""The data that train and that validate, and their batches: one rule for tasks and settings."""
 
 from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError

@@ -12,7 +12,7 @@ from jaxnas.engine.acquire import seeded_mask
 
 @dataclass(frozen=True)
 class Draws:
-    """What clients that are computed together bring, because one of them needs it: masks of
+    """The draws that clients bring with a batch, all of them because one needs it: masks of
     `points` (H, W) where whole columns would do, and the level of the `noise`."""
 
     points: bool = False

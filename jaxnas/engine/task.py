@@ -49,7 +49,7 @@ class Dataset(Protocol):
         """The volumes of every group, in the source's order."""
 
     def facts(self) -> dict[str, Any]:
-        """What applying a run needs to know of a client, as JSON."""
+        """The facts that applying a run needs of a client, as JSON."""
 
     def describe(self) -> str:
         """One line for a person: names and slices of every group."""
@@ -122,6 +122,6 @@ def describe_groups(dataset: Dataset) -> str:
 
 
 def restricted(groups: Split, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """What `names` have of every group."""
+    """The part of every group that `names` have."""
     own = {*names}
     return {group: tuple(n for n in members if n in own) for group, members in groups.items()}

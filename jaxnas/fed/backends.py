@@ -18,24 +18,26 @@ from jaxnas.fed.program import Program
 
 CPU_CHUNK = 4
 
-One = Callable[[Any, Any, Any], tuple[Any, StepMetrics]]
+One = Callable[[Any, Any, Any, Any], tuple[Any, StepMetrics]]  # of state, batch, own, broadcast
 
 
 def vmap(one: One) -> One:
     """All clients at once."""
-    return jax.vmap(one, in_axes=(0, 0, None))
+    return jax.vmap(one, in_axes=(0, 0, 0, None))
 
 
 def map_(one: One) -> One:
     """One client after the other, in one program."""
-    return lambda states, batches, anchor: jax.lax.map(
-        lambda client: one(*client, anchor), (states, batches)
+    return lambda states, batches, owns, broadcast: jax.lax.map(
+        lambda client: one(*client, broadcast), (states, batches, owns)
     )
 
 
 def loop(one: One) -> One:
     """The only client of a stack of one."""
-    return lambda states, batches, anchor: _stack(one(*_unstack((states, batches)), anchor))
+    return lambda states, batches, owns, broadcast: _stack(
+        one(*_unstack((states, batches, owns)), broadcast)
+    )
 
 
 BACKENDS: dict[str, Callable[[One], One]] = {"vmap": vmap, "map": map_, "loop": loop}
@@ -55,8 +57,8 @@ class Backend:
         self._step = _jitted_step(program, name, placement.devices)
 
     def chunk_size(self, wanted: int | None, clients: int) -> int:
-        """The number of `clients` in a chunk: as `wanted`, but one on each device where they are
-        looped over. None: all, and on a CPU a few, because the images of more leave its caches."""
+        """Of `clients` those in a chunk: as `wanted`, but one on each device where they are looped
+        over. None: all, and on a CPU a few, because the images of more leave its caches."""
         if self._loops:
             return self._place.devices
         if wanted is None:
@@ -64,31 +66,34 @@ class Backend:
         return min(wanted, clients)
 
     def enter(self, stack: Any) -> Any:
-        """A stack (k, ...) in the form of the local steps; for use in `jax.jit`."""
+        """A tree of stacks (k, ...) in the form of the local steps; for use in `jax.jit`."""
         return _unstack(stack) if self._alone else stack
 
     def leave(self, tree: Any) -> Any:
         """The result of the local steps as a stack (k, ...); for use in `jax.jit`."""
         return _stack(tree) if self._alone else tree
 
-    def step(self, states: Any, part: StatePart, anchor: Any) -> tuple[Any, StepMetrics]:
+    def step(
+        self, states: Any, part: StatePart, owns: Any, broadcast: Any
+    ) -> tuple[Any, StepMetrics]:
         """One local step of the rows that are active in `part`; the states are donated.
 
-        All others stay as they are, bit by bit, with metrics of 0. Metrics have values (k, n).
-        ValueError while tracing as in `CompiledStep`.
+        `owns` are stacked like the states, `broadcast` is common to all. Rows that are not active
+        stay as they are, bit by bit, with metrics of 0. Metrics have values (k, n). ValueError
+        while tracing as in `Advance`.
         """
         if self._alone:
-            return self._step(states, _unstack(part.batch), anchor)
+            return self._step(states, _unstack(part.batch), owns, broadcast)
         batch, active = self._place.put((part.batch, part.active))
-        return self._step(states, batch, active, anchor)
+        return self._step(states, batch, active, owns, broadcast)
 
 
 @functools.lru_cache(maxsize=4)
 def _jitted_step(program: Program, name: str, devices: int) -> Callable:
     """The local step to be compiled, once for all strategies whose clients run one program."""
 
-    def one(state: Any, batch: Any, anchor: Any) -> tuple[Any, StepMetrics]:
-        new, metrics = program.step(state, batch, anchor)
+    def one(state: Any, batch: Any, own: Any, broadcast: Any) -> tuple[Any, StepMetrics]:
+        new, metrics = program.step(state, batch, own, broadcast)
         check_unchanged(state, new)
         return new, make_step_metrics(metrics)
 
@@ -101,8 +106,8 @@ def _jitted_step(program: Program, name: str, devices: int) -> Callable:
 def _sparing(block: One) -> Callable:
     """`block`, but only for the clients that are active, bool (k,)."""
 
-    def step(states, batches, active, anchor):
-        new, readings = block(states, batches, anchor)
+    def step(states, batches, active, owns, broadcast):
+        new, readings = block(states, batches, owns, broadcast)
         nothing = jax.tree.map(jnp.zeros_like, readings)
         return _choose(active, new, states), _choose(active, readings, nothing)
 

@@ -24,43 +24,43 @@ import jax.numpy as jnp
 from jaxnas.core.notices import warn
 from jaxnas.fed.state import ModelTree
 
-Settle = Callable[[ModelTree, ModelTree, jax.Array], ModelTree]
+Smoothing = Callable[[ModelTree, ModelTree, jax.Array], ModelTree]
 STABLE_GAMMA = 0.5  # the printed recursion amplifies by 1.33 at most
 
 
-def debiased(gamma: float) -> Settle:
-    """Returns settle(server, average, number) → server, with rounds counted from 0.
+def debiased(gamma: float) -> Smoothing:
+    """Returns smooth(server, average, round) → server, with rounds counted from 0.
 
     The recursion in ω itself, ω^t = W^t + b_t (ω^(t−1) − W^t) with
     b_t = γ (1 − γ^(t−1)) / (1 − γ^t), never divides a small moment by a small number.
     """
 
-    def settle(server, average, number):
-        share = gamma * _missing(gamma, number) / _missing(gamma, number + 1)
+    def smooth(server, average, round):
+        share = gamma * _missing(gamma, round) / _missing(gamma, round + 1)
         return _towards(average, server, share)
 
-    return settle
+    return smooth
 
 
-def plain(gamma: float) -> Settle:
-    """Returns settle(server, average, number) → γ server + (1 − γ) average."""
-    return lambda server, average, number: _towards(average, server, gamma)
+def plain(gamma: float) -> Smoothing:
+    """Returns smooth(server, average, round) → γ server + (1 − γ) average."""
+    return lambda server, average, round: _towards(average, server, gamma)
 
 
-def printed(gamma: float) -> Settle:
-    """Returns settle(server, average, number) of the printed equation; warns above γ = 0.5."""
+def printed(gamma: float) -> Smoothing:
+    """Returns smooth(server, average, round) of the printed equation; warns above γ = 0.5."""
     if gamma > STABLE_GAMMA:
         warn(
             f"ema: printed with gamma {gamma} amplifies the weights from round to round; use "
             f"debiased, or a gamma of at most {STABLE_GAMMA}"
         )
 
-    def settle(server, average, number):
-        past = jnp.where(number == 0, 0.0, gamma)
-        scale = _missing(gamma, number + 1)
+    def smooth(server, average, round):
+        past = jnp.where(round == 0, 0.0, gamma)
+        scale = _missing(gamma, round + 1)
         return jax.tree.map(lambda w, a: (past * w + (1 - gamma) * a) / scale, server, average)
 
-    return settle
+    return smooth
 
 
 def mixed(gamma: float) -> Callable[[ModelTree, ModelTree], ModelTree]:

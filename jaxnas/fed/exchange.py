@@ -1,8 +1,8 @@
 """The exchange between the server and its clients in a round, as pure functions on arrays.
 
-A round opens a tally, sends every chunk of clients off with `enter`, takes it in again with
-`take_in` after its local steps, and ends in `settle`. Chunks are `rows`, int (k,): numbers of
-clients, where C and above only fill up.
+A round opens an accumulator, sends every chunk of clients off with `enter`, takes it in again with
+`take_in` after its local steps, and ends in `server_update`. Chunks are `rows`, int (k,): numbers
+of clients, where C and above only fill up.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from flax import struct
 from jaxnas.core.trees import all_finite
 from jaxnas.engine.step import StepMetrics
 from jaxnas.fed.aggregate import Average, empty_average, include
-from jaxnas.fed.paths import select
+from jaxnas.fed.paths import merge_trees, select
 from jaxnas.fed.program import Program
-from jaxnas.fed.state import FedState, ModelTree, client_key
-from jaxnas.fed.strategies import Strategy
+from jaxnas.fed.state import OWN, FedState, ModelTree, client_key
+from jaxnas.fed.strategy import Broadcast, RoundAverage, Strategy, message_shapes
 
 
 @struct.dataclass
-class Tally:
-    """The result of a round as its chunks come in: the average, and the parts of the state that
-    belong to single clients."""
+class RoundAccumulator:
+    """The part of a round that grows while its chunks come in: the average of the uploads, what the
+    server records of them, and those parts of the state that belong to single clients."""
 
     average: Average
     memory: Any
@@ -34,7 +34,7 @@ class Tally:
 
 @struct.dataclass
 class Report:
-    """The finite clients of a chunk, bool (k,), and the sums of the readings of all."""
+    """The clients of a chunk that are finite, bool (k,), and the sums of their readings."""
 
     finite: jax.Array
     readings: StepMetrics
@@ -63,8 +63,8 @@ class Exchange:
 
         return FedState(
             server=shared,
-            memory=self.strategy.init_memory(shared, self.clients),
-            held=jax.tree.map(stacked, select(model, self.strategy.held)),
+            memory=self.strategy.init_server(shared, self.clients),
+            held=jax.tree.map(stacked, self._held(model, self.strategy.init_client(shared))),
             optim=jax.vmap(optim)(jnp.arange(self.clients)) if self.keeps_optim else {},
             round=jnp.int32(0),
             key=key,
@@ -72,7 +72,8 @@ class Exchange:
 
     def open(self, server: ModelTree, memory: Any) -> tuple[Average, Any]:
         """The average of nobody, and a memory to write to: the old one is still needed."""
-        return empty_average(server), jax.tree.map(jnp.copy, memory)
+        _, upload = message_shapes(self.strategy, server, clients=self.clients)
+        return empty_average(upload), jax.tree.map(jnp.copy, memory)
 
     def enter(
         self,
@@ -82,48 +83,81 @@ class Exchange:
         optim: Any,
         rows: jax.Array,
         start: jax.Array,
-    ) -> Any:
-        """The clients' states before their first local step, stacked (k, ...)."""
+    ) -> tuple[Any, Any]:
+        """The clients' states before their first local step, and what the strategy remembers at
+        them, both stacked (k, ...)."""
 
-        def begin(held: ModelTree, optim: Any, client: jax.Array) -> Any:
-            model = self.strategy.start(server, held)
+        def begin(leaves: ModelTree, optim: Any, client: jax.Array) -> Any:
+            model = self.strategy.start(server, leaves)
             return self.program.begin(model, optim, client_key(key, client), start)
 
-        def own(tree: Any) -> Any:
-            return jax.tree.map(lambda x: x.at[rows].get(mode="clip"), tree)
-
-        return jax.vmap(begin)(own(held), own(optim) if self.keeps_optim else None, rows)
+        leaves, own = _parts(_at(held, rows))
+        optim = _at(optim, rows) if self.keeps_optim else None
+        return jax.vmap(begin)(leaves, optim, rows), own
 
     def take_in(
-        self, tally: Tally, states: Any, readings: StepMetrics, rows: jax.Array, shares: jax.Array
-    ) -> tuple[Tally, Report]:
-        """The tally with what clients have done, weighted by `shares` float32 (k,).
+        self,
+        accumulator: RoundAccumulator,
+        states: Any,
+        readings: StepMetrics,
+        rows: jax.Array,
+        shares: jax.Array,
+        rates: jax.Array,
+        broadcast: Broadcast,
+    ) -> tuple[RoundAccumulator, Report]:
+        """The accumulator with what clients have done, weighted by `shares` float32 (k,).
 
-        A client whose state or readings are not finite leaves no trace in it.
+        `rates` float32 (k,) are the sums of the learning rates of their local steps, `broadcast` is
+        what they were sent. A client whose state or readings are not finite leaves no trace.
         """
         finite = jax.vmap(all_finite)((states, readings))
-        rows = jnp.where(finite, rows, self.clients)  # rows past the last client are not written
         models = jax.vmap(self.program.model)(states)
         shared = select(models, self.strategy.shared)
+        _, own = _parts(_at(accumulator.held, rows))
+        close = jax.vmap(self.strategy.close, in_axes=(0, None, 0, 0))
+        own, uploads = close(own, broadcast, shared, rates)
+        rows = jnp.where(finite, rows, self.clients)  # rows past the last client are not written
 
         def store(tree: Any, new: Any) -> Any:
             return jax.tree.map(lambda x, y: x.at[rows].set(y, mode="drop"), tree, new)
 
         optim = jax.vmap(self.program.optim)(states) if self.keeps_optim else {}
-        tally = Tally(
-            average=include(tally.average, shared, jnp.where(finite, shares, 0.0)),
-            memory=self.strategy.note(tally.memory, rows, shared),
-            held=store(tally.held, select(models, self.strategy.held)),
-            optim=store(tally.optim, optim),
+        accumulator = RoundAccumulator(
+            average=include(accumulator.average, uploads, jnp.where(finite, shares, 0.0)),
+            memory=self.strategy.record(accumulator.memory, rows, shared),
+            held=store(accumulator.held, self._held(models, own)),
+            optim=store(accumulator.optim, optim),
         )
-        return tally, Report(finite, readings)
+        return accumulator, Report(finite, readings)
 
-    def settle(
-        self, server: ModelTree, average: ModelTree, number: jax.Array
-    ) -> tuple[ModelTree, jax.Array]:
-        """The server's next model, and the number of rounds done."""
-        return self.strategy.settle(server, average, number), number + 1
+    def server_update(
+        self, memory: Any, server: ModelTree, average: Average, share: jax.Array, number: jax.Array
+    ) -> tuple[Any, ModelTree, jax.Array]:
+        """The server's next memory and model, and the number of rounds done.
+
+        `share` float32 scalar is the weight of those who took part over that of all clients; of
+        it as much counts as `average` has of the former.
+        """
+        uploads = average.mean
+        mean = RoundAverage(uploads.model, uploads.extra, average.weight * share)
+        return *self.strategy.server_update(memory, server, mean, number), number + 1
 
     def model(self, server: ModelTree, held: ModelTree, client: jax.Array) -> ModelTree:
         """The whole model that a client would begin a round with."""
-        return self.strategy.start(server, jax.tree.map(lambda x: x[client], held))
+        leaves, _ = _parts(jax.tree.map(lambda x: x[client], held))
+        return self.strategy.start(server, leaves)
+
+    def _held(self, model: ModelTree, own: ModelTree) -> ModelTree:
+        """The leaves of a model that a client holds, and what the strategy remembers at it."""
+        return merge_trees(select(model, self.strategy.held), {OWN: own})
+
+
+def _parts(held: ModelTree) -> tuple[ModelTree, ModelTree]:
+    """The leaves of the model out of what clients hold, and what the strategy remembers at them."""
+    leaves = {name: collection for name, collection in held.items() if name != OWN}
+    return leaves, held.get(OWN, {})
+
+
+def _at(tree: Any, rows: jax.Array) -> Any:
+    """The rows of stacks of all clients."""
+    return jax.tree.map(lambda x: x.at[rows].get(mode="clip"), tree)

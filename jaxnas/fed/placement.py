@@ -72,7 +72,8 @@ class Placement:
         return jax.jit(fn, donate_argnums=donate, out_shardings=out)
 
     def split(self, fn: Callable) -> Callable:
-        """`fn(stacks, stacks, anchor)`, each device with its own clients and the whole anchor.
+        """`fn(*stacks, common)` of three trees of stacks, each device with its own clients of these
+        and the whole of what is common.
 
         Our convolutions run the kernels of several clients in turn on CPU, a loop over the client
         axis that automatic partitioning could only serve by gathering all clients on all devices.
@@ -84,7 +85,7 @@ class Placement:
         return jax.shard_map(
             fn,
             mesh=self.mesh,
-            in_specs=(P(AXIS), P(AXIS), P()),
+            in_specs=(P(AXIS), P(AXIS), P(AXIS), P()),
             out_specs=P(AXIS),
             check_vma=False,
         )

@@ -7,7 +7,7 @@ say how clients share a device (`fed.backends`), and all of them meet in `fed.ex
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ from jaxnas.engine.clock import Clock
 from jaxnas.engine.loop import STEPS_AHEAD
 from jaxnas.engine.step import StepMetrics
 from jaxnas.fed.backends import Backend
-from jaxnas.fed.exchange import Exchange, Report, Tally
+from jaxnas.fed.exchange import Exchange, Report, RoundAccumulator
 from jaxnas.fed.feed import Chunk, Feed, RoundData, StatePart, make_chunks
 from jaxnas.fed.outcome import check_outcome, make_outcome, make_row
 from jaxnas.fed.participation import check_weights, draw_participants, normalised
@@ -27,12 +27,28 @@ from jaxnas.fed.paths import leaf_paths
 from jaxnas.fed.placement import Placement
 from jaxnas.fed.program import Program
 from jaxnas.fed.state import FedState, ModelTree
-from jaxnas.fed.strategies import Strategy
+from jaxnas.fed.strategy import Broadcast, Strategy
 from jaxnas.fed.traffic import Traffic, measure_traffic
 
 
+class _Common(NamedTuple):
+    """The facts that all chunks of a round have in common.
+
+    start: int32, the step of the optimisers' schedules at which clients begin.
+    shares, rates: float32 (C + 1,), the weights in the average and the sums of the learning rates;
+      the last, 0, are for rows that only fill up. There are rates where a strategy needs them.
+    compared: what local steps compare with, the broadcast where there is a penalty.
+    """
+
+    start: np.int32
+    shares: np.ndarray
+    rates: np.ndarray
+    broadcast: Broadcast
+    compared: Broadcast | dict[str, Any]
+
+
 class Federation:
-    """The `advance` of `run_loop` for a federated run: one call is one round.
+    """The step of `run_loop` for a federated run: one call is one round.
 
     Every client begins round r at step r · max(steps) of the optimisers' schedules and of its
     draws, so that clients of unequal size reach the end of a schedule together: make optimisers
@@ -40,7 +56,8 @@ class Federation:
 
     `names` and `weights` (C,) are those of the clients. Of `config` it follows participation,
     optimizer, bad_update, backend, chunk and devices. UserError if a chunk cannot be divided
-    among the devices, if there are too few of these, or for weights that cannot be averaged with.
+    among the devices, if there are too few of these, or for weights that cannot be averaged with;
+    ValueError for a strategy that needs learning rates of a program without any.
     """
 
     def __init__(
@@ -58,6 +75,12 @@ class Federation:
         self.weights = check_weights(weights, names, fraction=config.participation)
         self.clock = clock or Clock()
         self._check_chunk()
+        if strategy.client_update is not None and program.rate is None:
+            raise ValueError(
+                "the strategy needs the learning rates of local steps, found a program without; "
+                "expected one such as training_program(..., rate=schedule)"
+            )
+        self._schedule = jax.jit(jax.vmap(program.rate)) if strategy.client_update else None
         self._place = Placement(config.devices)
         self._backend = Backend(program, config.backend, self._place)
         self._compile(Exchange(program, strategy, len(names), config.optimizer == "keep"))
@@ -89,7 +112,7 @@ class Federation:
         """
         self.strategy.shared.check(leaf_paths(model))
         state = self._init(key, model)
-        self._traffic = measure_traffic(state.server, state.memory)
+        self._traffic = measure_traffic(self.strategy, state.server, clients=self.clients)
         return state
 
     def client_model(self, state: FedState, client: int) -> ModelTree:
@@ -110,63 +133,81 @@ class Federation:
         number, steps = int(state.round), np.asarray(data.steps)
         self._check_data(data.number, number, steps)
         clients = self.participants(number)
-        shares = np.zeros(self.clients + 1, np.float32)  # the last for rows that only fill up
-        shares[clients] = normalised(self.weights[clients])
         size = self._backend.chunk_size(self.config.chunk, len(clients))
         chunks = make_chunks(clients, steps, size=size, multiple=self._place.devices)
-        start = np.int32(number * steps.max())
 
         with self._phase("open"):
-            anchor = self._anchor(state.server, state.memory, state.round)
-            tally = Tally(*self._open(state.server, state.memory), state.held, state.optim)
+            common = self._common(state, clients, steps)
+            average, memory = self._open(state.server, state.memory)
+            accumulator = RoundAccumulator(average, memory, state.held, state.optim)
         feed, reports = Feed(data, chunks), []
         with closing(prefetch(feed, 0, len(feed))) as stream:
             for chunk in chunks:
-                tally, report = self._train(state, tally, chunk, start, anchor, stream, shares)
+                accumulator, report = self._train(state, accumulator, chunk, common, stream)
                 reports.append(report)
-        with self._phase("settle"):
-            server, done = self._settle(state.server, tally.average.mean, state.round)
+        with self._phase("server update"):
+            share = np.float32(self.weights[clients].sum() / self.weights.sum())
+            memory, server, done = self._server_update(
+                accumulator.memory, state.server, accumulator.average, share, state.round
+            )
             outcome = make_outcome(chunks, jax.device_get(reports))
         self.clock.steps += 1
 
-        about = {"names": self.names, "weights": shares, "bad_update": self.config.bad_update}
+        bad_update = self.config.bad_update
+        about = {"names": self.names, "weights": common.shares, "bad_update": bad_update}
         check_outcome(outcome, number, **about)
         state = state.replace(
-            server=server, memory=tally.memory, held=tally.held, optim=tally.optim, round=done
+            server=server,
+            memory=memory,
+            held=accumulator.held,
+            optim=accumulator.optim,
+            round=done,
         )
         return state, make_row(outcome, **about)
+
+    def _common(self, state: FedState, clients: np.ndarray, steps: np.ndarray) -> _Common:
+        """The facts of a round of `clients`; `steps` int (C,) are the local steps of everybody."""
+        start = np.int32(int(state.round) * steps.max())
+        shares, rates = np.zeros((2, self.clients + 1), np.float32)
+        shares[clients] = normalised(self.weights[clients])
+        if self._schedule is not None:  # summed in float64: Σ_k η_k of every client
+            each = np.float64(self._schedule(start + np.arange(steps.max(), dtype=np.int32)))
+            rates[:-1] = np.cumsum(each)[steps - 1]
+        broadcast = self._send(state.memory, state.server, state.round)
+        # Methods without a penalty share one compiled program, whatever they are sent.
+        compared = {} if self.strategy.penalty is None else broadcast
+        return _Common(start, shares, rates, broadcast, compared)
 
     def _train(
         self,
         state: FedState,
-        tally: Tally,
+        accumulator: RoundAccumulator,
         chunk: Chunk,
-        start: np.int32,
-        anchor: Any,
+        common: _Common,
         stream: Iterator[list[StatePart]],
-        shares: np.ndarray,
-    ) -> tuple[Tally, Report]:
+    ) -> tuple[RoundAccumulator, Report]:
         """All local steps of a chunk. Its states end with this call, before the next one's begin.
 
         Waits for the device only where it is `STEPS_AHEAD` steps behind.
         """
-        with self._phase("enter", len(chunk.rows)):
-            clients = self._enter(
-                state.key, state.server, tally.held, tally.optim, chunk.rows, start
-            )
+        rows = chunk.rows
+        with self._phase("enter", len(rows)):
+            kept = accumulator.held, accumulator.optim
+            clients, owns = self._enter(state.key, state.server, *kept, rows, common.start)
         total, waiting = None, deque()
         for _ in range(chunk.steps.max()):
             with self.clock.phase("data"):
                 parts = next(stream)
             for part in parts:
                 with self._phase("step", part.shapes):
-                    clients, readings = self._backend.step(clients, part, anchor)
+                    clients, readings = self._backend.step(clients, part, owns, common.compared)
                     total = readings if total is None else self._add(total, readings)
                     waiting.append(readings)
                     if len(waiting) > STEPS_AHEAD:
                         jax.block_until_ready(waiting.popleft())
-        with self._phase("take in", len(chunk.rows)):
-            return self._take_in(tally, clients, total, chunk.rows, shares[chunk.rows])
+        with self._phase("take in", len(rows)):
+            shares, rates = common.shares[rows], common.rates[rows]
+            return self._take_in(accumulator, clients, total, rows, shares, rates, common.broadcast)
 
     def _compile(self, exchange: Exchange) -> None:
         """Everything that runs on the devices; each part is traced once per shape."""
@@ -175,19 +216,19 @@ class Federation:
         def enter(*args: Any) -> Any:
             return backend.enter(exchange.enter(*args))
 
-        def take_in(tally, states, readings, rows, shares):
+        def take_in(accumulator, states, readings, *facts):
             states, readings = backend.leave((states, readings))
-            return exchange.take_in(tally, states, readings, rows, shares)
+            return exchange.take_in(accumulator, states, readings, *facts)
 
         one, many = place.everywhere, place.stack(exchange.clients)
-        tally = Tally(one, one, many, many)
+        accumulator = RoundAccumulator(one, one, many, many)
         self._init = place.jit(exchange.init, out=FedState(one, one, many, many, one, one))
         self._open = place.jit(exchange.open, out=one)
-        self._anchor = place.jit(exchange.strategy.anchor, out=one)
+        self._send = place.jit(exchange.strategy.send, out=one)
         self._enter = place.jit(enter, out=place.spread)
         self._add = place.jit(_add, out=place.spread)
-        self._take_in = place.jit(take_in, out=(tally, one), donate=(0,))
-        self._settle = place.jit(exchange.settle, out=one, donate=(1,))
+        self._take_in = place.jit(take_in, out=(accumulator, one), donate=(0,))
+        self._server_update = place.jit(exchange.server_update, out=one)
         # Wherever the state is: it may have been restored without a mesh, to be looked at.
         self._model = jax.jit(exchange.model)
 

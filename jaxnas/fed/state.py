@@ -10,6 +10,7 @@ from jaxnas.core import rng
 # What clients exchange and average: {"params": ...}, in a search {"params": ..., "alphas": ...}.
 # Nested dicts of arrays; a leaf is addressed by its path, as in "params/stem0/kernel".
 ModelTree = dict[str, Any]
+OWN = "own"  # beside the collections of a model, what a strategy remembers at a client
 
 
 @struct.dataclass
@@ -17,8 +18,9 @@ class FedState:
     """The server's model, what clients keep between rounds, the rounds done and the root key.
 
     server: the shared leaves that clients begin the next round from (after any moving average).
-    memory: what the strategy remembers beside them; {} if nothing.
-    held: the leaves that clients keep for themselves, stacked (C, ...); {} if none.
+    memory: what the server remembers beside them; {} if nothing.
+    held: what clients keep for themselves, stacked (C, ...): leaves of the model, and under `own`
+      what the strategy remembers at them; {} if nothing.
     optim: the clients' optimiser states, stacked (C, ...); {} where every round begins anew.
     round: int32 scalar, rounds done.
     key: the typed root key; every client's own key follows from it (see `client_key`).

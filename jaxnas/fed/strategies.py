@@ -1,8 +1,10 @@
-"""The strategies: what of a model is shared, what a client adds to its loss, and what the server
-makes of an average. The round itself is the same for all (`fed.rounds`)."""
+"""The strategies by name, and those whose server does little beside averaging.
+
+Each fills in what its paper decides of the contract (`fed.strategy`); the round itself is the same
+for all (`fed.rounds`).
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -10,54 +12,16 @@ import jax.numpy as jnp
 
 from jaxnas.core import federated_schema as schema
 from jaxnas.fed import ema
-from jaxnas.fed.paths import EVERYTHING, NO_PATHS, Paths, merge_trees, select
-from jaxnas.fed.program import Penalty
+from jaxnas.fed.paths import EVERYTHING, NO_PATHS, Paths, select
+from jaxnas.fed.scaffold import scaffold
+from jaxnas.fed.server_optimizers import fedadam, fedavgm
 from jaxnas.fed.state import ModelTree
+from jaxnas.fed.strategy import Broadcast, RoundAverage, Strategy
 
 
-def _no_memory(shared: ModelTree, clients: int) -> Any:
-    return {}
-
-
-def _forget(memory: Any, rows: jax.Array, uploads: ModelTree) -> Any:
-    return memory
-
-
-def _no_anchor(server: ModelTree, memory: Any, number: jax.Array) -> Any:
-    return {}
-
-
-def _average(server: ModelTree, average: ModelTree, number: jax.Array) -> ModelTree:
-    return average
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """The decisions of a strategy; where it makes none it is FedAvg. All functions are pure.
-
-    shared(path): whether a leaf is sent and averaged.
-    held(path): whether a client keeps a leaf of its own from round to round.
-    start(server, held): the whole model a client begins a round with.
-    init_memory(shared, clients), note(memory, rows, uploads): what the server remembers of the
-      shared leaves that arrive, and sends along with its model. `uploads` are stacked (k, ...),
-      `rows` int (k,) are their clients; rows past the last client are to be dropped.
-    anchor(server, memory, number), penalty(model, anchor): what is added to the loss of every
-      local step of round `number`; `penalty` belongs to the `Program`.
-    settle(server, average, number): the server's next model, given its last one.
-    """
-
-    shared: Paths = EVERYTHING
-    held: Callable[[str], bool] = NO_PATHS
-    start: Callable[[ModelTree, ModelTree], ModelTree] = merge_trees
-    init_memory: Callable[[ModelTree, int], Any] = _no_memory
-    note: Callable[[Any, jax.Array, ModelTree], Any] = _forget
-    anchor: Callable[[ModelTree, Any, jax.Array], Any] = _no_anchor
-    penalty: Penalty | None = None
-    settle: ema.Settle = _average
-
-
-def build_strategy(method: schema.Method) -> Strategy:
-    """The strategy of a config's method; ValueError for one that is not in `STRATEGIES`."""
+def build_strategy(method: schema.Method | schema.SearchStrategy) -> Strategy:
+    """The strategy of a config's method, or of its search; ValueError for one that is not in
+    `STRATEGIES`."""
     if method.strategy not in STRATEGIES:
         raise ValueError(
             f"unknown strategy {method.strategy!r}; expected one of {', '.join(STRATEGIES)}"
@@ -81,11 +45,11 @@ def fedprox(method: schema.FedProx) -> Strategy:
     μ/2 ‖ω − ωᵗ‖², the sum over all leaves, with ωᵗ what the server sent.
     """
 
-    def penalty(model: ModelTree, anchor: ModelTree) -> jax.Array:
-        squares = jax.tree.map(lambda w, a: jnp.sum(jnp.square(w - a)), model, anchor)
+    def penalty(model: ModelTree, own: Any, broadcast: Broadcast) -> jax.Array:
+        squares = jax.tree.map(lambda w, x: jnp.sum(jnp.square(w - x)), model, broadcast.model)
         return 0.5 * method.mu * sum(jax.tree.leaves(squares))
 
-    return Strategy(anchor=lambda server, memory, number: server, penalty=penalty)
+    return Strategy(penalty=penalty)
 
 
 # What FedMRI shares by default. U-nets: the path down and the bottom. All others: all but the
@@ -109,32 +73,26 @@ def fedmri(method: schema.FedMRI) -> Strategy:
     """
     shared = Paths(method.shared or ENCODERS.get(method.model, _BODY))
 
-    def init_memory(encoder: ModelTree, clients: int) -> ModelTree:
+    def init_server(encoder: ModelTree, clients: int) -> ModelTree:
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (clients, *x.shape)), encoder)
 
-    def note(memory: ModelTree, rows: jax.Array, uploads: ModelTree) -> ModelTree:
-        return jax.tree.map(lambda x, new: x.at[rows].set(new, mode="drop"), memory, uploads)
+    def record(memory: ModelTree, rows: jax.Array, models: ModelTree) -> ModelTree:
+        return jax.tree.map(lambda x, new: x.at[rows].set(new, mode="drop"), memory, models)
 
-    def anchor(server: ModelTree, memory: ModelTree, number: jax.Array) -> dict[str, Any]:
+    def penalty(model: ModelTree, own: Any, broadcast: Broadcast) -> jax.Array:
+        broadcast, encoder = jax.lax.stop_gradient(broadcast), select(model, shared)
         # In the first round nobody has sent anything yet.
-        return {
-            "server": server,
-            "previous": memory,
-            "beta": jnp.where(number > 0, method.beta, 0.0),
-        }
-
-    def penalty(model: ModelTree, anchor: dict[str, Any]) -> jax.Array:
-        anchor, encoder = jax.lax.stop_gradient(anchor), select(model, shared)
-        to_server = _distance(encoder, anchor["server"])
-        to_previous = _distance(jax.tree.map(lambda x: x[None], encoder), anchor["previous"])
-        return anchor["beta"] * to_server / (to_previous + 1e-14)
+        beta = jnp.where(broadcast.round > 0, method.beta, 0.0)
+        to_server = _distance(encoder, broadcast.model)
+        to_previous = _distance(jax.tree.map(lambda x: x[None], encoder), broadcast.extra)
+        return beta * to_server / (to_previous + 1e-14)
 
     return Strategy(
         shared=shared,
         held=lambda path: not shared(path),
-        init_memory=init_memory,
-        note=note,
-        anchor=anchor,
+        init_server=init_server,
+        broadcast=lambda memory, server, round: memory,
+        record=record,
         penalty=penalty,
     )
 
@@ -143,7 +101,14 @@ def fedautomri(method: schema.FedAutoMRI) -> Strategy:
     """Wu et al., "FedAutoMRI" (2023): FedAvg with a moving average after every round, Eq. 7."""
     if method.ema == "mix":
         return Strategy(held=EVERYTHING, start=ema.mixed(method.gamma))
-    return Strategy(settle=_AVERAGES[method.ema](method.gamma))
+    smooth = _AVERAGES[method.ema](method.gamma)
+
+    def server_update(
+        memory: Any, server: ModelTree, average: RoundAverage, round: jax.Array
+    ) -> tuple[Any, ModelTree]:
+        return memory, smooth(server, average.model, round)
+
+    return Strategy(server_update=server_update)
 
 
 def _distance(a: ModelTree, b: ModelTree) -> jax.Array:
@@ -164,4 +129,7 @@ STRATEGIES: dict[str, Callable[[Any], Strategy]] = {
     "fedprox": fedprox,
     "fedmri": fedmri,
     "fedautomri": fedautomri,
+    "fedavgm": fedavgm,
+    "fedadam": fedadam,
+    "scaffold": scaffold,
 }

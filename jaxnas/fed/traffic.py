@@ -1,4 +1,4 @@
-"""The traffic of a round, in bytes."""
+"""The bytes that a round sends."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jaxnas.fed.state import ModelTree
+from jaxnas.fed.strategy import Strategy, message_shapes
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,14 @@ class Traffic:
     down: int
 
 
-def measure_traffic(server: ModelTree, memory: Any) -> Traffic:
-    """The shared leaves go up; they and what the strategy remembers come down.
+def measure_traffic(strategy: Strategy, shared: ModelTree, *, clients: int) -> Traffic:
+    """The bytes of the messages about the leaves `shared`, arrays or ShapeDtypeStructs, with that
+    number of clients: the model, and what the strategy sends beside it in either direction.
 
-    Arrays or ShapeDtypeStructs; exact, as shapes and dtypes say, without any compression.
+    Exact, as shapes and dtypes say, without any compression; the number of the round is free.
     """
-    up = _size(server)
-    return Traffic(up=up, down=up + _size(memory))
+    broadcast, upload = message_shapes(strategy, shared, clients=clients)
+    return Traffic(up=_size(upload), down=_size((broadcast.model, broadcast.extra)))
 
 
 def _size(tree: Any) -> int:

@@ -17,24 +17,25 @@ from flax import linen as nn
 from jaxnas.core import rng
 from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
-from jaxnas.core.federated_schema import Method
+from jaxnas.core.federated_schema import Method, SearchStrategy
 from jaxnas.core.training_schema import OptimConfig
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
-from jaxnas.engine.optim import check_schedule, make_optimizer
+from jaxnas.engine.optim import check_schedule, make_optimizer, make_schedule
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
 from jaxnas.engine.task import Task, Variables
 from jaxnas.engine.training import keep_statistics, kept_statistics, unfinished
 from jaxnas.fed.local import ClientBatches, training_batches
 from jaxnas.fed.paths import leaf_paths, select
-from jaxnas.fed.program import Penalty, Program, training_program
+from jaxnas.fed.program import Program, training_program
 from jaxnas.fed.rounds import Federation
 from jaxnas.fed.state import FedState, ModelTree
 from jaxnas.fed.strategies import build_strategy
+from jaxnas.fed.strategy import Penalty
 from jaxnas.fed.traffic import Traffic, measure_traffic
 
 
@@ -184,17 +185,11 @@ def is_personal(method: Method, model: ModelTree) -> bool:
     return any(strategy.held(path) for path in leaf_paths(model))
 
 
-def training_traffic(method: Method, model: ModelTree, *, clients: int) -> Traffic:
-    """The bytes that one of `clients` clients sends and receives in a round; computes nothing."""
+def round_traffic(method: Method | SearchStrategy, model: ModelTree, *, clients: int) -> Traffic:
+    """The bytes that one of `clients` clients sends and receives in a round of training a (possibly
+    abstract) model, or of searching in one; computes nothing."""
     strategy = build_strategy(method)
-    shared = select(model, strategy.shared)
-    memory = jax.eval_shape(lambda leaves: strategy.init_memory(leaves, clients), shared)
-    return measure_traffic(shared, memory)
-
-
-def search_traffic(model: ModelTree) -> Traffic:
-    """The bytes that a client sends and receives in a round of a search: all weights and alphas."""
-    return measure_traffic(model, {})
+    return measure_traffic(strategy, select(model, strategy.shared), clients=clients)
 
 
 def note_communication(run_dir: RunDir, name: str, federation: Federation, rounds: int) -> None:
@@ -254,7 +249,8 @@ def _program(
     task: Task, net: nn.Module, optimizer: OptimConfig, steps: int, penalty: Penalty | None
 ) -> Program:
     """The program of a client; methods without a penalty share one, which is compiled once."""
-    return training_program(task.loss(net), make_optimizer(optimizer, steps), penalty=penalty)
+    tx, rate = make_optimizer(optimizer, steps), make_schedule(optimizer, steps)
+    return training_program(task.loss(net), tx, penalty=penalty, rate=rate)
 
 
 def _initial_state(

@@ -29,6 +29,9 @@ STRATEGY_TITLES = {
     "fedprox": "FedProx",
     "fedmri": "FedMRI",
     "fedautomri": "FedAutoMRI",
+    "fedavgm": "FedAvgM",
+    "fedadam": "FedAdam",
+    "scaffold": "SCAFFOLD",
 }
 UNTRAINED = ("zero_filled", "tv")
 SEARCH = "search"

@@ -96,6 +96,9 @@ STRATEGY_COLOURS = {
     "fedprox": GREEN,
     "fedmri": PURPLE,
     "fedautomri": VERMILLION,
+    "fedavgm": SKY,
+    "fedadam": ORANGE,
+    "scaffold": BROWN,
 }
 SEARCHED_STROKE = ("-", 2.2, "*")
 STROKES = (("--", 1.4, "o"), (":", 1.8, "s"), ("-.", 1.4, "D"), ("-", 0.9, "^"))
@@ -197,7 +200,7 @@ def _strategy_pens(methods: list[str]) -> dict[str, Pen]:
     strokes = {model: STROKES[i % len(STROKES)] for i, model in enumerate(models)}
     labels = list(dict.fromkeys(label for _, label in pairs.values()))
     taken = {STRATEGY_COLOURS[label] for label in labels if label in STRATEGY_COLOURS}
-    free = [colour for colour in FALLBACK if colour not in taken]
+    free = [colour for colour in FALLBACK if colour not in taken] or FALLBACK
     others = [label for label in labels if label not in STRATEGY_COLOURS]
     spare = {label: free[i % len(free)] for i, label in enumerate(others)}
     return {

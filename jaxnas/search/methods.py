@@ -34,9 +34,10 @@ class SearchProblem:
     objective: SearchObjective = ACCURACY
 
 
-class Method(Protocol):
+class SearchMethod(Protocol):
     """A way of searching."""
 
+    problem: SearchProblem
     history: History
 
     def make_step(self, config: BilevelConfig, w_tx: Optimizer, a_tx: Optimizer) -> Step:
@@ -131,14 +132,14 @@ class Random:
         return self.history.best
 
 
-METHODS: dict[str, Callable[[BilevelConfig, SearchProblem, History], Method]] = {
+METHODS: dict[str, Callable[[BilevelConfig, SearchProblem, History], SearchMethod]] = {
     "darts": Darts,
     "milenas": MiLeNAS,
     "random": Random,
 }
 
 
-def make_method(config: BilevelConfig, problem: SearchProblem) -> Method:
+def make_method(config: BilevelConfig, problem: SearchProblem) -> SearchMethod:
     """The method of a section `search`, with an empty history.
 
     Its lengths are counted in checks: steps at one site, rounds across clients.

@@ -26,7 +26,7 @@ from jaxnas.spaces.genotype import Genotype, check_genotype
 OFF = -1e9  # softmax([0, OFF]) is exactly [1, 0] in float32
 _LEAST = 1e-9  # a share that was rounded to zero
 ALPHA_SCALE = 1e-3  # of the logits at the start of a search
-DIGITS = 6  # of the weights in alphas.json
+_DIGITS = 6  # of the weights in alphas.json
 
 
 class Space(Protocol):
@@ -68,7 +68,7 @@ class Space(Protocol):
         """Softmaxed weights as JSON, by the keys of a record of alphas.json."""
 
     def decision(self, record: Mapping[str, Any]) -> Any:
-        """What would be built of a record with its `genotype`; equal while a search is stable."""
+        """The part of a record that decides what is built; it stays while a search is stable."""
 
 
 @dataclass(frozen=True)
@@ -228,5 +228,5 @@ def edge_weights(alphas: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def rounded(weights: Any) -> Any:
-    """A pytree of weights as nested lists of numbers with `DIGITS` decimals."""
-    return jax.tree.map(lambda x: np.round(np.float64(x), DIGITS).tolist(), dict(weights))
+    """A pytree of weights as nested lists of numbers with `_DIGITS` decimals."""
+    return jax.tree.map(lambda x: np.round(np.float64(x), _DIGITS).tolist(), dict(weights))

@@ -97,6 +97,19 @@ def test_what_is_a_word_stays_one(word, some):
         ("federated.methods=[{strategy: fedx}]", "federated.methods[0]: Input tag 'fedx'"),
         ("federated.methods=[{strategy: fedprox, muu: 1}]", "[0].muu: unknown key; did you mean"),
         ("federated.methods=[{strategy: fedprox, mu: x}]", "federated.methods[0].mu: Input"),
+        (
+            "federated.methods=[{strategy: fedavgm, beta: 1}]",
+            "[0].beta: unknown key; known keys: model, name, strategy, momentum, server_rate",
+        ),
+        (
+            "federated.search_strategy={strategy: fedprox, model: derived}",
+            "federated.search_strategy.model: unknown key; known keys: strategy, mu",
+        ),
+        (
+            "federated.methods=[{strategy: fedx}]",
+            "'non_fed', 'fedavg', 'fedprox', 'fedmri', 'fedautomri', 'fedavgm', 'fedadam', "
+            "'scaffold'",
+        ),
         ("federated.methods=[5]", "federated.methods[0]: Input should be a section of keys"),
         ("federated=5", "federated: Input should be a section of keys: clients"),
         ("data=5", "data: Input should be a section of keys: source, path"),

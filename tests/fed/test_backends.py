@@ -1,5 +1,7 @@
 """However a round is computed, its numbers are the same; one client alone is a central run."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,7 +116,7 @@ def test_training_of_one_client_is_central_training(backend, problem):
 
 W_TX = make_optimizer(OptimConfig(rate=0.02, clip=0.5), 8)
 A_TX = make_optimizer(OptimConfig(rate=0.05, betas=(0.5, 0.999), weight_decay=1e-3), 8)
-MILENAS = make_milenas_step(tiny.search_loss, W_TX, A_TX, w_val=0.7)
+MILENAS = functools.partial(make_milenas_step, tiny.search_loss, w_val=0.7)
 
 
 def searching(clients, **options):
@@ -136,7 +138,7 @@ def test_search_of_one_client_is_central_milenas(backend):
     state = search(searching(1, backend=backend, optimizer="keep"), [3])
     model, key = tiny.search_model(), client_key(jax.random.key(11), 0)
     want = init_search_state(key, model["params"], model["alphas"], W_TX, A_TX)
-    advance = CompiledStep(MILENAS, Clock())
+    advance = CompiledStep(MILENAS(W_TX, A_TX), Clock())
     for number in range(2):
         for step in range(3):
             want, _ = advance(want, tiny.SearchData(number, [3]).batch(0, step))
@@ -158,8 +160,8 @@ def test_alphas_are_averaged_with_the_weights_of_the_parameters():
 def test_clipping_bounds_the_step_of_the_weights():
     """FedNAS' code clips the logits' gradient by mistake; here ω moves by rate · clip at most."""
     w_tx = make_optimizer(OptimConfig(name="sgd", momentum=0.0, rate=0.1, clip=1e-3), 8)
-    step = make_milenas_step(tiny.search_loss, w_tx, A_TX)
-    fed = tiny.federation(1, program=search_program(step, w_tx, A_TX), backend="loop")
+    program = search_program(MILENAS, w_tx, A_TX)
+    fed = tiny.federation(1, program=program, backend="loop")
     state = search(fed, [1], rounds=1)
     moved = jax.tree.map(lambda a, b: a - b, state.server, tiny.search_model())
     norm = np.sqrt(sum((np.asarray(x) ** 2).sum() for x in jax.tree.leaves(moved["params"])))

@@ -15,11 +15,11 @@ from tests.fed import tiny
 ROUNDS = 12
 
 
-def follow(settle, sequence, start):
+def follow(smooth, sequence, start):
     """The server's model after every average of a sequence."""
-    settle, server, found = jax.jit(settle), {"w": jnp.float32(start)}, []
+    smooth, server, found = jax.jit(smooth), {"w": jnp.float32(start)}, []
     for number, average in enumerate(sequence):
-        server = settle(server, {"w": jnp.asarray(average, jnp.float32)}, jnp.int32(number))
+        server = smooth(server, {"w": jnp.asarray(average, jnp.float32)}, jnp.int32(number))
         found.append(float(server["w"]))
     return np.array(found)
 
@@ -104,7 +104,7 @@ def test_mix_is_the_clients_own():
     for client in range(3):
         own = jax.tree.map(lambda x, c=client: x[c], want)
         tiny.assert_close(fed.client_model(state, client), own)
-    begun = fed._enter(state.key, state.server, state.held, {}, np.arange(3), np.int32(0))
+    begun, _ = fed._enter(state.key, state.server, state.held, {}, np.arange(3), np.int32(0))
     tiny.assert_close(begun.params, want["params"])
 
 

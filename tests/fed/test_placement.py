@@ -127,12 +127,14 @@ def test_several_processes_use_all_their_devices(monkeypatch):
 def test_clients_on_several_devices_do_not_see_each_others_gradients():
     """A step under `split` is the step of each client alone, also where all begin alike."""
 
-    def step(weights, batches, anchor):
-        gradient = jax.vmap(jax.grad(lambda w, x: ((w * x - anchor) ** 2).sum()))
-        return weights - 0.1 * gradient(weights, batches)
+    def step(weights, batches, offsets, target):
+        gradient = jax.vmap(jax.grad(lambda w, x: ((w * x - target) ** 2).sum()))
+        return weights - 0.1 * gradient(weights, batches) + offsets
 
     place = Placement(4)
     weights, batches = np.ones((8, 3), np.float32), np.arange(8, dtype=np.float32)[:, None]
-    found = jax.jit(place.split(step))(place.put(weights), place.put(batches), np.float32(2.0))
-    want = weights - 0.1 * 2 * (weights * batches - 2.0) * batches
+    offsets = np.arange(8, dtype=np.float32)[:, None]
+    stacks = [place.put(stack) for stack in (weights, batches, offsets)]
+    found = jax.jit(place.split(step))(*stacks, np.float32(2.0))
+    want = weights - 0.1 * 2 * (weights * batches - 2.0) * batches + offsets
     np.testing.assert_allclose(found, want, rtol=1e-6)

@@ -23,6 +23,10 @@ RUNS = {
         "optimizer": "reset",
         "chunk": 3,
     },
+    "momentum at the server": {"method": tiny.METHODS["fedavgm"], "optimizer": "keep"},
+    "Adam at the server, drop": {"method": tiny.METHODS["fedadam"], "bad_update": "drop"},
+    "control variates, some clients": {"method": tiny.METHODS["scaffold"], "participation": 0.5},
+    "control variates, four devices": {"method": tiny.METHODS["scaffold"], "devices": 4},
     "four devices": {"method": tiny.MRI, "optimizer": "keep", "devices": 4},
 }
 

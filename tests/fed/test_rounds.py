@@ -33,7 +33,7 @@ def test_readings_are_weighted_means_of_means():
     key = client_key(jax.random.key(11), 1)
     program = training_program(tiny.loss, tiny.TX)
     state = program.begin(tiny.model(), None, key, jnp.int32(0))
-    _, metrics = program.step(state, tiny.Data(0, STEPS).batch(1, 0), {})
+    _, metrics = program.step(state, tiny.Data(0, STEPS).batch(1, 0), {}, {})
     np.testing.assert_allclose(row["loss/c1"], metrics["loss"], rtol=1e-5)
 
 
@@ -133,7 +133,7 @@ def test_fresh_moments_at_the_schedules_step():
     step = jax.jit(program.step)
     state = program.begin(tiny.model(), None, jax.random.key(0), jnp.int32(0))
     for i in range(2):
-        state, _ = step(state, tiny.Data(0, [9]).batch(0, i), {})
+        state, _ = step(state, tiny.Data(0, [9]).batch(0, i), {}, {})
     kept = program.begin(tiny.model(), program.optim(state), jax.random.key(0), jnp.int32(7))
     fresh = program.begin(tiny.model(), None, jax.random.key(0), jnp.int32(7))
     for begun, count in [(kept, 2), (fresh, 0)]:
@@ -158,7 +158,7 @@ def test_clients_of_unequal_size_end_the_schedule_together():
         begun = program.begin(
             {"params": before}, None, client_key(jax.random.key(11), 0), jnp.int32(4 * number)
         )
-        after, _ = program.step(begun, data.batch(0, 0), {})
+        after, _ = program.step(begun, data.batch(0, 0), {}, {})
         scale = rate(4 * number)
         want = jax.tree.map(lambda w, v, s=scale: w + s * (v - w), before, after.params)
         state, _ = fed(state, data)
@@ -192,6 +192,8 @@ def test_memory_does_not_grow_with_the_clients():
         (tiny.NON_FED, Traffic(0, 0)),
         (tiny.FEDAVG, Traffic(ENCODER + DECODER, ENCODER + DECODER)),
         (tiny.MRI, Traffic(ENCODER, ENCODER + 3 * ENCODER)),
+        (tiny.METHODS["fedadam"], Traffic(ENCODER + DECODER, ENCODER + DECODER)),
+        (tiny.METHODS["scaffold"], Traffic(2 * (ENCODER + DECODER), 2 * (ENCODER + DECODER))),
     ],
 )
 def test_traffic_in_exact_bytes(method, want):

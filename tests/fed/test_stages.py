@@ -9,6 +9,7 @@ import pytest
 
 from jaxnas.cli.stages import prepare
 from jaxnas.core.errors import UserError
+from jaxnas.core.federated_schema import Scaffold
 from jaxnas.engine.evaluate import Evaluation, SliceScore, VolumeScore
 from jaxnas.engine.reconstruction import reconstruction_task
 from jaxnas.engine.run import Run
@@ -25,8 +26,7 @@ from jaxnas.fed.training import (
     abstract_model,
     is_personal,
     note_communication,
-    search_traffic,
-    training_traffic,
+    round_traffic,
 )
 from jaxnas.models.costing import network_cost
 from jaxnas.models.networks import build_network
@@ -40,6 +40,8 @@ METHODS = [
     {"model": "dccnn", "strategy": "fedmri"},
     {"model": "dccnn", "strategy": "fedautomri"},
     {"model": "dccnn", "strategy": "fedautomri", "ema": "mix", "name": "mix"},
+    {"model": "dccnn", "strategy": "fedavgm"},
+    {"model": "dccnn", "strategy": "fedadam"},
 ]
 PERSONAL = {"non_fed", "fedmri", "mix"}
 TV, AVERAGED = Contender("tv"), Contender("dccnn", "fedavg")
@@ -107,7 +109,7 @@ def config():
 
 def test_contenders_in_the_order_of_tables(config):
     names = [contender.name for contender in contenders(config)]
-    labels = ["non_fed", "fedavg", "strong", "fedmri", "fedautomri", "mix"]
+    labels = ["non_fed", "fedavg", "strong", "fedmri", "fedautomri", "mix", "fedavgm", "fedadam"]
     assert names == ["zero_filled", "tv", *(f"dccnn/{label}" for label in labels)]
 
 
@@ -118,10 +120,12 @@ def test_who_has_weights_of_its_own_and_what_is_sent(config):
     sent = {}
     for method in config.federated.methods:
         assert is_personal(method, model) is (method.label in PERSONAL)
-        sent[method.label] = training_traffic(method, model, clients=4)
+        sent[method.label] = round_traffic(method, model, clients=4)
     size = 4 * network_cost(net, (16, 16)).params
     assert sent["non_fed"] == Traffic(0, 0)
-    for label in ("fedavg", "strong", "fedautomri", "mix"):
+    scaffold = round_traffic(Scaffold(strategy="scaffold"), model, clients=4)
+    assert scaffold == Traffic(up=2 * size, down=2 * size)
+    for label in ("fedavg", "strong", "fedautomri", "mix", "fedavgm", "fedadam"):
         assert sent[label] == Traffic(up=size, down=size)
     assert 0 < sent["fedmri"].up < size and sent["fedmri"].down == 5 * sent["fedmri"].up
 
@@ -130,7 +134,8 @@ def test_a_search_sends_weights_and_alphas(config):
     net = supernet(config.network)
     size = 4 * (network_cost(net, (16, 16)).params + 2 * 5)  # two edges of five operations
     model = abstract_model(reconstruction_task(config), net)
-    assert search_traffic(model) == Traffic(up=size, down=size)
+    strategy = config.federated.search_strategy
+    assert round_traffic(strategy, model, clients=4) == Traffic(up=size, down=size)
 
 
 class Rounds:

@@ -1,5 +1,6 @@
 """What strategies add, share and keep."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import jax
@@ -9,7 +10,7 @@ import optax
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.federated_schema import FedAutoMRI, FedMRI, FedProx
+from jaxnas.core.federated_schema import FedMRI, FedProx
 from jaxnas.core.schema import NetworkConfig
 from jaxnas.core.trees import count
 from jaxnas.fed.paths import Paths, leaf_paths, merge_trees, select
@@ -50,8 +51,8 @@ def test_fedprox_gradient_is_mu_times_the_distance():
     mu = 0.37
     strategy = build_strategy(FedProx(strategy="fedprox", mu=mu))
     model, server = normal(1), normal(2)
-    anchor = strategy.anchor(server, {}, jnp.int32(0))
-    value, gradient = jax.value_and_grad(strategy.penalty)(model, anchor)
+    broadcast = strategy.send({}, server, jnp.int32(0))
+    value, gradient = jax.value_and_grad(strategy.penalty)(model, {}, broadcast)
     distance = jax.tree.map(lambda w, s: w - s, model, server)
     tiny.assert_close(gradient, jax.tree.map(lambda d: mu * d, distance))
     want = mu / 2 * sum((d**2).sum() for d in jax.tree.leaves(distance))
@@ -84,7 +85,7 @@ def test_fedmri_term_by_hand():
     memory = {"params": {"encoder": {"a": jnp.array([[1.0, 0.0], [4.0, 2.0]])}}}
 
     def term(model, number):
-        return strategy.penalty(model, strategy.anchor(server, memory, jnp.int32(number)))
+        return strategy.penalty(model, {}, strategy.send(memory, server, jnp.int32(number)))
 
     value, gradient = jax.value_and_grad(term)(model, 1)
     # Σ |θ − θ_S| = 1, Σ_k Σ |θ − θ_k| = (0 + 2) + (3 + 0) = 5.
@@ -104,8 +105,8 @@ def test_fedmri_term_is_finite_where_all_encoders_agree():
     strategy = build_strategy(ENCODER)
     model = normal(3)
     encoder = select(model, strategy.shared)
-    anchor = strategy.anchor(encoder, strategy.init_memory(encoder, 3), jnp.int32(1))
-    value, gradient = jax.value_and_grad(strategy.penalty)(model, anchor)
+    broadcast = strategy.send(strategy.init_server(encoder, 3), encoder, jnp.int32(1))
+    value, gradient = jax.value_and_grad(strategy.penalty)(model, {}, broadcast)
     assert value == 0.0
     assert all((np.asarray(g) == 0).all() for g in jax.tree.leaves(gradient))
 
@@ -114,8 +115,8 @@ def test_fedmri_does_not_pull_a_client_that_is_where_the_server_is():
     strategy = build_strategy(ENCODER)
     model = normal(3)
     memory = select(normal(6, stack=(3,)), strategy.shared)
-    anchor = strategy.anchor(select(model, strategy.shared), memory, jnp.int32(1))
-    gradient = jax.grad(strategy.penalty)(model, anchor)
+    broadcast = strategy.send(memory, select(model, strategy.shared), jnp.int32(1))
+    gradient = jax.grad(strategy.penalty)(model, {}, broadcast)
     assert all((np.asarray(g) == 0).all() for g in jax.tree.leaves(gradient))
 
 
@@ -124,10 +125,10 @@ def test_nothing_flows_into_what_fedmri_compares_with():
     model, server = normal(4), select(normal(5), strategy.shared)
     memory = select(normal(6, stack=(3,)), strategy.shared)
 
-    def term(anchor):
-        return strategy.penalty(model, anchor)
+    def term(server, memory):
+        return strategy.penalty(model, {}, strategy.send(memory, server, jnp.int32(1)))
 
-    gradient = jax.grad(term)(strategy.anchor(server, memory, jnp.int32(1)))
+    gradient = jax.grad(term, argnums=(0, 1))(server, memory)
     assert all((np.asarray(g) == 0).all() for g in jax.tree.leaves(gradient))
 
 
@@ -165,25 +166,16 @@ def test_non_fed_clients_train_as_if_they_were_alone():
     tiny.assert_same(state.held, other.held)
 
 
-@pytest.mark.parametrize("name", ["fedavg", "fedprox"])
+@pytest.mark.parametrize("name", sorted({*STRATEGIES} - {"non_fed", "fedmri"}))
 def test_what_is_shared_by_all_is_held_by_none(name):
-    strategy = build_strategy(STRATEGIES_BY_NAME[name])
+    strategy = build_strategy(tiny.METHODS[name])
     assert strategy.shared("params/a") and strategy.shared("alphas/b")
     assert not strategy.held("params/a")
 
 
-STRATEGIES_BY_NAME = {
-    "non_fed": tiny.NON_FED,
-    "fedavg": tiny.FEDAVG,
-    "fedprox": FedProx(strategy="fedprox"),
-    "fedmri": ENCODER,
-    "fedautomri": FedAutoMRI(strategy="fedautomri"),
-}
-
-
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_leaf_has_a_home_and_every_round_moves_it(name):
-    fed = tiny.federation(method=STRATEGIES_BY_NAME[name])
+    fed = tiny.federation(method=tiny.METHODS[name])
     for path in leaf_paths(tiny.model()):
         assert fed.strategy.shared(path) or fed.strategy.held(path)
     state, _ = tiny.run(fed, STEPS)
@@ -192,6 +184,57 @@ def test_every_leaf_has_a_home_and_every_round_moves_it(name):
             lambda a, b: bool((a != b).any()), fed.client_model(state, client), tiny.model()
         )
         assert all(jax.tree.leaves(moved))
+
+
+STATES = {  # of every strategy: what the server remembers, and what clients hold
+    "non_fed": (set(), {"decoder", "encoder"}),
+    "fedavg": (set(), set()),
+    "fedprox": (set(), set()),
+    "fedmri": ({"encoder"}, {"decoder"}),
+    "fedautomri": (set(), set()),
+    "fedavgm": ({"velocity"}, set()),
+    "fedadam": ({"first", "second"}, set()),
+    "scaffold": ({"decoder", "encoder"}, {"own"}),
+}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_state_has_what_a_checkpoint_of_the_strategy_has(name):
+    """No other field, not even an empty one: a checkpoint is restored by its whole structure."""
+    fed = tiny.federation(method=tiny.METHODS[name], optimizer="reset")
+    state = jax.eval_shape(fed.init, jax.random.key(0), tiny.model())
+    fields = [field.name for field in dataclasses.fields(state)]
+    assert fields == ["server", "memory", "held", "optim", "round", "key"]
+    found = [{*tree.get("params", tree)} for tree in (state.memory, state.held)]
+    assert tuple(found) == STATES[name] and state.optim == {}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_agrees_however_it_is_computed(name):
+    """Clients one by one, together, in chunks and on devices; some of them at a time."""
+    options = {"method": tiny.METHODS[name], "participation": 0.7, "optimizer": "keep"}
+    want, want_rows = tiny.run(tiny.federation(5, backend="loop", **options), [2, 3, 1, 3, 2])
+    for way in ({"chunk": 2}, {"backend": "map"}, {"backend": "vmap", "devices": 4}):
+        found, rows = tiny.run(tiny.federation(5, **way, **options), [2, 3, 1, 3, 2])
+        tiny.assert_close(found, want, atol=2e-6)
+        for row, other in zip(rows, want_rows, strict=True):
+            assert row == pytest.approx(other, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["fedavgm", "fedadam", "scaffold"])
+def test_a_client_that_is_dropped_leaves_no_trace_in_any_memory(name):
+    """As if it had not been there: its weight is none, and what it holds stays."""
+    options = {"method": tiny.METHODS[name], "weights": [1, 2, 1], "bad_update": "drop"}
+    found, _ = tiny.run(tiny.federation(**options), STEPS, rounds=1, poison={(0, 1)})
+    without, _ = tiny.run(tiny.federation(**(options | {"weights": [1, 0, 1]})), STEPS, rounds=1)
+    tiny.assert_close(found.server, without.server)
+    if name != "scaffold":
+        tiny.assert_close(found.memory, without.memory)
+        return
+    # Half of all weight is in it, and there it was all.
+    tiny.assert_close(found.memory, jax.tree.map(lambda c: 0.5 * c, without.memory))
+    own = jax.device_get(found.held["own"])
+    assert all((x[1] == 0).all() and (x[0] != 0).any() for x in jax.tree.leaves(own))
 
 
 @pytest.mark.parametrize("name", MODELS)

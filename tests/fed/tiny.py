@@ -5,9 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxnas.core.federated_schema import FedAvg, FedMRI, NonFed
+from jaxnas.core.federated_schema import (
+    FedAdam,
+    FedAutoMRI,
+    FedAvg,
+    FedAvgM,
+    FedMRI,
+    FedProx,
+    NonFed,
+    Scaffold,
+)
 from jaxnas.core.schema import FederatedConfig, OptimConfig
-from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.optim import make_optimizer, make_schedule
 from jaxnas.fed.program import training_program
 from jaxnas.fed.rounds import Federation
 from jaxnas.fed.strategies import build_strategy
@@ -17,7 +26,19 @@ SIDE = 6
 FEDAVG = FedAvg(strategy="fedavg")
 NON_FED = NonFed(strategy="non_fed")
 MRI = FedMRI(strategy="fedmri", shared=("params/encoder/*",))
+METHODS = {
+    "non_fed": NON_FED,
+    "fedavg": FEDAVG,
+    "fedprox": FedProx(strategy="fedprox"),
+    "fedmri": MRI,
+    "fedautomri": FedAutoMRI(strategy="fedautomri"),
+    "fedavgm": FedAvgM(strategy="fedavgm"),
+    "fedadam": FedAdam(strategy="fedadam"),
+    "scaffold": Scaffold(strategy="scaffold"),
+}
 TX = make_optimizer(OptimConfig(rate=0.01, schedule="cosine", clip=1.0), 40)
+SGD = OptimConfig(name="sgd", momentum=0.0, rate=0.1, schedule="cosine")
+SGD_TX, SGD_RATE = make_optimizer(SGD, 40), make_schedule(SGD, 40)
 
 
 class Data:
@@ -104,11 +125,12 @@ def config(**options):
     return FederatedConfig(partition={"method": "natural"}, local_steps=1, **options)
 
 
-def federation(clients=3, *, method=FEDAVG, weights=None, program=None, tx=TX, **options):
-    """A federation of `clients`, of weights 1, 2, ... unless given."""
+def federation(clients=3, *, method=FEDAVG, weights=None, program=None, tx=None, **options):
+    """A federation of `clients`, of weights 1, 2, ... unless given; by SGD where it must be."""
     strategy = build_strategy(method)
+    tx = tx or (SGD_TX if method.strategy == "scaffold" else TX)
     return Federation(
-        program or training_program(loss, tx, penalty=strategy.penalty),
+        program or training_program(loss, tx, penalty=strategy.penalty, rate=SGD_RATE),
         strategy,
         names=[f"c{i}" for i in range(clients)],
         weights=np.arange(1, clients + 1) if weights is None else np.asarray(weights),
