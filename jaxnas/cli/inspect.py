@@ -109,9 +109,9 @@ def _across_clients(
 
     What comes down is None where it depends on a number of clients that only the data know.
     """
-    from jaxnas.fed.reconstruction import reconstruction_task
+    from jaxnas.engine.reconstruction import reconstruction_task
     from jaxnas.fed.training import abstract_model, round_traffic
-    from jaxnas.search.stage import proxy
+    from jaxnas.search.unrolled_problem import proxy
 
     federated, task = config.federated, reconstruction_task(config)
     clients = len(federated.clients) or federated.partition.clients

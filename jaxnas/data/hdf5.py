@@ -109,7 +109,8 @@ def new_file(path: str | Path) -> Iterator[h5py.File]:
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         yield file
-    write_atomic(path, buffer.getbuffer())
+    with buffer.getbuffer() as content:  # a view that outlives its buffer is an error
+        write_atomic(path, content)
 
 
 @contextmanager

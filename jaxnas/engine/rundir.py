@@ -13,7 +13,6 @@ from typing import Any, Generic, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
-from flax import serialization
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_atomic, write_json
@@ -109,19 +108,24 @@ class ArraysFile(RunFile):
         """Replaces the arrays and their places."""
         file = io.BytesIO()
         np.savez_compressed(file, **arrays)
-        write_atomic(self.path, file.getbuffer())
+        with file.getbuffer() as content:
+            write_atomic(self.path, content)
         return self.places.write(places)
 
 
 class TreeFile(RunFile):
-    """A pytree of arrays in nested dicts, as MessagePack."""
+    """A pytree of arrays in nested dicts, as MessagePack; the only file that needs jax."""
 
     def read(self) -> Any:
         """Returns the tree."""
+        from flax import serialization
+
         return serialization.msgpack_restore(self.path.read_bytes())
 
     def write(self, tree: Any) -> Path:
         """Replaces the tree."""
+        from flax import serialization
+
         return write_atomic(self.path, serialization.msgpack_serialize(tree))
 
 

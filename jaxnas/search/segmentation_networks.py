@@ -17,7 +17,7 @@ from jaxnas.models.segmentation import SEGMENTATION_MODELS, build_segmentation_n
 from jaxnas.search.deployed import derived_network
 from jaxnas.search.derive_networks import PREFIXES, derived_genotypes
 from jaxnas.search.profile import two_level_space
-from jaxnas.spaces.genotype import Genotype, save_genotype
+from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.paths import union_cells
 from jaxnas.spaces.rtdnas_network import RtdnasNet
 
@@ -59,7 +59,7 @@ def keep_genotypes(run: Run) -> None:
     """Copies the genotypes that the config gives into the run, unless it has them already."""
     for name in model_names(run.config):
         if name in given_files(run.config) and not _own(run, name).exists():
-            save_genotype(_own(run, name), _genotypes(run, name, fresh=False)[name])
+            _own(run, name).write(_genotypes(run, name, fresh=False)[name])
 
 
 def given_files(config: SegmentationConfig) -> dict[str, str]:

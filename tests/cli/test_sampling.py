@@ -61,6 +61,7 @@ def test_at_a_client(kind, command, tiny_federated, tmp_path, call):
     folder = write(tmp_path / "data", "e", kind)
     settings = ["data.source=fastmri", f"data.path={folder}", "data.split.valid_fraction=0"]
     settings += ["federated.partition={method: even, clients: 2}", "train.validate_every=0"]
+    settings += ["federated.methods=[{strategy: fedavg, model: dccnn}]"]
     options = [part for setting in settings for part in ("--set", setting)]
     result = call(command, tiny_federated, "--workdir", tmp_path / "run", *options)
     assert result.code == 2 and KINDS[kind][2] in result.err and "client 'client" in result.err

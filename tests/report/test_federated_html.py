@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from jaxnas.core.errors import UserError
+from jaxnas.engine.rundir import RunDir
 from jaxnas.report import gallery, html, inputs, texts
 from tests.report import fake_federated
 from tests.report.fake_federated import CLIENTS
@@ -74,8 +75,9 @@ def test_after_the_search_only_the_search_exists(tmp_path):
     report = html.write_report(fake_federated.write_search(tmp_path / "search"))
     page, text = check(report), report.read_text()
     assert {"cell", "search", "communication", "missing"} <= set(page.ids)
-    for name in ("metrics.json", "slices.csv", "examples"):
-        assert f"<li><code>{name}</code>: {inputs.FEDERATED_FILES[name]}</li>" in text
+    for entry in ("metrics", "slices", "every_client"):
+        name = RunDir(report.parent).name(entry)
+        assert f"<li><code>{name}</code>: {inputs.FEDERATED_FILES[entry]}</li>" in text
     assert "has no <code>metrics.json</code>" in text
     assert "has no <code>examples</code>" in text
     assert "examples.npz" not in text
@@ -91,12 +93,13 @@ def test_an_evaluation_without_rows_makes_a_page(federated_dir, tmp_path):
 
 @pytest.mark.parametrize("kept", inputs.FEDERATED_FILES)
 def test_any_single_file_beside_the_config_makes_a_page(federated_dir, tmp_path, kept):
-    for name in {kept, "config.yaml"}:
-        copy = shutil.copytree if name == "examples" else shutil.copy
+    for entry in {kept, "config"}:
+        name = RunDir(tmp_path).name(entry)
+        copy = shutil.copytree if entry == "every_client" else shutil.copy
         copy(federated_dir / name, tmp_path / name)
     run = inputs.read_run(tmp_path)
     assert run.federated
-    assert set(run.missing) == set(inputs.FEDERATED_FILES) - {kept, "config.yaml"}
+    assert set(run.missing) == set(inputs.FEDERATED_FILES) - {kept, "config"}
     check(html.write_report(tmp_path))
 
 

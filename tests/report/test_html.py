@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from jaxnas.core.errors import UserError
+from jaxnas.engine.rundir import RunDir
 from jaxnas.report import html, inputs, summary, texts
 from tests.report.page import check
 
@@ -64,13 +65,13 @@ def test_the_genotype_on_the_page_is_the_genotype(run_dir):
 @pytest.mark.parametrize("kept", [*inputs.FILES, None])
 def test_any_single_file_makes_a_page(run_dir, tmp_path, kept):
     if kept:
-        shutil.copy(run_dir / kept, tmp_path / kept)
+        shutil.copy(run_dir / RunDir(run_dir).name(kept), tmp_path)
     report = html.write_report(tmp_path)
     page, text = check(report), report.read_text()
     assert "missing" in page.ids
-    for name in inputs.FILES:
-        listed = f"<li><code>{name}</code>" in text
-        assert listed == (name != kept)
+    for entry in inputs.FILES:
+        listed = f"<li><code>{RunDir(tmp_path).name(entry)}</code>" in text
+        assert listed == (entry != kept)
 
 
 def test_the_summary_speaks_only_of_what_was_evaluated():

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from jaxnas.engine.rundir import RunDir
 from jaxnas.report import html, inputs
 from tests.report import fake_segmentation
 from tests.report.page import check
@@ -56,15 +57,15 @@ def test_the_page_is_a_function_of_the_files(report):
     assert html.write_report(report.parent).read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    "kept", ["metrics.json", "overlays.npz", "calibration.json", "config.yaml"]
-)
+@pytest.mark.parametrize("kept", ["metrics", "overlays", "calibration", "config"])
 def test_any_single_file_makes_a_page(run_dir, tmp_path, kept):
-    shutil.copy(run_dir / kept, tmp_path / kept)
+    files = RunDir(tmp_path)
+    shutil.copy(run_dir / files.name(kept), tmp_path)
     report = html.write_report(tmp_path)
     check(report)
-    for name in inputs.SEGMENTATION_FILES:
-        assert (f"<li><code>{name}</code>" in report.read_text()) == (name != kept)
+    for entry in inputs.SEGMENTATION_FILES:
+        listed = f"<li><code>{files.name(entry)}</code>" in report.read_text()
+        assert listed == (entry != kept)
 
 
 def test_a_poor_latency_model_is_said_to_be_one(run_dir, tmp_path):
