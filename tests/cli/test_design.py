@@ -77,6 +77,11 @@ def test_every_combination_searches(method, order, space, setting, tmp_path, cal
     assert alphas["space"] == alphas["best"]["space"] == space
     nodes = 3 if space == "rtdnas" else 1
     assert all(len(found) == nodes for found in alphas["best"]["cells"].values())
+    assert alphas["best"] in [record["genotype"] for record in alphas["history"]]
+    for record in alphas["history"]:
+        assert record["valid_loss"] > 0
+        for name, table in record["weights"].items():
+            assert len(table) == len(alphas["cells"][name])
     assert RunDir(run).genotype.exists() is (space != "rtdnas")  # whose paths are still to decode
     # What stays the same ends a differentiable search; random search records its candidates.
     steps = [1] if method != "random" else [2, 2]
