@@ -65,7 +65,7 @@ def make_supernet(setting: Setting):
     )
 
     def loss(params, alphas, batch, key):
-        weights = space.soften(alphas)
+        weights = space.relax(alphas)
         logits, _ = net.apply(
             {"params": params}, batch["image"][..., None], weights, train=True, mutable=[STATISTICS]
         )
@@ -89,7 +89,7 @@ def make_supernet_problem(path: Path, setting: Setting) -> None:
         lambda: net.init(
             jax.random.key(0),
             jnp.zeros((*shape, 1)),
-            space.soften(space.init_alphas(jax.random.key(1))),
+            space.relax(space.init_alphas(jax.random.key(1))),
             train=True,
         )
     )

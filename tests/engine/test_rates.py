@@ -7,7 +7,6 @@ import pytest
 
 from jaxnas.core.compilation import cache_folder
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import write_json
 from jaxnas.core.schema import Config, NetworkConfig
 from jaxnas.engine import rates
 from jaxnas.engine.run import Run
@@ -74,7 +73,7 @@ def test_a_broken_record_of_a_run_is_refused(measured, tmp_path):
     """Other rates could choose other plans in the middle of a run."""
     run = Run(AUTO, tmp_path / "run")
     rates.run_rates(run)
-    write_json(run.path / rates.RATES, {"matmul": 1})
+    run.dir.rates.write({"matmul": 1})
     with pytest.raises(UserError, match=r"rates\.json.*delete"):
         rates.run_rates(run)
 

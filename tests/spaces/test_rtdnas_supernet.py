@@ -35,7 +35,7 @@ def random_weights(space=SPACE, seed=0):
         lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32),
         space.init_alphas(jax.random.key(0)),
     )
-    return space.soften(alphas)
+    return space.relax(alphas)
 
 
 def make_params(net):
@@ -167,7 +167,7 @@ def test_one_hot_weights_are_the_derived_network(relaxation):
         own[f"layer{l}_scale{s}_{kind}"] = cell
     shapes = jax.eval_shape(partial(derived.init, train=True), jax.random.key(0), x)["params"]
     assert jax.tree.map(jnp.shape, own) == jax.tree.map(jnp.shape, shapes)
-    weights = space.soften(space.one_hot_alphas(genotype))
+    weights = space.relax(space.one_hot_alphas(genotype))
     want = derived.apply({"params": own}, x, train=True)
     np.testing.assert_allclose(jax.jit(partial(apply, full))(params, x, weights), want, atol=1e-4)
 
@@ -180,7 +180,7 @@ def test_the_logits_live_in_their_collection(key):
     assert jax.tree.map(jnp.shape, shapes["params"]) == {"net": jax.tree.map(jnp.shape, params)}
     run = jax.jit(partial(net.apply, train=True))
     got = run({"params": {"net": params}, "alphas": alphas}, x)
-    want = jax.jit(partial(apply, NET))(params, x, SPACE.soften(alphas))
+    want = jax.jit(partial(apply, NET))(params, x, SPACE.relax(alphas))
     np.testing.assert_allclose(got, want, atol=1e-4)
 
 
