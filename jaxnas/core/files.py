@@ -18,8 +18,10 @@ def write_atomic(path: str | Path, content: str | bytes | memoryview) -> Path:
     A reader, or a process killed at any moment, sees the old file or the new one, never a part.
     UserError where the system refuses (see `outputs`).
     """
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    data = content.encode() if isinstance(content, str) else content
+    # Not `write_bytes`: where it fails, its frame keeps a view of a buffer that is to be freed.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
     return Path(path)
 
 
