@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxnas.search.history import History
-from jaxnas.spaces.registry import SPACES
+from jaxnas.spaces.registry import SPACES, TWO_LEVEL_SPACES
 
 SPACE = SPACES["csmri_a"]
 
@@ -50,12 +50,12 @@ def test_best_and_last():
 
 
 def test_survives_a_restart():
-    history, copy = (History(SPACE, patience=2) for _ in range(2))
+    history, copy = (History(SPACE.bound(1), patience=2) for _ in range(2))
     record(history, [0, 1, 1], losses=[3.0, 2.0, 1.0])
     copy.from_json(history.to_json())
-    assert copy.summary(1) == history.summary(1)
+    assert copy.summary() == history.summary()
     assert copy.should_stop
-    assert copy.summary(1)["cells"] == {"normal": [[0, 0], [0, 1]]}
+    assert copy.summary()["cells"] == {"normal": [[0, 0], [0, 1]]}
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -66,7 +66,7 @@ def test_every_space_is_recorded(space):
     table = np.random.default_rng(0).dirichlet(np.ones(len(operations)), size=9)
     genotype = history.record(0, {"normal": table}, {"valid_loss": 1.0})
     assert history.last == history.best == genotype
-    summary = history.summary(3)
+    summary = history.summary()
     assert summary["operations"] == list(operations)
     assert np.shape(summary["history"][0]["weights"]["normal"]) == (9, len(operations))
     assert summary["cells"]["normal"][-1] == [2, 3]
@@ -82,3 +82,21 @@ def test_weights_alone_do_not_unsettle_a_genotype():
     first, *_, last = (record["genotype"] for record in history.records)
     assert first["weights"] != last["weights"] and first["cells"] == last["cells"]
     assert history.should_stop
+
+
+def test_a_two_level_search_is_stable_in_its_cells_and_in_its_ways():
+    """Cells may have settled while paths have not; small changes of either do not count."""
+    space = TWO_LEVEL_SPACES["rtdnas"]
+    rng, shapes = np.random.default_rng(1), space.alpha_shapes()
+    cells = {name: rng.random(shape) for name, shape in shapes["cells"].items()}
+    betas = rng.random(shapes["betas"])
+    other = {name: table[:, ::-1] for name, table in cells.items()}
+    history = History(space, patience=2)
+    seen = []
+    for step, (tables, ways) in enumerate(
+        [(cells, betas), (other, betas), (other, -betas), (other, -betas + 1e-4)], start=1
+    ):
+        history.record(step, {"cells": tables, "betas": ways}, {})
+        seen.append(history.stable_checks)
+    assert seen == [1, 1, 1, 2] and history.should_stop
+    assert [*history.summary()["cells"]] == [*space.cells]
