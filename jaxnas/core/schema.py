@@ -46,6 +46,11 @@ class SplitConfig(Section):
     valid_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
 
+    @property
+    def by_fractions(self) -> bool:
+        """True where groups are drawn by fractions: then a client is split by itself."""
+        return self.train is None
+
     @model_validator(mode="after")
     def _train_and_test_together(self):
         if (self.train is None) != (self.test is None):

@@ -44,6 +44,11 @@ class PatientSplitConfig(Section):
     valid_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
 
+    @property
+    def by_fractions(self) -> bool:
+        """True where groups are drawn by fractions: then a client is split by itself."""
+        return self.method == "fractions"
+
 
 class LabeledDataConfig(Section):
     """The source of images and labels, and the preparation of their slices.

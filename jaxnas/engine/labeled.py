@@ -20,7 +20,7 @@ from jaxnas.data.labels import patient_labels
 from jaxnas.data.prepare import Preparation
 from jaxnas.data.splits import halve, split_volumes
 from jaxnas.engine.inputs import Held, HeldGroups
-from jaxnas.engine.task import GROUPS, describe_groups, restricted
+from jaxnas.engine.task import GROUPS, describe_groups
 
 Patients = tuple[str, ...]
 
@@ -121,17 +121,6 @@ class LabeledData:
         """The label of every patient."""
         return patient_labels(source, by)
 
-    def least(self, config: SegmentationConfig) -> int:
-        """The patients that a client needs so that its groups, and its halves in a search, have
-        one each.
-
-        Folds split the whole data, so nothing can be promised to one client.
-        """
-        split = config.data.split
-        if split.method != "fractions":
-            return 1
-        return 2 + (split.valid_fraction > 0) + ("search" in config.stages)
-
     def dataset(
         self,
         config: SegmentationConfig,
@@ -140,15 +129,12 @@ class LabeledData:
         names: Sequence[str] | None = None,
         fold: int | None = None,
     ) -> LabeledDataset:
-        """With fractions `names` are split by themselves; with folds all patients are, and `names`
-        have their part of each group. `fold` replaces that of the config."""
-        split, everyone = config.data.split, patient_names(source)
+        """The patients `names`, split as the config says; `fold` replaces that of the config."""
+        split = config.data.split
         if fold is not None:
             split = split.model_copy(update={"fold": fold})
-        alone = split.method == "fractions" and names is not None
-        groups = split_patients(tuple(names) if alone else everyone, split, seed=config.seed)
-        if names is not None:
-            groups = restricted(groups, names)
+        names = patient_names(source) if names is None else tuple(names)
+        groups = split_patients(names, split, seed=config.seed)
         return LabeledDataset(source, open_preparation(config.data), groups)
 
     def joined(
@@ -167,12 +153,6 @@ class LabeledData:
 
     def check(self, dataset: LabeledDataset) -> None:
         """Labels are looked at when slices are prepared."""
-
-
-def open_labeled_dataset(config: SegmentationConfig, *, fold: int | None = None) -> LabeledDataset:
-    """The dataset of a config at one site; `fold` replaces that of the config."""
-    data = LabeledData()
-    return data.dataset(config, data.open_source(config), fold=fold)
 
 
 def open_labeled_source(config: LabeledDataConfig, *, seed: int) -> LabeledSource:
@@ -196,7 +176,7 @@ def split_patients(
     names: Patients, config: PatientSplitConfig, *, seed: int
 ) -> dict[str, Patients]:
     """The patients of `train`, `valid` and `test`; `valid` may be empty."""
-    if config.method == "fractions":
+    if config.by_fractions:
         shares = {"valid": config.valid_fraction, "test": config.test_fraction}
         shares = {"train": 1.0 - sum(shares.values())} | {n: f for n, f in shares.items() if f}
         return {"valid": ()} | split_volumes(names, groups=shares, seed=seed)

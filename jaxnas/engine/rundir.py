@@ -1,7 +1,7 @@
 """The files of a run directory: what each is called, how it is read, and how it is written.
 
-Every file is written whole or not at all (`core.files`); a file that cannot be read raises
-UserError.
+Every file is written whole or not at all (`core.files`). Reading JSON, a genotype or arrays raises
+UserError, naming the file, where there are none; texts, tables and trees are read as they are.
 """
 
 import csv
@@ -201,4 +201,4 @@ class RunDir:
         """Sets an entry of timings.json; one without steps never replaces one with them."""
         known = self.timings.read() if self.timings.exists() else {}
         if summary["steps"] or name not in known:
-            self.timings.update(name, dict(summary))
+            self.timings.write(known | {name: dict(summary)})

@@ -23,7 +23,6 @@ from jaxnas.data.views import (
 from jaxnas.engine.acquire import check_masks
 from jaxnas.engine.kspace_dataset import KspaceDataset
 from jaxnas.engine.masked_batches import Draws
-from jaxnas.engine.task import restricted
 from jaxnas.models.networks import check_coils
 
 CACHE_BYTES = 2 << 30
@@ -68,16 +67,6 @@ class KspaceData:
         """The label of every volume."""
         return volume_labels(source, by)
 
-    def least(self, config: Config) -> int:
-        """The volumes, or subjects, that a client needs for one in each group and half of a search.
-
-        Patterns split the whole data, so nothing can be promised to one client.
-        """
-        split = config.data.split
-        if split.train is not None:
-            return 1
-        return 2 + (split.valid_fraction > 0) + ("search" in config.stages)
-
     def dataset(
         self,
         config: Config,
@@ -86,16 +75,11 @@ class KspaceData:
         names: Sequence[str] | None = None,
         fold: int | None = None,
     ) -> KspaceDataset:
-        """With fractions `names` are split by themselves; with patterns all volumes are, and
-        `names` have their part of each group. There are no folds."""
+        """The volumes `names`, split as the config says. There are no folds."""
         del fold
-        split, everyone = config.data.split, volume_names(source)
-        alone = split.train is None and names is not None
-        groups = split_groups(source, names if alone else everyone, split, seed=config.seed)
-        if names is not None:
-            groups = restricted(groups, names)
-        subjects = self.subjects(config, source)
-        return KspaceDataset(source, groups, subjects, config.acquisition)
+        names = volume_names(source) if names is None else names
+        groups = split_groups(source, names, config.data.split, seed=config.seed)
+        return KspaceDataset(source, groups, self.subjects(config, source), config.acquisition)
 
     def joined(
         self, config: Config, members: Mapping[str, KspaceDataset]
@@ -176,7 +160,7 @@ def split_groups(
     Raises UserError for a pattern that matches nothing, a group that comes out empty, and a subject
     in two of them.
     """
-    if config.train is None:
+    if config.by_fractions:
         groups = {
             "train": 1.0 - config.valid_fraction - config.test_fraction,
             "valid": config.valid_fraction,

@@ -94,9 +94,6 @@ class DataOpener(Protocol):
     def labels(self, source: Any, by: str) -> Mapping[str, str]:
         """The label `by` of every name; UserError for one that there is not."""
 
-    def least(self, config: AnyConfig) -> int:
-        """The names that a client needs where it is split by itself."""
-
     def dataset(
         self,
         config: AnyConfig,
@@ -105,7 +102,7 @@ class DataOpener(Protocol):
         names: Sequence[str] | None = None,
         fold: int | None = None,
     ) -> Dataset:
-        """The dataset of `names` alone (default: all), split as the config says."""
+        """The dataset of `names` (default: all), split as the config says, or of another `fold`."""
 
     def joined(self, config: AnyConfig, members: Mapping[str, Dataset]) -> Mapping[str, Dataset]:
         """Clients as they are computed together; UserError, naming one, unless they are alike."""
@@ -119,9 +116,3 @@ def describe_groups(dataset: Dataset) -> str:
     return ", ".join(
         f"{len(dataset.groups[group])} {group} ({dataset.count(group)} slices)" for group in GROUPS
     )
-
-
-def restricted(groups: Split, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The part of every group that `names` have."""
-    own = {*names}
-    return {group: tuple(n for n in members if n in own) for group, members in groups.items()}

@@ -93,12 +93,23 @@ def _divided(config: AnyConfig, data: DataOpener) -> list[_Part]:
         list(units),
         _labels_of_first(units, data, source),
         seed=config.seed,
-        least=data.least(config),
+        least=_least(config),
     )
     return [
         _Part(name, config, source, tuple(n for first in firsts for n in units[first]))
         for name, firsts in parts.items()
     ]
+
+
+def _least(config: AnyConfig) -> int:
+    """The names, or subjects, that a client needs for one in each group and half of a search.
+
+    Patterns and folds split the whole data, so nothing can be promised to one client.
+    """
+    split = config.data.split
+    if not split.by_fractions:
+        return 1
+    return 2 + (split.valid_fraction > 0) + ("search" in config.stages)
 
 
 def _labels_of_first(
@@ -125,8 +136,14 @@ def _check_subjects(parts: Sequence[_Part], data: DataOpener) -> None:
 
 
 def _dataset(part: _Part, data: DataOpener) -> Dataset:
+    """The dataset of a client: split by itself, or its part of every group of the whole data."""
+    alone = part.config.data.split.by_fractions
     with naming(f"client {part.name!r}"):
-        dataset = data.dataset(part.config, part.source, names=part.names)
+        dataset = data.dataset(part.config, part.source, names=part.names if alone else None)
+    if not alone:
+        own = {*part.names}
+        parts = {g: tuple(n for n in names if n in own) for g, names in dataset.groups.items()}
+        dataset = dataset.regrouped(parts)
     for group in ("train", "test"):
         if not dataset.groups[group]:
             raise UserError(

@@ -51,21 +51,24 @@ class SearchMethod(Protocol):
 
 
 @dataclass(frozen=True)
-class Darts:
-    """Differentiable search: the genotype of the last alphas, stopped early once it is stable."""
+class _Searching:
+    """The parts of every method; the lengths of `config` are counted as those of `history`."""
 
     config: BilevelConfig
     problem: SearchProblem
     history: History
 
+
+class Darts(_Searching):
+    """Differentiable search: the genotype of the last alphas, stopped early once it is stable."""
+
     def make_step(self, config: BilevelConfig, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The bilevel step of the config's order."""
-        loss, moves = self.problem.loss, {"warmup": config.warmup}
-        moves["objective"] = self.problem.objective.objective
+        loss, total, warmup = self.problem.loss, self.problem.objective.total, config.warmup
         if config.order == "second":
             xi = make_schedule(config.weights, config.steps)
-            return make_second_order_step(loss, w_tx, a_tx, xi=xi, **moves)
-        return make_first_order_step(loss, w_tx, a_tx, **moves)
+            return make_second_order_step(loss, w_tx, a_tx, xi=xi, warmup=warmup, objective=total)
+        return make_first_order_step(loss, w_tx, a_tx, warmup=warmup, objective=total)
 
     def on_log(self, step: int, alphas: Any, row: Mapping[str, float]) -> bool:
         """Records the alphas after `step` steps."""
@@ -79,7 +82,6 @@ class Darts:
         return self.history.last
 
 
-@dataclass(frozen=True)
 class MiLeNAS(Darts):
     """DARTS with the training loss in the gradient of the alphas too."""
 
@@ -93,17 +95,12 @@ class MiLeNAS(Darts):
             w_val=config.w_val,
             update=config.update,
             warmup=config.warmup,
-            objective=self.problem.objective.objective,
+            objective=self.problem.objective.total,
         )
 
 
-@dataclass(frozen=True)
-class Random:
+class Random(_Searching):
     """Random search with shared weights: the best of some candidates on validation batches."""
-
-    config: BilevelConfig
-    problem: SearchProblem
-    history: History
 
     def make_step(self, config: BilevelConfig, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The step that trains the weights along random paths."""

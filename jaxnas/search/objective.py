@@ -13,9 +13,10 @@ Latency = Callable[[Mapping[str, Any]], jax.Array]  # softmaxed weights → ms o
 
 @dataclass(frozen=True)
 class SearchObjective:
-    """`objective(loss, alphas)` is what moves the alphas; `latency` None where it is unknown."""
+    """The objective of a search: `total(loss, alphas)`, a float32 scalar, is what moves the alphas,
+    `latency(weights)` in ms is noted beside it; None where it is unknown."""
 
-    objective: Objective = accuracy
+    total: Objective = accuracy
     latency: Latency | None = None
 
     def facts(self, weights: Mapping[str, Any]) -> dict[str, float]:

@@ -99,7 +99,7 @@ def test_gradient_against_finite_differences():
     step = {"normal": jnp.zeros((5, 5)).at[1, 0].set(1e-2)}
 
     def total(alphas):
-        return objective.objective(jnp.float32(0.3), alphas)
+        return objective.total(jnp.float32(0.3), alphas)
 
     plus, minus = (total(jax.tree.map(lambda a, s, k=k: a + k * s, alphas, step)) for k in (1, -1))
     slope = jax.grad(total)(alphas)["normal"][1, 0]
