@@ -47,8 +47,8 @@ class Setting:
 
 def make_supernet(setting: Setting):
     """The space, and its loss(params, alphas, batch, key)."""
-    from jaxnas.engine.segmentation_losses import cross_entropy
     from jaxnas.ops.norm import STATISTICS
+    from jaxnas.segmentation.loss import cross_entropy
     from jaxnas.spaces.grid import Grid
     from jaxnas.spaces.rtdnas import RTDNAS
     from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
@@ -138,7 +138,7 @@ def prepare_supernet(problem: dict[str, np.ndarray]) -> Prepared:
 
 def make_network(setting: dict):
     """The derived network."""
-    from jaxnas.models.segmentation import build_segmentation_network
+    from jaxnas.segmentation.networks import build_segmentation_network
     from jaxnas.spaces.genotype import load_genotype
 
     genotype = load_genotype(GENOTYPE)

@@ -84,8 +84,8 @@ def _add_training(name: str, help_text: str) -> None:
 
 
 def _run(name, target, overrides, workdir, fresh, seed, quiet, genotype) -> None:
-    from jaxnas.cli import stages
     from jaxnas.engine.run import open_run
+    from jaxnas.stages import run as stages
 
     overrides = list(overrides)
     if seed is not None:
@@ -114,7 +114,7 @@ def inspect(
     """Structure, parameters and MACs of the networks of a config; trains nothing."""
     from jaxnas.cli import inspect as command
 
-    command.inspect_config(
+    command.inspect_target(
         target, overrides=overrides, genotype=genotype, supernet=supernet, as_json=json
     )
 
@@ -150,7 +150,7 @@ def reconstruct(
 ):
     """Apply a trained run to HDF5 files; writes `reconstruction` per file."""
     from jaxnas.cli import reconstruct as command
-    from jaxnas.cli.trained import Choice
+    from jaxnas.stages.load import Choice
 
     choice = Choice(model, strategy, client)
     command.reconstruct_files(
@@ -178,7 +178,7 @@ def export(
 ):
     """Write a trained network as a jax.export artefact with a JSON side-car."""
     from jaxnas.cli import export as command
-    from jaxnas.cli.trained import Choice
+    from jaxnas.stages.load import Choice
 
     command.export_run(run, out, Choice(model, strategy, client), fold=fold)
 
@@ -195,7 +195,7 @@ def segment(
 ):
     """Apply a trained run to NIfTI volumes and cines; writes labels with the source affine."""
     from jaxnas.cli import segment as command
-    from jaxnas.cli.trained import Choice
+    from jaxnas.stages.load import Choice
 
     command.segment_files(run, inputs, out, Choice(model, strategy, client), fold=fold)
 

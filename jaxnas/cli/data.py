@@ -10,19 +10,18 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
 from jaxnas.core.outputs import check_output_folder
 from jaxnas.core.schema import DataConfig
-from jaxnas.data import labeled_layouts
+from jaxnas.data import acdc_layout as labeled_layouts
+from jaxnas.data.annotation import CLASSES, annotated
 from jaxnas.data.cardiac import LABELED_READERS, open_labeled
 from jaxnas.data.check import Problem
 from jaxnas.data.check import check_source as find_problems
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.info import summarise_volumes
-from jaxnas.data.labeled import CLASSES, annotated
-from jaxnas.data.labeled_check import check_labeled
-from jaxnas.data.labeled_info import summarise_labeled
 from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.open import SUFFIXES, check_fields, open_source
 from jaxnas.data.presence import describe_absent, require_foreground
 from jaxnas.data.source import Source
+from jaxnas.data.survey import check_labeled, summarise_labeled
 from jaxnas.data.synthetic import SyntheticSource
 
 

@@ -8,10 +8,10 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.outputs import check_output_folder
 from jaxnas.core.segmentation_schema import DecodeConfig
 from jaxnas.engine.run import open_run
-from jaxnas.search.deployed import load_deployment
-from jaxnas.search.derive_networks import decoded_networks
 from jaxnas.search.device import load_calibration
-from jaxnas.search.two_level import searched_weights
+from jaxnas.segmentation.deployment import load_deployment
+from jaxnas.segmentation.derive import decoded_networks
+from jaxnas.segmentation.problem import searched_weights
 from jaxnas.spaces.genotype import save_genotype
 
 

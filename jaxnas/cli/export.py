@@ -8,17 +8,17 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from jaxnas.cli.deployed import deploy
-from jaxnas.cli.trained import Choice, image_of, load_segmenter, load_trained
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import replacing, write_json
 from jaxnas.core.outputs import check_output_file
-from jaxnas.data.labeled import CLASSES
+from jaxnas.data.annotation import CLASSES
+from jaxnas.engine.networks import DERIVED
 from jaxnas.engine.run import Run, open_run
 from jaxnas.models.folding import fold_norms
-from jaxnas.models.networks import DERIVED
 from jaxnas.mri.acquisition import in_scan_units, measure
 from jaxnas.mri.masks import mask_shape
+from jaxnas.stages.deploy import deploy
+from jaxnas.stages.load import Choice, image_of, load_segmenter, load_trained
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

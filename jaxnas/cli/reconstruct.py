@@ -4,15 +4,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxnas.cli.deployed import deploy_in
-from jaxnas.cli.trained import (
-    Choice,
-    Trained,
-    check_alone,
-    check_known,
-    check_reconstruction,
-    load_trained,
-)
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import tell
 from jaxnas.core.outputs import check_output_folder
@@ -20,15 +11,24 @@ from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files
 from jaxnas.data.hdf5 import new_file
 from jaxnas.data.views import Calibrated
-from jaxnas.engine.apply import Compiled, check_applicable, image_size, reconstruct_slices
-from jaxnas.engine.evaluate import (
+from jaxnas.engine.networks import model_names
+from jaxnas.engine.run import Run, open_run
+from jaxnas.reconstruction.apply import Compiled, check_applicable, image_size, reconstruct_slices
+from jaxnas.reconstruction.networks import check_coils
+from jaxnas.reconstruction.scoring import (
     classical_reconstructors,
     network_reconstructor,
 )
-from jaxnas.engine.networks import model_names
-from jaxnas.engine.run import Run, open_run
-from jaxnas.engine.sources import common_center
-from jaxnas.models.networks import check_coils
+from jaxnas.reconstruction.source import common_center
+from jaxnas.stages.deploy import deploy_in
+from jaxnas.stages.load import (
+    Choice,
+    Trained,
+    check_alone,
+    check_known,
+    check_reconstruction,
+    load_trained,
+)
 
 
 def reconstruct_files(

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxnas.cli.trained import Choice, load_segmenter
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_json
 from jaxnas.core.notices import tell, warn
 from jaxnas.core.outputs import check_output_folder
+from jaxnas.data.annotation import LabeledVolume
 from jaxnas.data.files import NIFTI, find_files, has_suffix
 from jaxnas.data.grid import VoxelGrid
-from jaxnas.data.labeled import LabeledVolume
 from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark, write_labels
-from jaxnas.engine.labeled import open_preparation
-from jaxnas.engine.realtime import stream_summary
 from jaxnas.engine.run import Run, open_run
-from jaxnas.engine.segment import Predictor
+from jaxnas.segmentation.apply import Predictor
+from jaxnas.segmentation.dataset import open_preparation
+from jaxnas.segmentation.realtime import stream_summary
+from jaxnas.stages.load import Choice, load_segmenter
 
 LATENCY = "latency.json"
 

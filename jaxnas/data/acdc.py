@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
+from jaxnas.data.annotation import CLASSES, ED, ES, Cine, LabeledRef, LabeledVolume, Phases
 from jaxnas.data.files import NIFTI, PathLike, visible
 from jaxnas.data.grid import Turn, VoxelGrid, turn_onto
-from jaxnas.data.labeled import CLASSES, ED, ES, Cine, LabeledRef, LabeledVolume, Phases
 from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark
 from jaxnas.data.patients import INFO, find_patients, frame_number, left_out_remarks, read_info
 

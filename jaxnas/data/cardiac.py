@@ -7,9 +7,9 @@ from pathlib import Path
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
 from jaxnas.data.acdc import AcdcSource
+from jaxnas.data.annotation import LabeledSource, Phases
 from jaxnas.data.files import HDF5, PathLike, expand_paths, left_out
 from jaxnas.data.heart import HeartSource
-from jaxnas.data.labeled import LabeledSource, Phases
 from jaxnas.data.patients import EXPECTED, find_patients, left_out_patients
 from jaxnas.data.sunnybrook import SunnybrookSource
 

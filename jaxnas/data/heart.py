@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.labeled import ED, ES, Cine, LabeledRef, LabeledVolume, Phases
+from jaxnas.data.annotation import ED, ES, Cine, LabeledRef, LabeledVolume, Phases
 from jaxnas.data.thorax import Thorax, draw_thorax, paint, render_thorax
 from jaxnas.data.ventricles import (
     PATIENT_GROUPS,

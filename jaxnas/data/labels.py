@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.labeled import LabeledSource
+from jaxnas.data.annotation import LabeledSource
 from jaxnas.data.source import Source, labels_of, volume_names
 
 

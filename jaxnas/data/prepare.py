@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.labeled import CLASSES, LabeledVolume
+from jaxnas.data.annotation import CLASSES, LabeledVolume
 from jaxnas.data.transforms import center_crop, center_pad
 
 _SAME = 1e-4  # relative difference of spacings below which pixels stay as they are

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
-from jaxnas.data.labeled import CLASSES
+from jaxnas.data.annotation import CLASSES
 
 
 def labels_in(labels: np.ndarray) -> frozenset[int]:

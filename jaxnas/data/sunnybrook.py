@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
+from jaxnas.data.annotation import CLASSES, ED, ES, LabeledRef, LabeledVolume
 from jaxnas.data.files import HDF5, PathLike, find_files
 from jaxnas.data.hdf5 import get_dataset, open_file, read_dataset
-from jaxnas.data.labeled import CLASSES, ED, ES, LabeledRef, LabeledVolume
 
 FRAMES = 20  # per level, throughout the data set
 SPACING = (8.0, 1.25, 1.25)  # mm; nominal, the file does not say (SC-HF: levels 10 mm apart)

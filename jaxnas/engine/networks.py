@@ -2,6 +2,8 @@
 
 from jaxnas.core.config import AnyConfig
 
+DERIVED = "derived"  # the network of the genotype that was found or given
+
 
 def model_names(config: AnyConfig) -> tuple[str, ...]:
     """The networks that a config trains, at one site or across clients, each once."""

@@ -5,23 +5,13 @@ import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from jaxnas.report import (
-    calibration,
-    cells,
-    curves,
-    heat,
-    recon,
-    rounds,
-    spread,
-    style,
-    tradeoff,
-    traffic,
-)
-from jaxnas.report.federated_segmentation import pooled
+from jaxnas.report import calibration, cells, curves, heat, rounds, spread, style, tradeoff, traffic
+from jaxnas.report import images as recon
 from jaxnas.report.inputs import ExampleImage, RunFiles, slice_scores
 from jaxnas.report.names import method_name
+from jaxnas.report.overlap_clients import pooled
+from jaxnas.report.overlap_gallery import segmentation_plans
 from jaxnas.report.plan import Plan
-from jaxnas.report.segmentation_gallery import segmentation_plans
 
 DPI = 160
 MOST_PICTURED = 8  # clients

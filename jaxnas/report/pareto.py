@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxnas.report import style
 from jaxnas.report.names import DECODER_TITLES
-from jaxnas.report.segmentation import (
+from jaxnas.report.overlaps import (
     Row,
     dice_of,
     is_found,

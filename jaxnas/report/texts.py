@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from jaxnas.report import federated, gallery, segmentation, summary, tables, traffic
+from jaxnas.report import federated, gallery, summary, tables, traffic
+from jaxnas.report import overlaps as segmentation
 from jaxnas.report.derived_latency import latency_table
-from jaxnas.report.federated_segmentation import (
+from jaxnas.report.inputs import RunFiles
+from jaxnas.report.names import entry_name
+from jaxnas.report.overlap_clients import (
     client_dice_table,
     labeled_roster_table,
     pooled,
 )
-from jaxnas.report.inputs import RunFiles
-from jaxnas.report.names import entry_name
 from jaxnas.report.rounds import dropped_updates
 
 COST_NOTE = (

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxnas.ops.segmentation import NormOperation, channel_shuffle
+from jaxnas.ops.norm_operations import NormOperation, channel_shuffle
 from jaxnas.spaces.derive import cell_edges
 from jaxnas.spaces.two_level_parts import Scaling
 

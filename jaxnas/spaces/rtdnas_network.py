@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.ops.segmentation import NormOperation
+from jaxnas.ops.norm_operations import NormOperation
 from jaxnas.spaces.genotype import Genotype, Node
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.paths import union_cells

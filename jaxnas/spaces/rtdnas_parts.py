@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.ops.segmentation import NormOperation
+from jaxnas.ops.norm_operations import NormOperation
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.rtdnas import TwoLevelSpace
 from jaxnas.spaces.two_level_parts import (

@@ -4,7 +4,7 @@ import json
 
 from jaxnas.engine.timing import summarize
 from jaxnas.search.latency_table import LatencyTable, device_kind, make_entry, save_table
-from jaxnas.search.profile import deployed_parts, part_key
+from jaxnas.segmentation.profile import deployed_parts, part_key
 
 EXACT = {"a": 1, "b": 0, "n": 3, "mape": 0, "raw_mape": 0, "raw_bias_ms": 0, "spearman": 1}
 EXACT |= {"kendall": 1, "predicted_ms": [1, 2, 3], "measured_ms": [1, 2, 3]}

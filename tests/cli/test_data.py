@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxnas.cli import app
-from jaxnas.data import labeled_layouts
+from jaxnas.data import acdc_layout as labeled_layouts
 from jaxnas.data.arrays import DOMAINS
 from jaxnas.data.cardiac import LABELED_READERS
 from jaxnas.data.layouts import LAYOUTS

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from jaxnas.cli.stages import prepare as prepare_run
 from jaxnas.core.config import load_config
 from jaxnas.core.errors import UserError
 from jaxnas.engine.groups import log_training, training_cohort
 from jaxnas.engine.run import Run
+from jaxnas.stages.run import prepare as prepare_run
 
 COMMON = "log_every: 2\ncheckpoint_every: 2\n"
 CLIENTS = """

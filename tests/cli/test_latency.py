@@ -6,6 +6,7 @@ import pytest
 
 from jaxnas.core.config import load_config
 from jaxnas.engine.timing import summarize
+from jaxnas.reconstruction.profile import Scan, part_keys
 from jaxnas.search.latency_table import (
     LatencyTable,
     device_kind,
@@ -13,7 +14,6 @@ from jaxnas.search.latency_table import (
     make_entry,
     save_table,
 )
-from jaxnas.search.unrolled_profile import Scan, part_keys
 from jaxnas.spaces.genotype import load_genotype
 
 TINY = """

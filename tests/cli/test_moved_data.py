@@ -5,10 +5,10 @@ import shutil
 import pytest
 import yaml
 
-from jaxnas.cli.stages import run_stages
 from jaxnas.core.errors import UserError
 from jaxnas.engine.run import open_run
 from jaxnas.engine.rundir import RunDir
+from jaxnas.stages.run import run_stages
 
 RECONSTRUCTION = """
 data: {source: fastmri, path: PATH, split: {valid_fraction: 0.2, test_fraction: 0.2}}

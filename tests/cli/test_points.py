@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.engine.acquire import named_noise
 from jaxnas.engine.rundir import RunDir
 from jaxnas.mri.masks import make_mask
+from jaxnas.reconstruction.acquire import named_noise
 from jaxnas.report.inputs import read_examples
 from tests.mri.reference import fft2c
 

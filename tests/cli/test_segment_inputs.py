@@ -12,7 +12,7 @@ import pytest
 
 from jaxnas.cli import segment as command
 from jaxnas.data.prepare import Preparation
-from jaxnas.engine.segment import FrameLatency, SegmentedFrame
+from jaxnas.segmentation.apply import FrameLatency, SegmentedFrame
 from tests.data.test_grid import STRAIGHT, stored_as, write
 
 SHAPE = (13, 10, 3)

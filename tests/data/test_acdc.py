@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxnas.data.acdc import AcdcSource, read_cine
-from jaxnas.data.labeled import LabeledSource, patient_names, volume_indices
+from jaxnas.data.annotation import LabeledSource, patient_names, volume_indices
 from jaxnas.data.nifti import read_grid, read_voxels, write_labels
 from tests.data.acdc_files import (
     AFFINE,

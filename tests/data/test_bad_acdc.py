@@ -8,8 +8,8 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.acdc import AcdcSource, read_cine
-from jaxnas.data.labeled_check import check_labeled
 from jaxnas.data.nifti import write_labels
+from jaxnas.data.survey import check_labeled
 from tests.data.acdc_files import INFO, SHAPE, random_image, random_labels, save, write_patient
 from tests.data.clear import assert_one_clear_sentence
 

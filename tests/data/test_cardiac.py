@@ -8,12 +8,11 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.acdc import AcdcSource, read_cine, read_info
+from jaxnas.data.acdc_layout import LABELED_LAYOUTS, make_acdc
+from jaxnas.data.annotation import annotated
 from jaxnas.data.cardiac import KINDS, LABELED_READERS, PARTS, HeartSettings, open_labeled
 from jaxnas.data.heart import HeartSource
-from jaxnas.data.labeled import annotated
-from jaxnas.data.labeled_check import check_labeled
-from jaxnas.data.labeled_info import summarise_labeled
-from jaxnas.data.labeled_layouts import LABELED_LAYOUTS, make_acdc
+from jaxnas.data.survey import check_labeled, summarise_labeled
 
 SMALL = HeartSettings(patients=2, slices=3, size=(24, 21), frames=6)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
+from jaxnas.data.annotation import patient_names, volume_indices
 from jaxnas.data.folds import FOLDS, SCHEMES, split_fold
 from jaxnas.data.heart import HeartSource
-from jaxnas.data.labeled import patient_names, volume_indices
 from jaxnas.data.splits import split_volumes
 
 PATIENTS = [f"patient{n:03d}" for n in range(1, 101)]

@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from jaxnas.core.errors import UserError
+from jaxnas.data.annotation import CLASSES, LabeledSource
 from jaxnas.data.heart import HeartSource
-from jaxnas.data.labeled import CLASSES, LabeledSource
 from jaxnas.data.ventricles import PATIENT_GROUPS, contraction
 
 RV, MYO, LV = (CLASSES.index(name) for name in ("rv", "myo", "lv"))

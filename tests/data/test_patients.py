@@ -5,10 +5,10 @@ import os
 import pytest
 
 from jaxnas.core.errors import UserError
+from jaxnas.data.annotation import patient_names
 from jaxnas.data.cardiac import LABELED_READERS, open_labeled
-from jaxnas.data.labeled import patient_names
-from jaxnas.data.labeled_check import check_labeled
 from jaxnas.data.patients import left_out_patients
+from jaxnas.data.survey import check_labeled
 from tests.data.acdc_files import write_patient
 
 

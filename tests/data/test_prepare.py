@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from jaxnas.core.errors import UserError
+from jaxnas.data.annotation import CLASSES, LabeledVolume
 from jaxnas.data.heart import HeartSource
-from jaxnas.data.labeled import CLASSES, LabeledVolume
 from jaxnas.data.prepare import Preparation
 
 

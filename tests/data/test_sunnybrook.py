@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.labeled import LabeledSource, annotated, patient_names
-from jaxnas.data.labeled_check import check_labeled
+from jaxnas.data.annotation import LabeledSource, annotated, patient_names
 from jaxnas.data.sunnybrook import SunnybrookSource
+from jaxnas.data.survey import check_labeled
 from tests.data.clear import assert_one_clear_sentence
 
 # Rows as (subject, number in the file name, rows of the cavity): two levels of two phases, stored

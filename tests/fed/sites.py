@@ -1,8 +1,8 @@
 """Tiny federated configs on the embedded heads, for tests of clients and their batches."""
 
 from jaxnas.core.schema import Config
-from jaxnas.engine.sources import KspaceData
 from jaxnas.fed.clients import open_clients
+from jaxnas.reconstruction.source import KspaceData
 
 SIZE = 16
 ACQUISITION = {"accelerations": [2], "center_fractions": [0.2]}

@@ -12,10 +12,10 @@ from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.views import FullySampled
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.groups import check_search_data, check_training_data
-from jaxnas.engine.kspace_dataset import KspaceDataset
 from jaxnas.engine.rundir import RunDir
-from jaxnas.engine.sources import KspaceData
 from jaxnas.fed.clients_file import read_acquisitions, read_clients, write_clients
+from jaxnas.reconstruction.dataset import KspaceDataset
+from jaxnas.reconstruction.source import KspaceData
 from tests.fed.sites import SIZE, by_contrast, cohort_of, federated_config, volume
 
 SOME_T2 = ["*_00[01][135]_T2"]  # volumes 1, 5 and 13

@@ -4,10 +4,10 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.segmentation_schema import SegmentationConfig
-from jaxnas.data.labeled import patient_names
+from jaxnas.data.annotation import patient_names
 from jaxnas.engine.groups import check_search_data
-from jaxnas.engine.labeled import LabeledData
 from jaxnas.fed.clients import open_clients
+from jaxnas.segmentation.dataset import LabeledData
 
 HEART = {"patients": 15, "slices": 2, "frames": 2, "size": [16, 16]}
 

@@ -7,20 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from jaxnas.cli.stages import prepare
 from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import Scaffold
-from jaxnas.engine.evaluate import Evaluation, SliceScore, VolumeScore
-from jaxnas.engine.reconstruction import reconstruction_task
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
-from jaxnas.fed.comparison import (
-    ClientEvaluation,
-    Contender,
-    client_rows,
-    client_slices,
-    contenders,
-)
 from jaxnas.fed.traffic import Traffic
 from jaxnas.fed.training import (
     abstract_model,
@@ -29,8 +19,18 @@ from jaxnas.fed.training import (
     round_traffic,
 )
 from jaxnas.models.costing import network_cost
-from jaxnas.models.networks import build_network
+from jaxnas.reconstruction.evaluate_clients import (
+    ClientEvaluation,
+    Contender,
+    client_rows,
+    client_slices,
+    contenders,
+)
+from jaxnas.reconstruction.networks import build_network
+from jaxnas.reconstruction.scoring import Evaluation, SliceScore, VolumeScore
+from jaxnas.reconstruction.task import reconstruction_task
 from jaxnas.spaces.supernet import supernet
+from jaxnas.stages.run import prepare
 from tests.fed.sites import federated_config
 
 METHODS = [

@@ -15,8 +15,8 @@ from jaxnas.core.schema import NetworkConfig
 from jaxnas.core.trees import count
 from jaxnas.fed.paths import Paths, leaf_paths, merge_trees, select
 from jaxnas.fed.strategies import STRATEGIES, build_strategy
-from jaxnas.models.networks import init_variables
 from jaxnas.models.registry import MODELS
+from jaxnas.reconstruction.networks import init_variables
 from tests.fed import tiny
 
 STEPS = [2, 1, 3]

@@ -12,11 +12,10 @@ from jaxnas.core.schema import Config, NetworkConfig
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.run import Run
 from jaxnas.models.costing import abstract_measurement
-from jaxnas.models.networks import MODEL_NAMES, build_network
-from jaxnas.models.segmentation import SEGMENTATION_MODELS, SEGMENTATION_NAMES
-from jaxnas.search.profile import two_level_space
-from jaxnas.search.segmentation_networks import networks
-from jaxnas.search.two_level import two_level_supernet
+from jaxnas.reconstruction.networks import MODEL_NAMES, build_network
+from jaxnas.segmentation.networks import SEGMENTATION_MODELS, SEGMENTATION_NAMES, networks
+from jaxnas.segmentation.problem import two_level_supernet
+from jaxnas.segmentation.profile import two_level_space
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.supernet import supernet as unrolled_supernet
 

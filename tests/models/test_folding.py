@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from jaxnas.data.prepare import Preparation
-from jaxnas.engine.segment import Predictor
 from jaxnas.models.bix_unet import BixUnet
 from jaxnas.models.folding import fold_norms
 from jaxnas.models.unet2d import UNet2d
 from jaxnas.ops.norm import FOLDED, STATISTICS
+from jaxnas.segmentation.apply import Predictor
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.rtdnas_network import RtdnasNet

@@ -9,11 +9,11 @@ from jaxnas.core.schema import NetworkConfig
 from jaxnas.core.trees import global_norm
 from jaxnas.metrics.cost import Cost, count_cost, count_params
 from jaxnas.models.fastmri_unet import FastmriUNet
-from jaxnas.models.networks import build_network
 from jaxnas.models.registry import MODELS, paper_flops
 from jaxnas.mri.acquisition import Measurement, measure
 from jaxnas.mri.fourier import fft2c
 from jaxnas.ops.conv import reference_lowering
+from jaxnas.reconstruction.networks import build_network
 from tests.checks import complex_normal
 from tests.models.params import abstract_params, numpy_params
 

@@ -6,9 +6,10 @@ from matplotlib.colors import same_color
 
 from jaxnas.core.errors import UserError
 from jaxnas.engine.rundir import RunDir
-from jaxnas.report import cells, overlays, paths, segmentation_gallery, style
-from tests.report import fake_segmentation
-from tests.report.fake_segmentation import CELLS, PATHS
+from jaxnas.report import cells, overlays, paths, style
+from jaxnas.report import overlap_gallery as segmentation_gallery
+from tests.report import fake_overlaps as fake_segmentation
+from tests.report.fake_overlaps import CELLS, PATHS
 
 
 def test_edges_count_the_paths_that_share_a_cell():

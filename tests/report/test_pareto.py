@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import same_color
 
 from jaxnas.report import calibration, pareto, style
-from tests.report import fake_segmentation
+from tests.report import fake_overlaps as fake_segmentation
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -9,6 +9,8 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.core.schema import Config
 from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.reconstruction.deployment import UnrolledDeployment
+from jaxnas.reconstruction.profile import Scan, UnrolledTimes
 from jaxnas.search.calibration import check_guides, fit_calibration
 from jaxnas.search.latency import (
     LAYER_PROBABILITIES,
@@ -17,10 +19,8 @@ from jaxnas.search.latency import (
     expected_latency,
     least_latency,
 )
-from jaxnas.search.profile import two_level_space
-from jaxnas.search.two_level import two_level_objective
-from jaxnas.search.unrolled_deployment import UnrolledDeployment
-from jaxnas.search.unrolled_profile import Scan, UnrolledTimes
+from jaxnas.segmentation.problem import two_level_objective
+from jaxnas.segmentation.profile import two_level_space
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.paths import path_cells
 from jaxnas.spaces.registry import SPACES

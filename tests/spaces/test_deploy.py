@@ -9,8 +9,8 @@ import pytest
 
 from jaxnas.core.schema import NetworkConfig
 from jaxnas.models.costing import network_cost
-from jaxnas.models.networks import build_network
 from jaxnas.ops.candidates import OPERATIONS
+from jaxnas.reconstruction.networks import build_network
 from jaxnas.spaces.deploy import deploy_params, deployed
 from jaxnas.spaces.joins import (
     ACCELERATOR,

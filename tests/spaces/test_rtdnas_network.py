@@ -10,8 +10,8 @@ import pytest
 
 from jaxnas.core.trees import count
 from jaxnas.metrics.cost import count_cost, count_params
-from jaxnas.models.segmentation import segmentation_cost
 from jaxnas.ops.conv import reference_lowering
+from jaxnas.segmentation.networks import segmentation_cost
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 from jaxnas.spaces.paths import union_cells

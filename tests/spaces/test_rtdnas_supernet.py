@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.ops.segmentation import NormOperation
+from jaxnas.ops.norm_operations import NormOperation
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 from jaxnas.spaces.rtdnas import RTDNAS, RelaxedSupernet
 from jaxnas.spaces.rtdnas_network import RtdnasNet

@@ -8,10 +8,10 @@ import pytest
 from jaxnas.core.schema import NetworkConfig
 from jaxnas.core.trees import count
 from jaxnas.models.costing import abstract_measurement, network_cost
-from jaxnas.models.networks import init_variables
 from jaxnas.models.registry import paper_flops
 from jaxnas.mri.acquisition import measure
 from jaxnas.mri.fourier import fft2c
+from jaxnas.reconstruction.networks import init_variables
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.space import edge_weights

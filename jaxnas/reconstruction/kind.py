@@ -1,0 +1,101 @@
+"""Reconstruction as the stages see it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from flax import linen as nn
+
+from jaxnas.core.schema import Config
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.rates import run_rates
+from jaxnas.engine.run import Run
+from jaxnas.reconstruction.evaluate import compare_site
+from jaxnas.reconstruction.evaluate_clients import compare_clients
+from jaxnas.reconstruction.inspect import inspect_config
+from jaxnas.reconstruction.latency import (
+    check_latency,
+    load_objective,
+    log_derived,
+    scan_of,
+    with_latency,
+)
+from jaxnas.reconstruction.networks import keep_genotype, trainable
+from jaxnas.reconstruction.problem import unrolled_problem
+from jaxnas.reconstruction.profile import profile_unrolled
+from jaxnas.reconstruction.source import KspaceData
+from jaxnas.reconstruction.task import Reconstruction, reconstruction_task
+from jaxnas.search.latency_table import LatencyTable
+from jaxnas.search.methods import SearchProblem
+from jaxnas.search.part_times import OnPart
+from jaxnas.spaces.genotype import Genotype
+
+
+class ReconstructionKind:
+    """The `TaskKind` of networks that make an image out of undersampled k-space."""
+
+    data = KspaceData()
+
+    def check_config(self, config: Config, stages: Sequence[str]) -> None:
+        """Nothing is left to check before the data are opened."""
+
+    def check_device(self, config: Config, cohort: Cohort) -> None:
+        """UserError for a latency table that is of another device, or lacks an operation."""
+        check_latency(config, cohort.first)
+
+    def networks(
+        self, run: Run, *, searched: bool = False, fresh: bool = False
+    ) -> dict[str, nn.Module]:
+        """The networks of the config by name."""
+        return trainable(run, searched=searched, fresh=fresh)
+
+    def keep_genotypes(self, run: Run) -> None:
+        """Copies the genotype that is trained, if any is, into the run."""
+        keep_genotype(run)
+
+    def trained_as(self, nets: Mapping[str, nn.Module]) -> dict[str, str]:
+        """The name under which each network is trained: its own."""
+        return {name: name for name in nets}
+
+    def task(self, config: Config) -> Reconstruction:
+        """The task of a config."""
+        return reconstruction_task(config)
+
+    def problem(self, config: Config) -> SearchProblem:
+        """The search for accuracy of a config, to look into; nothing is measured."""
+        return unrolled_problem(config)
+
+    def measured_problem(self, run: Run, cohort: Cohort) -> SearchProblem:
+        """The search of a run, with the objective and the rates of this device."""
+        objective = load_objective(run, cohort.first)
+        return unrolled_problem(run.config, objective=objective, rates=run_rates(run))
+
+    def keep_found(self, run: Run, genotype: Genotype) -> None:
+        """Writes the genotype that a search ends with."""
+        run.dir.genotype.write(genotype)
+
+    def derive(self, run: Run, cohort: Cohort) -> None:
+        """Shows the genotype, and how long its network takes where a latency is asked for."""
+        log_derived(run, cohort.first)
+
+    def evaluate(self, run: Run, cohort: Cohort) -> None:
+        """Compares the networks of the config on the test volumes."""
+        if cohort.weights:
+            compare_clients(run, cohort)
+        else:
+            compare_site(run, cohort.first)
+
+    def profile(
+        self, config: Config, open_cohort: Callable[[], Cohort], *, on_part: OnPart
+    ) -> LatencyTable:
+        """Times every operation on the k-space that the networks are applied to."""
+        scan = scan_of(config, open_cohort().first)
+        return profile_unrolled(with_latency(config), scan, on_part=on_part)
+
+    def inspect(
+        self, config: Config, genotype: Path | None, target: Path, *, supernet: bool, as_json: bool
+    ) -> None:
+        """Prints one row per network, as a table or as JSON."""
+        inspect_config(config, genotype, target, whole=supernet, as_json=as_json)
+
+
+KIND = ReconstructionKind()

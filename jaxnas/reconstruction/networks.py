@@ -1,0 +1,102 @@
+"""The networks of a reconstruction config: hand-made, and `derived`, which needs a genotype."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jaxnas.core.draws import draw_variables
+from jaxnas.core.errors import UserError
+from jaxnas.core.schema import NetworkConfig
+from jaxnas.engine.genotypes import settle_genotype
+from jaxnas.engine.networks import DERIVED, model_names, models_key
+from jaxnas.engine.run import Run
+from jaxnas.models.costing import abstract_measurement
+from jaxnas.models.registry import MODELS
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.supernet import derived_network, fit_genotype
+
+MODEL_NAMES = (DERIVED, *MODELS)
+_INIT_SIZE = (16, 16)  # no parameter's shape depends on the image
+
+
+def check_names(names: Iterable[str], *, where: str) -> None:
+    """Raises UserError, naming the key `where`, for the first name that is no network."""
+    for name in names:
+        if name not in MODEL_NAMES:
+            raise UserError(
+                f"{where}: unknown network {name!r}; expected some of {', '.join(MODEL_NAMES)}"
+            )
+
+
+def check_coils(config: NetworkConfig, coils: int, *, where: str) -> None:
+    """Raises UserError, naming `where`, for several coils without a finite λ.
+
+    Exact data consistency inverts the coil maps, which are never exact: what they cannot explain
+    would be amplified in the directions that undersampling leaves open.
+    """
+    if coils > 1 and config.lam is None:
+        raise UserError(
+            f"{where}: has {coils} coils, but network.lam is null, the noiseless limit for a "
+            f"single coil; set a finite weight, such as network.lam=20, and train with it"
+        )
+
+
+def build_network(
+    name: str, config: NetworkConfig, *, genotype: Genotype | None = None
+) -> nn.Module:
+    """The network `name`, a module Measurement → image complex64 (B, H, W).
+
+    ValueError for an unknown name, or for `derived` without a genotype.
+    """
+    if name == DERIVED:
+        if genotype is None:
+            raise ValueError("the derived network needs a genotype")
+        return derived_network(config, genotype)
+    if name not in MODELS:
+        raise ValueError(f"unknown network {name!r}; expected one of {', '.join(MODEL_NAMES)}")
+    channels = config.baseline_channels or config.channels
+    return MODELS[name](config.model_copy(update={"channels": channels}))
+
+
+def init_variables(key: jax.Array, net: nn.Module, *, coils: int = 1) -> Any:
+    """The variables of `net` before training; they depend on the key alone, not on the data."""
+    return draw_variables(key, net.init, abstract_measurement(_INIT_SIZE, coils=coils))
+
+
+def trainable(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[str, nn.Module]:
+    """The networks of the config by name; builds them, computes and writes nothing.
+
+    With `searched` a search of the same command is still to find the genotype, and `derived` is
+    left out; with `fresh` what the run holds is about to go. UserError for an unknown network, or
+    a genotype missing or misfit.
+    """
+    names = model_names(run.config)
+    check_names(names, where=models_key(run.config))
+    genotype = None
+    if searched:
+        names = tuple(name for name in names if name != DERIVED)
+    elif DERIVED in names:
+        genotype = find_genotype(run, fresh=fresh)
+    return {name: build_network(name, run.config.network, genotype=genotype) for name in names}
+
+
+def find_genotype(run: Run, *, fresh: bool = False) -> Genotype:
+    """The genotype a run trains: its own once there is one (unless `fresh`), else the config's.
+
+    UserError if there is neither, if it does not fit, or if the two differ.
+    """
+    return settle_genotype(
+        run.dir.genotype,
+        run.config.genotype,
+        check=partial(fit_genotype, run.config.network),
+        fresh=fresh,
+    )
+
+
+def keep_genotype(run: Run) -> None:
+    """Copies the genotype that is trained, if any is, into the run."""
+    if DERIVED in model_names(run.config):
+        run.dir.genotype.write(find_genotype(run))

@@ -1,0 +1,197 @@
+"""From the sections of a config to the data of a reconstruction, at one site or of clients."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, NamedTuple
+
+from jaxnas.core.errors import UserError, naming
+from jaxnas.core.places import placed
+from jaxnas.core.schema import AcquisitionConfig, Config, DataConfig, NetworkConfig, SplitConfig
+from jaxnas.data.labels import volume_labels
+from jaxnas.data.open import open_source
+from jaxnas.data.source import SliceRef, Source, volume_names
+from jaxnas.data.splits import split_volumes, subjects_of
+from jaxnas.data.views import (
+    Cached,
+    Calibrated,
+    CoilCombined,
+    Cropped,
+    FullySampled,
+    Padded,
+    Thinned,
+)
+from jaxnas.reconstruction.acquire import check_masks
+from jaxnas.reconstruction.batches import Draws
+from jaxnas.reconstruction.dataset import KspaceDataset
+from jaxnas.reconstruction.networks import check_coils
+
+CACHE_BYTES = 2 << 30
+
+
+class Center(NamedTuple):
+    """The part of k-space that every mask of an acquisition samples: a `fraction` of the columns,
+    or where masks are of `points` the ellipse of that fraction of height and width."""
+
+    fraction: float
+    points: bool
+
+
+class KspaceData:
+    """The `DataOpener` of a reconstruction."""
+
+    unit: ClassVar[str] = "volume"
+
+    def source_key(self, config: Config) -> tuple[DataConfig, Center]:
+        """Two clients read one source where they have one data section and one centre."""
+        return config.data, common_center(config.acquisition)
+
+    def open_source(self, config: Config, *, share: int = 1) -> Source:
+        """The slices as the networks of `config` see them; UserError as in `ready_source`."""
+        return ready_source(
+            placed(config).data,
+            config.network,
+            center=common_center(config.acquisition),
+            seed=config.seed,
+            cache_bytes=CACHE_BYTES // share,
+        )
+
+    def names(self, source: Source) -> tuple[str, ...]:
+        """The volumes of a source."""
+        return volume_names(source)
+
+    def subjects(self, config: Config, source: Source) -> Mapping[str, str]:
+        """{volume: subject}, empty where the config splits by volume."""
+        return subjects_of(source, by=config.data.split.by)
+
+    def labels(self, source: Source, by: str) -> dict[str, str]:
+        """The label of every volume."""
+        return volume_labels(source, by)
+
+    def dataset(
+        self,
+        config: Config,
+        source: Source,
+        *,
+        names: Sequence[str] | None = None,
+        fold: int | None = None,
+    ) -> KspaceDataset:
+        """The volumes `names`, split as the config says. There are no folds."""
+        del fold
+        names = volume_names(source) if names is None else names
+        groups = split_groups(source, names, config.data.split, seed=config.seed)
+        return KspaceDataset(source, groups, self.subjects(config, source), config.acquisition)
+
+    def joined(
+        self, config: Config, members: Mapping[str, KspaceDataset]
+    ) -> dict[str, KspaceDataset]:
+        """Clients whose batches come with masks of one shape, and noise where one has it.
+
+        UserError unless all training slices have one shape, coil count and scale, and every mask
+        can be drawn: the clients are computed together, with one network.
+        """
+        del config
+        (first, reference), *_ = members.items()
+        for name, dataset in members.items():
+            _check_alike(name, dataset, first, reference)
+            with naming(f"client {name!r}"):
+                check_masks(dataset.acquisition, dataset.sizes)
+        acquisitions = [dataset.acquisition for dataset in members.values()]
+        draws = Draws(
+            points=not all(acquisition.whole_columns for acquisition in acquisitions),
+            noise=any(acquisition.noise for acquisition in acquisitions),
+        )
+        return {name: replace(dataset, draws=draws) for name, dataset in members.items()}
+
+    def check(self, dataset: KspaceDataset) -> None:
+        """UserError for a volume that is not fully sampled, and for masks that cannot be drawn."""
+        dataset.check_sampled()
+        check_masks(dataset.acquisition, dataset.sizes)
+
+
+def open_dataset(config: Config) -> KspaceDataset:
+    """The dataset of a config at one site."""
+    data = KspaceData()
+    return data.dataset(config, data.open_source(config))
+
+
+def common_center(acquisition: AcquisitionConfig) -> Center:
+    """The center of k-space that the masks of every acceleration sample."""
+    return Center(min(acquisition.center_fractions), not acquisition.whole_columns)
+
+
+def ready_source(
+    config: DataConfig,
+    network: NetworkConfig,
+    *,
+    center: Center,
+    seed: int,
+    cache_bytes: int = CACHE_BYTES,
+) -> Source:
+    """The slices of a data section as `network` sees them, kept decoded up to `cache_bytes`.
+
+    Opened, thinned, given coil maps where they have none, combined, padded, cropped, cached. What
+    is not fully sampled is refused when it is read, or before by `KspaceDataset.check_sampled`.
+    Coil maps may only know the `center` of k-space, which every acceleration samples. UserError
+    where there is nothing to read, a pad or crop does not fit, or the network has no λ for several
+    coils.
+    """
+    source: Source = open_source(config, seed=seed)
+    if config.slices is not None:
+        source = Thinned(source, config.slices)
+    if config.source != "synthetic":
+        source = FullySampled(source)
+    source = Calibrated(source, fraction=center.fraction, points=center.points)
+    if config.coils == "combined":
+        source = CoilCombined(source)
+    for ref in source.slices:
+        check_coils(network, ref.coils, where=ref.volume)
+    if config.pad is not None:
+        source = Padded(source, config.pad)
+    if config.crop is not None:
+        source = Cropped(source, config.crop)
+    return Cached(source, max_bytes=cache_bytes)
+
+
+def split_groups(
+    source: Source, names: Sequence[str], config: SplitConfig, *, seed: int
+) -> dict[str, tuple[str, ...]]:
+    """Train, valid and test among the volumes `names` of `source`; valid may be empty.
+
+    Raises UserError for a pattern that matches nothing, a group that comes out empty, and a subject
+    in two of them.
+    """
+    if config.by_fractions:
+        groups = {
+            "train": 1.0 - config.valid_fraction - config.test_fraction,
+            "valid": config.valid_fraction,
+            "test": config.test_fraction,
+        }
+    else:
+        groups = {"train": config.train, "valid": config.valid, "test": config.test}
+    asked = {name: group for name, group in groups.items() if group}
+    subjects = subjects_of(source, by=config.by)
+    return {"valid": ()} | split_volumes(names, groups=asked, seed=seed, subjects=subjects)
+
+
+def _check_alike(name: str, dataset: KspaceDataset, first: str, reference: KspaceDataset) -> None:
+    expected = reference.source.slices[reference.slices("train")[0]]
+    for i in dataset.slices("train"):
+        ref = dataset.source.slices[i]
+        if (ref.shape, ref.coils) != (expected.shape, expected.coils):
+            raise UserError(
+                f"client {name!r}: volume {ref.volume!r} is {_kind(ref)}, but "
+                f"{expected.volume!r} of client {first!r} is {_kind(expected)}; "
+                f"expected one size and coil count everywhere, set data.crop, data.pad or "
+                f"data.coils"
+            )
+    peak, expected_peak = dataset.acquisition.peak, reference.acquisition.peak
+    if peak != expected_peak:
+        raise UserError(
+            f"client {name!r}: acquisition.peak is {peak:g}, client {first!r} has "
+            f"{expected_peak:g}; expected one scale for the network they share"
+        )
+
+
+def _kind(ref: SliceRef) -> str:
+    coils = f"{ref.coils} coil{'s' if ref.coils > 1 else ''}"
+    return f"{ref.shape[0]}×{ref.shape[1]} with {coils}"

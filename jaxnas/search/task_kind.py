@@ -1,0 +1,78 @@
+"""The contract of a kind of task: all that the stages need of it, whatever the setting."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from flax import linen as nn
+
+from jaxnas.core.config import AnyConfig
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.run import Run
+from jaxnas.engine.task import DataOpener, Task
+from jaxnas.search.latency_table import LatencyTable
+from jaxnas.search.methods import SearchProblem
+from jaxnas.search.part_times import OnPart
+from jaxnas.spaces.genotype import Genotype
+
+
+class TaskKind(Protocol):
+    """A kind of task, such as reconstruction. A stage knows no more of a task than this."""
+
+    data: DataOpener
+
+    def check_config(self, config: AnyConfig, stages: Sequence[str]) -> None:
+        """UserError for what a config asks and there is not; opens no data."""
+
+    def check_device(self, config: AnyConfig, cohort: Cohort) -> None:
+        """UserError for a latency table that is of another device, or lacks an operation."""
+
+    def networks(
+        self, run: Run, *, searched: bool = False, fresh: bool = False
+    ) -> dict[str, nn.Module]:
+        """The networks of the config by name; builds them, computes and writes nothing.
+
+        With `searched` a search of the same command is still to find some, and they are left out;
+        with `fresh` what the run holds is about to go. UserError where a genotype is missing or
+        misfits.
+        """
+
+    def keep_genotypes(self, run: Run) -> None:
+        """Copies the genotypes that are trained into the run."""
+
+    def trained_as(self, nets: Mapping[str, nn.Module]) -> dict[str, str]:
+        """The name under which each network is trained: the first of those that are the same."""
+
+    def task(self, config: AnyConfig) -> Task:
+        """The task of a config."""
+
+    def problem(self, config: AnyConfig) -> SearchProblem:
+        """The search for accuracy of a config, to look into; nothing is measured."""
+
+    def measured_problem(self, run: Run, cohort: Cohort) -> SearchProblem:
+        """The search of a run, with the objective and the rates of this device."""
+
+    def keep_found(self, run: Run, genotype: Genotype) -> None:
+        """Writes the genotype at the end of a search, where it is what the search is for."""
+
+    def derive(self, run: Run, cohort: Cohort) -> None:
+        """Makes networks of what was searched, and measures them where a latency is asked for."""
+
+    def evaluate(self, run: Run, cohort: Cohort) -> None:
+        """Compares the networks of the config on the test group of every member."""
+
+    def profile(
+        self, config: AnyConfig, open_cohort: Callable[[], Cohort], *, on_part: OnPart
+    ) -> LatencyTable:
+        """Times every operation that a network of the config may have on this device."""
+
+    def inspect(
+        self,
+        config: AnyConfig,
+        genotype: Path | None,
+        target: Path,
+        *,
+        supernet: bool,
+        as_json: bool,
+    ) -> None:
+        """Prints the structure and the size of the networks of a config; trains nothing."""

@@ -1,0 +1,1 @@
+"""Everything that is only about segmentation: labels out of an image."""

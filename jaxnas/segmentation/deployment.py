@@ -1,0 +1,99 @@
+"""Networks of the space as they would be deployed: how fast the model says they are, and how fast
+they are."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.engine.run import Run
+from jaxnas.engine.timing import Timing
+from jaxnas.models.folding import fold_norms
+from jaxnas.search.device import obtain_table, table_name
+from jaxnas.search.latency import OperationTimes, derived_cells
+from jaxnas.search.measured import draw_like, measure_network
+from jaxnas.search.path_latency import PATH_LATENCY
+from jaxnas.segmentation.profile import operation_times, profile_operations, two_level_space
+from jaxnas.segmentation.task import init_segmentation
+from jaxnas.spaces.derive import kept_of
+from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.paths import Path
+from jaxnas.spaces.rtdnas import TwoLevelSpace
+from jaxnas.spaces.rtdnas_network import RtdnasNet
+
+MOST_PATHS = 8  # of a network to calibrate on
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The speed of derived networks of a config on this device, by the model and measured.
+
+    Latencies are those of one frame of `search.latency.stack` slices through the model, ms.
+    """
+
+    config: SegmentationConfig
+    space: TwoLevelSpace
+    times: OperationTimes
+
+    def network(self, genotype: Genotype) -> RtdnasNet:
+        """The network of a genotype at the config's channels."""
+        return two_level_network(self.config, genotype)
+
+    def predict(self, genotype: Genotype) -> float:
+        """The latency of the latency model, before any calibration."""
+        return self.predictor(genotype)(genotype.paths)
+
+    def predictor(self, genotype: Genotype) -> Callable[[Sequence[Path]], float]:
+        """Returns latency(paths) of the cells of `genotype`."""
+        asked, operations = self.config.latency.path, self.space.operations
+        kept = {
+            name: jnp.asarray(kept_of(nodes, operations, inputs=self.space.cell_space.inputs))
+            for name, nodes in genotype.cells
+        }
+        cell_ms = np.asarray(derived_cells(kept, self.times, cell=asked), np.float64)
+        fixed = float(self.times.fixed_ms)
+        return lambda paths: PATH_LATENCY[asked](paths, cell_ms, fixed_ms=fixed)
+
+    def random_genotype(self, rng: np.random.Generator) -> Genotype:
+        """Random cells, and one to eight random paths."""
+        paths = int(rng.integers(1, min(MOST_PATHS, self.space.grid.paths) + 1))
+        return self.space.random_genotype(rng, paths=paths)
+
+    def measure(self, genotype: Genotype) -> Timing:
+        """The measured latency of the network, whose weights do not matter and are random."""
+        net, evaluate, rng = self.network(genotype), self.config.evaluate, np.random.default_rng(0)
+        abstract = jax.eval_shape(
+            lambda key: fold_norms(init_segmentation(key, net)), jax.random.key(0)
+        )
+        shape = (self.config.latency.stack, *self.config.data.size, 1)
+        frame = jax.ShapeDtypeStruct(shape, jnp.float32)
+        return measure_network(
+            lambda variables, x: net.apply(variables, x, train=False),
+            draw_like(rng, abstract),
+            draw_like(rng, [frame] * 3),
+            calls=evaluate.calls,
+            seconds=evaluate.seconds,
+        )
+
+
+def two_level_network(config: SegmentationConfig, genotype: Genotype) -> RtdnasNet:
+    """The network of a genotype at the channels of a config."""
+    network = config.network
+    return RtdnasNet(
+        genotype,
+        network.channels,
+        stem_stride=network.stem_stride,
+        dtype=jnp.dtype(network.dtype),
+    )
+
+
+def load_deployment(run: Run) -> Deployment:
+    """The deployment of a run, to predict and measure networks; measures the device if need be."""
+    config = run.config
+    table = obtain_table(run, functools.partial(profile_operations, config))
+    times = operation_times(table, config, where=table_name(run))
+    return Deployment(config, two_level_space(config), times)

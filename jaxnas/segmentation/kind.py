@@ -1,0 +1,111 @@
+"""Segmentation as the stages see it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from flax import linen as nn
+
+from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.run import Run
+from jaxnas.search.device import calibration_name, given_table, load_calibration
+from jaxnas.search.latency_table import LatencyTable
+from jaxnas.search.methods import SearchProblem
+from jaxnas.search.part_times import OnPart
+from jaxnas.segmentation.dataset import LabeledData
+from jaxnas.segmentation.deployment import load_deployment
+from jaxnas.segmentation.derive import check_paths_exist, derive_networks
+from jaxnas.segmentation.evaluate_clients import compare_segmentation_clients
+from jaxnas.segmentation.evaluate_site import evaluate_networks
+from jaxnas.segmentation.inspect import inspect_segmentation
+from jaxnas.segmentation.networks import check_models, keep_genotypes, networks, trained_as
+from jaxnas.segmentation.problem import searched_weights, two_level_objective, two_level_problem
+from jaxnas.segmentation.profile import operation_times, profile_operations, two_level_space
+from jaxnas.segmentation.task import Segmentation, segmentation_task
+from jaxnas.spaces.genotype import Genotype
+
+
+class SegmentationKind:
+    """The `TaskKind` of networks that find labels in an image."""
+
+    data = LabeledData()
+
+    def check_config(self, config: SegmentationConfig, stages: Sequence[str]) -> None:
+        """UserError for networks that there are not, a latency table of another device or without
+        an operation, and more paths than there are."""
+        check_models(config)
+        if config.latency.table is not None:
+            operation_times(given_table(config.latency), config, where=config.latency.table)
+        if "derive" in stages:
+            check_paths_exist(config.decode, two_level_space(config).grid)
+
+    def check_device(self, config: SegmentationConfig, cohort: Cohort) -> None:
+        """No latency depends on the data."""
+
+    def networks(
+        self, run: Run, *, searched: bool = False, fresh: bool = False
+    ) -> dict[str, nn.Module]:
+        """The networks of the config by name."""
+        return networks(run, searched=searched, fresh=fresh)
+
+    def keep_genotypes(self, run: Run) -> None:
+        """Copies the genotypes that the config gives into the run."""
+        keep_genotypes(run)
+
+    def trained_as(self, nets: Mapping[str, nn.Module]) -> dict[str, str]:
+        """The name under which each network is trained: the first of those that are the same."""
+        return trained_as(nets)
+
+    def task(self, config: SegmentationConfig) -> Segmentation:
+        """The task of a config."""
+        return segmentation_task(config)
+
+    def problem(self, config: SegmentationConfig) -> SearchProblem:
+        """The search for accuracy of a config, to look into; nothing is measured."""
+        return two_level_problem(config)
+
+    def measured_problem(self, run: Run, cohort: Cohort) -> SearchProblem:
+        """The search of a run, with an objective on the latency of this device."""
+        config, deployment = run.config, load_deployment(run)
+        fitted, where = load_calibration(run, deployment), calibration_name(run)
+        objective = two_level_objective(
+            config, deployment.space, deployment.times, fitted, where=where
+        )
+        return two_level_problem(config, objective=objective)
+
+    def keep_found(self, run: Run, genotype: Genotype) -> None:
+        """Nothing: networks are decoded out of alphas.json later."""
+
+    def derive(self, run: Run, cohort: Cohort) -> None:
+        """Decodes networks out of what was searched, and measures them."""
+        deployment = load_deployment(run)
+        fitted = load_calibration(run, deployment)
+        derive_networks(run, deployment, searched_weights(run), fitted)
+
+    def evaluate(self, run: Run, cohort: Cohort) -> None:
+        """Compares the networks of the config on the test volumes."""
+        if cohort.weights:
+            compare_segmentation_clients(run, networks(run), cohort)
+        else:
+            evaluate_networks(run, networks(run), cohort)
+
+    def profile(
+        self, config: SegmentationConfig, open_cohort: Callable[[], Cohort], *, on_part: OnPart
+    ) -> LatencyTable:
+        """Times every part of the networks on the grid; no latency depends on the data."""
+        return profile_operations(config, on_part=on_part)
+
+    def inspect(
+        self,
+        config: SegmentationConfig,
+        genotype: Path | None,
+        target: Path,
+        *,
+        supernet: bool,
+        as_json: bool,
+    ) -> None:
+        """Prints the grid and one row per network, as tables or as JSON."""
+        inspect_segmentation(config, genotype, target, as_json=as_json)
+
+
+KIND = SegmentationKind()
