@@ -9,8 +9,7 @@ from jaxnas.core.schema import Config
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.run import Run
-from jaxnas.reconstruction.evaluate import compare_site
-from jaxnas.reconstruction.evaluate_clients import compare_clients
+from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
 from jaxnas.reconstruction.inspect import inspect_config
 from jaxnas.reconstruction.latency import (
     check_latency,
@@ -77,12 +76,9 @@ class ReconstructionKind:
         """Shows the genotype, and how long its network takes where a latency is asked for."""
         log_derived(run, cohort.first)
 
-    def evaluate(self, run: Run, cohort: Cohort) -> None:
-        """Compares the networks of the config on the test volumes."""
-        if cohort.weights:
-            compare_clients(run, cohort)
-        else:
-            compare_site(run, cohort.first)
+    def evaluator(self, run: Run) -> ReconstructionEvaluator:
+        """The comparison of the networks of a run."""
+        return ReconstructionEvaluator(run.config)
 
     def profile(
         self, config: Config, open_cohort: Callable[[], Cohort], *, on_part: OnPart

@@ -2,39 +2,23 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxnas.reconstruction.scoring import Evaluation, SliceScore
+from jaxnas.reconstruction.scoring import SliceScore
 
 PER_SLICE = ("psnr", "ssim", "nmse", "mse")
 PER_VOLUME = ("psnr", "ssim", "nmse")
 
 
-def summary_rows(
-    evaluation: Evaluation, *, costs: Mapping[str, Mapping[str, int | None]]
-) -> list[dict[str, Any]]:
-    """The rows of metrics.json: per model one per acceleration, then one over all of them.
+def summaries(slices: Sequence[Any], volumes: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a model in metrics.json: one per acceleration, then one over all of them.
 
     Mean and standard deviation (division by n) over slices, and under `volume` those of the fastMRI
-    scores over volumes; None where not finite. `costs` maps a model to its `params` and `macs`,
-    both 0 where a model is not listed.
-    """
-    rows = []
-    for model in dict.fromkeys(score.model for score in evaluation.slices):
-        slices = [score for score in evaluation.slices if score.model == model]
-        volumes = [score for score in evaluation.volumes if score.model == model]
-        cost = {"params": 0, "macs": 0, **costs.get(model, {})}
-        rows += [{"model": model, **row, **cost} for row in summaries(slices, volumes)]
-    return rows
-
-
-def summaries(slices: Sequence[Any], volumes: Sequence[Any]) -> Iterator[dict[str, Any]]:
-    """The rows of `summary_rows` for one model: `acceleration`, `n` and the scores.
-
-    `slices` and `volumes` are scores of any class with the fields of SliceScore and VolumeScore.
+    scores over volumes; None where not finite. `slices` and `volumes` are scores of any class with
+    the fields of SliceScore and VolumeScore.
     """
     for chosen in (*dict.fromkeys(score.acceleration for score in slices), "all"):
         yield {"acceleration": chosen, **_summary(_at(slices, chosen), _at(volumes, chosen))}

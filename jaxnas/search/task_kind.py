@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from jaxnas.core.config import AnyConfig
 from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.evaluation import Evaluator
 from jaxnas.engine.run import Run
 from jaxnas.engine.task import DataOpener, Task
 from jaxnas.search.latency_table import LatencyTable
@@ -58,8 +59,8 @@ class TaskKind(Protocol):
     def derive(self, run: Run, cohort: Cohort) -> None:
         """Makes networks of what was searched, and measures them where a latency is asked for."""
 
-    def evaluate(self, run: Run, cohort: Cohort) -> None:
-        """Compares the networks of the config on the test group of every member."""
+    def evaluator(self, run: Run) -> Evaluator:
+        """The comparison of the networks of a run."""
 
     def profile(
         self, config: AnyConfig, open_cohort: Callable[[], Cohort], *, on_part: OnPart

@@ -1,12 +1,26 @@
-"""The files of an evaluated segmentation run: metrics.json, volumes.csv, overlays."""
+"""The `Evaluator` of a segmentation: networks on the test volumes, and against the clock."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
 
-from jaxnas.data.annotation import CLASSES, LabeledSource, annotated
+from flax import linen as nn
+
+from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.data.annotation import CLASSES, annotated
+from jaxnas.engine.evaluation import Contender
+from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
+from jaxnas.engine.task import Variables
+from jaxnas.segmentation.apply import Predictor
+from jaxnas.segmentation.dataset import LabeledDataset
+from jaxnas.segmentation.derive import derived_facts
+from jaxnas.segmentation.networks import segmentation_cost
 from jaxnas.segmentation.rows import segmentation_rows, volumes_csv
-from jaxnas.segmentation.scoring import SegmentationEvaluation
+from jaxnas.segmentation.scoring import SegmentationEvaluation, evaluate_segmentation
+from jaxnas.segmentation.timing import budgeted, time_predictor
+from jaxnas.spaces.rtdnas_network import RtdnasNet
 
 CONVENTION = (
     "dice: 2 TP/(2 TP + FP + FN) of whole volumes on the source grid, mean and standard deviation "
@@ -17,62 +31,89 @@ CONVENTION = (
 )
 
 
-def compare_segmentation(
-    run_dir: RunDir,
-    evaluation: SegmentationEvaluation,
-    *,
-    data: str,
-    facts: Mapping[str, Mapping[str, Any]],
-    budget_ms: float,
-    min_fps: float,
-) -> list[dict[str, Any]]:
-    """Writes the files into the run directory; returns the rows of metrics.json.
+@dataclass(frozen=True)
+class SegmentationEvaluator:
+    """Scores of every volume on its own grid, and the latency of every network of a run."""
 
-    `facts` are what is known of a model beside its scores (see `segmentation_rows`), the rest as in
-    `write_comparison`.
-    """
-    rows = segmentation_rows(evaluation.scores, facts=facts)
-    write_comparison(run_dir, evaluation, rows, data=data, budget_ms=budget_ms, min_fps=min_fps)
-    return rows
+    run: Run
 
+    untrained: ClassVar[Mapping[str, Predictor]] = {}
 
-def write_comparison(
-    run_dir: RunDir,
-    evaluation: SegmentationEvaluation,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    data: str,
-    budget_ms: float,
-    min_fps: float,
-) -> None:
-    """Writes metrics.json with `rows`, and the files of an evaluation.
+    @property
+    def config(self) -> SegmentationConfig:
+        """The config of the run."""
+        return self.run.config
 
-    `data` says in a line what was evaluated (see `describe_volumes`); `budget_ms` and `min_fps` are
-    the limits that a real-time network keeps. Every file but metrics.json comes first, so that a
-    run that was stopped in between shows no half evaluation.
-    """
-    run_dir.volumes.write(volumes_csv(evaluation.scores))
-    run_dir.overlays.write(evaluation.examples, evaluation.pictured)
-    run_dir.metrics.write(
-        {
-            "schema": 1,
-            "task": "segmentation",
-            "data": data,
-            "convention": CONVENTION,
-            "limits": {"latency_ms": budget_ms, "throughput_fps": min_fps},
-            "rows": rows,
-        },
-    )
+    def predictor(self, net: nn.Module, variables: Variables, dataset: LabeledDataset) -> Predictor:
+        """A trained network for volumes that are prepared as those of a dataset."""
+        return Predictor(net, variables, dataset.preparation)
 
+    def evaluate(
+        self, predictors: Mapping[str, Predictor], dataset: LabeledDataset, *, fold: int | None
+    ) -> SegmentationEvaluation:
+        """The scores on the test volumes of a dataset."""
+        # A stack of so many slices is compiled in any case, because its latency is measured.
+        slices = self.config.latency.stack
+        return evaluate_segmentation(
+            predictors, dataset.source, dataset.volumes("test"), slices=slices, fold=fold
+        )
 
-def describe_volumes(name: str, source: LabeledSource, indices: Sequence[int]) -> str:
-    """One line: the data set, its test volumes and patients, phases, and labels that it lacks."""
-    refs = [source.volumes[i] for i in indices]
-    phases = dict.fromkeys("frames" if r.phase.startswith("frame") else r.phase for r in refs)
-    patients = {ref.patient for ref in refs}
-    lacking = [known for known in CLASSES[1:] if known not in annotated(source)]
-    without = f", without labels of {', '.join(lacking)}" if lacking else ""
-    return (
-        f"{name}: {len(refs)} test volumes ({', '.join(phases)}) of {len(patients)} "
-        f"patient{'s' if len(patients) > 1 else ''}{without}"
-    )
+    def rows(self, name: str, found: Sequence[SegmentationEvaluation]) -> list[dict[str, Any]]:
+        """The row over all volumes."""
+        own = [score for each in found for score in each.scores if score.model == name]
+        return segmentation_rows(own)
+
+    def facts(
+        self, model: str, net: nn.Module, predictor: Predictor, dataset: LabeledDataset
+    ) -> dict[str, Any]:
+        """The paths and the decoder of a derived network, the size of any, and its times for frames
+        like the first test volume of a dataset."""
+        cost = segmentation_cost(net, self.config.data.size)
+        timings = time_predictor(
+            predictor,
+            dataset.source.read(dataset.volumes("test")[0]),
+            slices=self.config.latency.stack,
+            calls=self.config.evaluate.calls,
+            seconds=self.config.evaluate.seconds,
+        )
+        found = budgeted(timings)
+        paths = {"paths": len(net.genotype.paths)} if isinstance(net, RtdnasNet) else {}
+        self.run.log(
+            f"{model}: {found['latency_ms']['p50']:.1f} ms for a frame of "
+            f"{self.config.latency.stack} slices"
+        )
+        sizes = {"params": cost.params, "macs": cost.cost.macs}
+        return {**paths, **self._derived.get(model, {}), **sizes, "timings": timings, **found}
+
+    def describe(self, datasets: Sequence[LabeledDataset]) -> str:
+        """Test volumes and patients, phases, and labels that the data lack."""
+        refs = [d.source.volumes[i] for d in datasets for i in d.volumes("test")]
+        phases = dict.fromkeys("frames" if r.phase.startswith("frame") else r.phase for r in refs)
+        patients, known = {ref.patient for ref in refs}, annotated(datasets[0].source)
+        lacking = [name for name in CLASSES[1:] if name not in known]
+        without = f", without labels of {', '.join(lacking)}" if lacking else ""
+        return (
+            f"{len(refs)} test volumes ({', '.join(phases)}) of {len(patients)} "
+            f"patient{'s' if len(patients) > 1 else ''}{without}"
+        )
+
+    def head(self) -> dict[str, Any]:
+        """The conventions of the scores, and the limits that a real-time network keeps."""
+        asked = self.config.latency
+        limits = {"latency_ms": asked.budget_ms, "throughput_fps": asked.min_fps}
+        return {"convention": CONVENTION, "limits": limits}
+
+    def write(
+        self,
+        run_dir: RunDir,
+        found: Mapping[str, SegmentationEvaluation],
+        contenders: Sequence[Contender],
+    ) -> None:
+        """Writes volumes.csv, and the overlays of the first member."""
+        first, *_ = found.values()
+        run_dir.volumes.write(volumes_csv(s for each in found.values() for s in each.scores))
+        run_dir.overlays.write(first.examples, first.pictured)
+
+    @cached_property
+    def _derived(self) -> dict[str, dict[str, Any]]:
+        return derived_facts(self.run) if self.run.dir.networks.exists() else {}

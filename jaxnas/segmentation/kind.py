@@ -15,8 +15,7 @@ from jaxnas.search.part_times import OnPart
 from jaxnas.segmentation.dataset import LabeledData
 from jaxnas.segmentation.deployment import load_deployment
 from jaxnas.segmentation.derive import check_paths_exist, derive_networks
-from jaxnas.segmentation.evaluate_clients import compare_segmentation_clients
-from jaxnas.segmentation.evaluate_site import evaluate_networks
+from jaxnas.segmentation.evaluate import SegmentationEvaluator
 from jaxnas.segmentation.inspect import inspect_segmentation
 from jaxnas.segmentation.networks import check_models, keep_genotypes, networks, trained_as
 from jaxnas.segmentation.problem import searched_weights, two_level_objective, two_level_problem
@@ -82,12 +81,9 @@ class SegmentationKind:
         fitted = load_calibration(run, deployment)
         derive_networks(run, deployment, searched_weights(run), fitted)
 
-    def evaluate(self, run: Run, cohort: Cohort) -> None:
-        """Compares the networks of the config on the test volumes."""
-        if cohort.weights:
-            compare_segmentation_clients(run, networks(run), cohort)
-        else:
-            evaluate_networks(run, networks(run), cohort)
+    def evaluator(self, run: Run) -> SegmentationEvaluator:
+        """The comparison of the networks of a run."""
+        return SegmentationEvaluator(run)
 
     def profile(
         self, config: SegmentationConfig, open_cohort: Callable[[], Cohort], *, on_part: OnPart

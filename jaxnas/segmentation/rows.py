@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,17 +24,14 @@ CAVITIES = ("rv", "lv")
 PLACE = ("model", "volume", "patient", "phase", "group", "fold")
 
 
-def segmentation_rows(
-    scores: Sequence[OverlapScore], *, facts: Mapping[str, Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+def segmentation_rows(scores: Sequence[OverlapScore]) -> list[dict[str, Any]]:
     """The rows of metrics.json: one per model, in the order of the scores.
 
     `dice` and `hd95` (mm) per class and as `mean` over classes: mean, standard deviation (division
     by n) and n over the volumes in which they are defined; `empty` counts per class the volumes in
     which both sides lack it and those in which one does; `ejection_fraction` compares ED and ES of
     every patient; `folds` compares the folds of a cross-validation. None where nothing is defined.
-    `facts` adds to a model, or replaces, the entries
-    of EMPTY.
+    The entries of EMPTY stand for facts beside the scores, where nobody adds them.
     """
     rows = []
     for model in dict.fromkeys(score.model for score in scores):
@@ -50,7 +47,6 @@ def segmentation_rows(
                 "ejection_fraction": {name: _ejection(mine, name) for name in CAVITIES},
                 "folds": _folds(mine),
                 **EMPTY,
-                **facts.get(model, {}),
             }
         )
     return rows

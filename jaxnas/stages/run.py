@@ -23,6 +23,7 @@ from jaxnas.fed.training import check_methods, train_methods
 from jaxnas.search.budget import check_search
 from jaxnas.search.stage import search
 from jaxnas.search.task_kind import TaskKind
+from jaxnas.stages.evaluate import evaluate
 
 
 def named_stages(run: Run, command: str) -> tuple[str, ...]:
@@ -48,7 +49,7 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
         "search": _search,
         "derive": lambda run, cohort, writer: kind.derive(run, cohort),
         "train": _train,
-        "evaluate": lambda run, cohort, writer: kind.evaluate(run, cohort),
+        "evaluate": lambda run, cohort, writer: evaluate(run, kind, cohort),
         "report": _report,
     }
     cohort = prepare(run, stages, fresh=fresh)

@@ -9,8 +9,11 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.federated_schema import Scaffold
+from jaxnas.core.schema import Config
+from jaxnas.engine.evaluation import Contender
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
+from jaxnas.fed.shares import POOLED
 from jaxnas.fed.traffic import Traffic
 from jaxnas.fed.training import (
     abstract_model,
@@ -19,17 +22,12 @@ from jaxnas.fed.training import (
     round_traffic,
 )
 from jaxnas.models.costing import network_cost
-from jaxnas.reconstruction.evaluate_clients import (
-    ClientEvaluation,
-    Contender,
-    client_rows,
-    client_slices,
-    contenders,
-)
+from jaxnas.reconstruction.evaluate import ReconstructionEvaluator, client_slices
 from jaxnas.reconstruction.networks import build_network
 from jaxnas.reconstruction.scoring import Evaluation, SliceScore, VolumeScore
 from jaxnas.reconstruction.task import reconstruction_task
 from jaxnas.spaces.supernet import supernet
+from jaxnas.stages.evaluate import contender_rows, contenders
 from jaxnas.stages.run import prepare
 from tests.fed.sites import federated_config
 
@@ -51,7 +49,7 @@ SITES = {"a": (4, 8), "b": (4,)}  # accelerations
 @pytest.fixture(scope="module")
 def results():
     """Scores of two clients: three slices of `a` at both accelerations, two of `b` at one."""
-    rng, found = np.random.default_rng(0), []
+    rng, found = np.random.default_rng(0), {}
     for client, accelerations in SITES.items():
         slices, volumes = [], []
         for contender in (TV, AVERAGED):
@@ -62,13 +60,18 @@ def results():
                 for s in range(3 if client == "a" else 2):
                     place = (contender.name, f"{client}0", s, acceleration)
                     slices.append(SliceScore(*place, *rng.random(4)))
-        evaluation = Evaluation(tuple(slices), tuple(volumes), {}, {})
-        found.append(ClientEvaluation(client, evaluation))
+        found[client] = Evaluation(tuple(slices), tuple(volumes), {}, {})
     return found
 
 
+def client_rows(contender, results):
+    """The rows of a contender, of every client and of both pooled."""
+    groups = {client: [own] for client, own in results.items()} | {POOLED: [*results.values()]}
+    return contender_rows(contender, ReconstructionEvaluator(Config()), groups)
+
+
 def test_rows_of_clients_and_of_all_of_them_pooled(results):
-    rows = list(client_rows(AVERAGED, results))
+    rows = client_rows(AVERAGED, results)
     places = [(row["client"], row["acceleration"]) for row in rows]
     assert places == [
         *(("a", x) for x in (4, 8, "all")), *(("b", x) for x in (4, "all")),
@@ -76,11 +79,11 @@ def test_rows_of_clients_and_of_all_of_them_pooled(results):
     ]  # fmt: skip
     assert [row["n"] for row in rows] == [3, 3, 6, 2, 2, 5, 3, 8]
     assert all((row["model"], row["strategy"]) == ("dccnn", "fedavg") for row in rows)
-    everything = [s for r in results for s in r.evaluation.slices if s.model == "dccnn/fedavg"]
+    everything = [s for r in results.values() for s in r.slices if s.model == "dccnn/fedavg"]
     values = np.array([s.psnr for s in everything])
     np.testing.assert_allclose(rows[-1]["psnr"]["mean"], values.mean(), rtol=1e-6)
     np.testing.assert_allclose(rows[-1]["psnr"]["std"], values.std(), rtol=1e-6)
-    four = [v.ssim for r in results for v in r.evaluation.volumes
+    four = [v.ssim for r in results.values() for v in r.volumes
             if (v.model, v.acceleration) == ("dccnn/fedavg", 4)]  # fmt: skip
     np.testing.assert_allclose(rows[5]["volume"]["ssim"]["mean"], np.mean(four), rtol=1e-6)
     json.dumps(rows, allow_nan=False)
@@ -94,7 +97,7 @@ def test_untrained_methods_have_no_strategy(results):
         ("dccnn", "fedavg")
     ]
     assert {r["client"] for r in table} == {"a", "b"}
-    scores = results[1].slices(AVERAGED)
+    scores = [s for s in results["b"].slices if s.model == AVERAGED.name]
     np.testing.assert_allclose(float(table[-1]["psnr"]), scores[-1].psnr, rtol=1e-6)
 
 
@@ -108,9 +111,9 @@ def config():
 
 
 def test_contenders_in_the_order_of_tables(config):
-    names = [contender.name for contender in contenders(config)]
+    names = [contender.name for contender in contenders(config, ())]
     labels = ["non_fed", "fedavg", "strong", "fedmri", "fedautomri", "mix", "fedavgm", "fedadam"]
-    assert names == ["zero_filled", "tv", *(f"dccnn/{label}" for label in labels)]
+    assert names == [f"dccnn/{label}" for label in labels]
 
 
 def test_who_has_weights_of_its_own_and_what_is_sent(config):

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.annotation import CLASSES, LabeledRef
-from jaxnas.engine.rundir import RunDir
+from jaxnas.engine.run import Run
 from jaxnas.metrics.overlap import dice, hd95
 from jaxnas.segmentation.apply import Predictor
-from jaxnas.segmentation.evaluate import compare_segmentation, describe_volumes
+from jaxnas.segmentation.dataset import LabeledDataset
+from jaxnas.segmentation.evaluate import SegmentationEvaluator
 from jaxnas.segmentation.rows import segmentation_rows, volumes_csv
 from jaxnas.segmentation.scoring import (
     ClassScore,
@@ -95,7 +97,7 @@ def test_every_volume_is_scored_on_its_own_grid(evaluated):
 
 
 def test_rows_count_what_is_undefined(evaluated):
-    rows = by_model(segmentation_rows(evaluated[1].scores, facts={}))
+    rows = by_model(segmentation_rows(evaluated[1].scores))
     truth, no_lv = rows["truth"], rows["no_lv"]
     assert truth["dice"]["mean"] == {"mean": 1.0, "std": 0.0, "n": 4}
     assert truth["dice"]["rv"]["n"] == 3 and truth["empty"]["rv"] == {"both": 1, "one": 0}
@@ -109,13 +111,13 @@ def test_rows_count_what_is_undefined(evaluated):
 
 def test_folds_are_compared_by_their_means(evaluated):
     source, whole = evaluated
-    assert segmentation_rows(whole.scores, facts={})[0]["folds"] is None
+    assert segmentation_rows(whole.scores)[0]["folds"] is None
     predictors = {"no_lv": Fixed(source, no_lv), "shifted": Fixed(source, shifted)}
     parts = [
         evaluate_segmentation(predictors, source, indices, slices=2, fold=fold)
         for fold, indices in ((2, (2, 3)), (0, (0, 1)))
     ]
-    rows = by_model(segmentation_rows([x for part in parts for x in part.scores], facts={}))
+    rows = by_model(segmentation_rows([x for part in parts for x in part.scores]))
     folds = rows["no_lv"]["folds"]
     assert folds["numbers"] == [0, 2] and rows["no_lv"]["n"] == 4
     # Two thirds in every volume, but half in the one that has no right ventricle.
@@ -139,22 +141,24 @@ def test_ejection_fractions_are_compared_patient_by_patient():
         score("p9", "ED", 100.0, 100.0),
         score("p8", "frame07", 80.0, 80.0),
     ]
-    (row,) = segmentation_rows(scores, facts={"net": {"decoder": "ga", "macs": 7}})
+    (row,) = segmentation_rows(scores)
     # Predicted 60, 50, 40 %; true 56, 46, 36 %.
     assert row["ejection_fraction"]["lv"] == {"pearson": 1.0, "bias": 4.0, "n": 3}
     assert row["ejection_fraction"]["rv"] is None
     assert row["dice"]["rv"] == {"mean": None, "std": None, "n": 0}
-    assert row["decoder"] == "ga" and row["macs"] == 7 and row["paths"] is None
 
 
-def test_classes_that_the_source_does_not_know_have_no_score():
+def test_classes_that_the_source_does_not_know_have_no_score(tmp_path):
     source = hearts()
     source.annotated = ("lv",)
     evaluation = evaluate_segmentation(
         {"all": Fixed(source, lambda v: v.labels)}, source, [0], slices=2
     )
     assert set(evaluation.scores[0].classes) == {"lv"}
-    assert "without labels of rv, myo" in describe_volumes("set", source, [0])
+    dataset = LabeledDataset(source, PREPARATION, {"test": ("p1",)})
+    run = Run(SegmentationConfig(task="segmentation"), tmp_path)
+    line = SegmentationEvaluator(run).describe([dataset])
+    assert line.endswith("of 1 patient, without labels of rv, myo")
 
 
 def test_volumes_csv_has_a_line_per_model_and_volume(evaluated):
@@ -240,32 +244,10 @@ def test_a_lone_slice_smaller_than_the_patch_is_scored_and_timed(predictor):
     small.image[0, 0, 0], small.image[0, 0, 1] = 100, 220  # the whole range, to normalise by
     small.labels[0, 0, :2] = 0, 3
     evaluation = evaluate_segmentation({"net": predictor}, Source([small]), [0], slices=2)
-    (row,) = segmentation_rows(evaluation.scores, facts={})
+    (row,) = segmentation_rows(evaluation.scores)
     assert row["n"] == 1 and row["empty"]["rv"]["one"] + row["empty"]["rv"]["both"] == 1
     assert row["dice"]["lv"]["n"] == row["dice"]["myo"]["n"] == 1
     assert evaluation.pictured["ED"]["slices"] == {"mid": 0}
     assert evaluation.examples["ED/mid/net"].shape == (11, 9)
     timings = time_predictor(predictor, small, slices=5, calls=3, seconds=0.0)
     assert {entry["shape"][0] for entry in timings} == {1, 5}
-
-
-def test_the_files_of_a_comparison(predictor, tmp_path):
-    source = hearts()
-    evaluation = evaluate_segmentation({"derived": predictor}, source, range(4), slices=2)
-    facts = {"derived": {"decoder": "ga", "paths": 3, "params": 4, "macs": 10}}
-    rows = compare_segmentation(
-        RunDir(tmp_path),
-        evaluation,
-        data=describe_volumes("phantom", source, range(4)),
-        facts=facts,
-        budget_ms=50.0,
-        min_fps=22.0,
-    )
-    metrics = RunDir(tmp_path).metrics.read()
-    assert metrics["task"] == "segmentation" and metrics["rows"] == rows
-    assert metrics["limits"] == {"latency_ms": 50.0, "throughput_fps": 22.0}
-    assert metrics["data"] == "phantom: 4 test volumes (ED, ES) of 2 patients"
-    assert rows[0]["dice"]["mean"]["mean"] > 0.5 and rows[0]["paths"] == 3
-    overlays = RunDir(tmp_path).overlays
-    assert "ED/mid/derived" in overlays.read()
-    assert overlays.places.read() == dict(evaluation.pictured)
