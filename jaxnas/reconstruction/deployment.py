@@ -8,23 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.core.latency_schema import ACCURACY_ALONE
 from jaxnas.core.schema import Config
 from jaxnas.engine.timing import Timing
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.ops.candidates import NONE
 from jaxnas.reconstruction.networks import init_variables
 from jaxnas.reconstruction.profile import Scan, UnrolledTimes
-from jaxnas.search.calibration import Calibration, check_guides
+from jaxnas.search.deployment import draw_like, measure_network
 from jaxnas.search.latency import LatencyModel, derived_stack_latency, expected_stack_latency
-from jaxnas.search.measured import draw_like, measure_network
-from jaxnas.search.objective import SearchObjective
-from jaxnas.search.penalty import make_objective
 from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.derive import kept_of
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.joins import prices_of
-from jaxnas.spaces.space import CellSpace, edge_weights
+from jaxnas.spaces.space import CellSpace
 from jaxnas.spaces.supernet import derived_network, space_of
 
 _MEASUREMENTS = 3  # different ones in turn
@@ -111,20 +107,3 @@ class UnrolledDeployment:
         table = np.zeros((len(space.edges()), len(space.operations)))
         table[:, best] = 1.0
         return float(self.expect(dict.fromkeys(space.cells, table)))
-
-    def objective(self, calibration: Calibration, *, where: str = "calibration") -> SearchObjective:
-        """The objective of the config, on the calibrated expected latency.
-
-        UserError, naming `where`, for a calibration that cannot guide it; see `check_guides`.
-        """
-        if self.config.search.objective != ACCURACY_ALONE:
-            check_guides(calibration, self.fastest(), where=where)
-
-        def latency(weights: Mapping[str, Any]) -> jax.Array:
-            return calibration.predict(self.expect(weights))
-
-        asked = self.config.search.objective
-        objective = make_objective(
-            asked, self.config.latency, lambda alphas: latency(edge_weights(alphas))
-        )
-        return SearchObjective(objective, latency)

@@ -13,7 +13,7 @@ from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
 from jaxnas.reconstruction.inspect import inspect_config
 from jaxnas.reconstruction.latency import (
     check_latency,
-    load_objective,
+    find_objective,
     log_derived,
     scan_of,
     with_latency,
@@ -65,7 +65,7 @@ class ReconstructionKind:
 
     def measured_problem(self, run: Run, cohort: Cohort) -> SearchProblem:
         """The search of a run, with the objective and the rates of this device."""
-        objective = load_objective(run, cohort.first)
+        objective = find_objective(run, cohort.first)
         return unrolled_problem(run.config, objective=objective, rates=run_rates(run))
 
     def keep_found(self, run: Run, genotype: Genotype) -> None:

@@ -8,9 +8,9 @@ from jaxnas.reconstruction.dataset import KspaceDataset
 from jaxnas.reconstruction.deployment import UnrolledDeployment
 from jaxnas.reconstruction.profile import Scan, profile_unrolled, unrolled_times
 from jaxnas.search.device import (
-    calibration_name,
     given_table,
     load_calibration,
+    load_objective,
     obtain_table,
     table_name,
 )
@@ -40,13 +40,11 @@ def check_latency(config: Config, dataset: KspaceDataset) -> None:
         unrolled_times(table, config, scan_of(config, dataset), where=config.latency.table)
 
 
-def load_objective(run: Run, dataset: KspaceDataset) -> SearchObjective:
+def find_objective(run: Run, dataset: KspaceDataset) -> SearchObjective:
     """The aim of a run's search; measures the device where a latency is asked for and unknown."""
     if run.config.latency is None:
         return ACCURACY
-    deployment = _deployment(run, dataset)
-    fitted = load_calibration(run, deployment)
-    return deployment.objective(fitted, where=calibration_name(run))
+    return load_objective(run, _deployment(run, dataset))
 
 
 def log_derived(run: Run, dataset: KspaceDataset) -> None:

@@ -18,8 +18,8 @@ from jaxnas.models.costing import abstract_measurement
 from jaxnas.mri.acquisition import zero_filled
 from jaxnas.mri.consistency import consistency
 from jaxnas.ops.candidates import NONE, Operation
+from jaxnas.search.deployment import draw_like
 from jaxnas.search.latency_table import LatencyTable, op_key
-from jaxnas.search.measured import draw_like
 from jaxnas.search.part_times import OnPart, ignore_part, measure_table, time_in_chain
 from jaxnas.spaces.cell import Preprocess
 from jaxnas.spaces.denoiser import stems, tail

@@ -7,6 +7,7 @@ from jaxnas.core.latency_schema import LatencyBudget
 from jaxnas.core.notices import warn
 from jaxnas.engine.run import Run
 from jaxnas.search import calibration
+from jaxnas.search.deployment import Deployment, calibrate, latency_objective
 from jaxnas.search.latency_table import (
     LatencyTable,
     check_device,
@@ -14,7 +15,7 @@ from jaxnas.search.latency_table import (
     load_table,
     save_table,
 )
-from jaxnas.search.measured import Deployable, calibrate
+from jaxnas.search.objective import SearchObjective
 
 
 def table_name(run: Run) -> str:
@@ -41,12 +42,7 @@ def obtain_table(run: Run, measure: Callable[..., LatencyTable]) -> LatencyTable
     return table
 
 
-def calibration_name(run: Run) -> str:
-    """The name of a run's calibration in messages."""
-    return str(run.dir.calibration)
-
-
-def load_calibration(run: Run, deployment: Deployable) -> calibration.Calibration:
+def load_calibration(run: Run, deployment: Deployment) -> calibration.Calibration:
     """The calibration of a run: its own, or else measured now and kept."""
     file, config = run.dir.calibration, run.config
     if file.exists():
@@ -62,3 +58,11 @@ def load_calibration(run: Run, deployment: Deployable) -> calibration.Calibratio
     if fitted.warning:
         warn(f"latency: {fitted.warning}")
     return fitted
+
+
+def load_objective(run: Run, deployment: Deployment) -> SearchObjective:
+    """The objective of a run's search on the latency of this device; measures what is unknown."""
+    fitted, config = load_calibration(run, deployment), run.config
+    return latency_objective(
+        config.search.objective, config.latency, deployment, fitted, where=str(run.dir.calibration)
+    )

@@ -2,8 +2,9 @@
 they are."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,15 @@ from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.run import Run
 from jaxnas.engine.timing import Timing
 from jaxnas.models.folding import fold_norms
+from jaxnas.search.deployment import draw_like, measure_network
 from jaxnas.search.device import obtain_table, table_name
-from jaxnas.search.latency import OperationTimes, derived_cells
-from jaxnas.search.measured import draw_like, measure_network
+from jaxnas.search.latency import (
+    LatencyModel,
+    OperationTimes,
+    derived_cells,
+    expected_latency,
+    least_latency,
+)
 from jaxnas.search.path_latency import PATH_LATENCY
 from jaxnas.segmentation.profile import operation_times, profile_operations, two_level_space
 from jaxnas.segmentation.task import init_segmentation
@@ -29,7 +36,7 @@ MOST_PATHS = 8  # of a network to calibrate on
 
 
 @dataclass(frozen=True)
-class Deployment:
+class GridDeployment:
     """The speed of derived networks of a config on this device, by the model and measured.
 
     Latencies are those of one frame of `search.latency.stack` slices through the model, ms.
@@ -57,6 +64,23 @@ class Deployment:
         cell_ms = np.asarray(derived_cells(kept, self.times, cell=asked), np.float64)
         fixed = float(self.times.fixed_ms)
         return lambda paths: PATH_LATENCY[asked](paths, cell_ms, fixed_ms=fixed)
+
+    def expect(self, weights: Mapping[str, Any]) -> jax.Array:
+        """The expected latency of Eq. 5, before any calibration; differentiable.
+
+        `weights` are softmaxed: `cells` {type: (edges, operations)} and `betas`.
+        """
+        return expected_latency(weights, self.times, grid=self.space.grid, model=self._model)
+
+    def fastest(self) -> float:
+        """The least that `expect` can be, ms."""
+        edges = self.space.edges()
+        return least_latency(self.times, edges, grid=self.space.grid, model=self._model)
+
+    @property
+    def _model(self) -> LatencyModel:
+        asked = self.config.latency
+        return LatencyModel(cell=asked.path, layer=asked.probabilities)
 
     def random_genotype(self, rng: np.random.Generator) -> Genotype:
         """Random cells, and one to eight random paths."""
@@ -91,9 +115,9 @@ def two_level_network(config: SegmentationConfig, genotype: Genotype) -> RtdnasN
     )
 
 
-def load_deployment(run: Run) -> Deployment:
+def load_deployment(run: Run) -> GridDeployment:
     """The deployment of a run, to predict and measure networks; measures the device if need be."""
     config = run.config
     table = obtain_table(run, functools.partial(profile_operations, config))
     times = operation_times(table, config, where=table_name(run))
-    return Deployment(config, two_level_space(config), times)
+    return GridDeployment(config, two_level_space(config), times)

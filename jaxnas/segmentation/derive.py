@@ -17,7 +17,7 @@ from jaxnas.search.calibration import Calibration
 from jaxnas.search.constrained import constrained
 from jaxnas.search.decode import Decoded, best_paths, dijkstra, exhaustive
 from jaxnas.search.genetic import Evolution, genetic
-from jaxnas.segmentation.deployment import Deployment
+from jaxnas.segmentation.deployment import GridDeployment
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import Grid
 from jaxnas.spaces.paths import Path
@@ -50,7 +50,7 @@ class DerivedNetwork:
 
 def derive_networks(
     run: Run,
-    deployment: Deployment,
+    deployment: GridDeployment,
     weights: Mapping[str, Any],
     calibration: Calibration,
 ) -> None:
@@ -88,7 +88,7 @@ def check_paths_exist(config: DecodeConfig, grid: Grid) -> None:
 
 def decoded_networks(
     config: DecodeConfig,
-    deployment: Deployment,
+    deployment: GridDeployment,
     weights: Mapping[str, Any],
     calibration: Calibration,
     seed: int,
@@ -136,7 +136,7 @@ def decoded_networks(
 
 
 def draw_networks(
-    config: DecodeConfig, deployment: Deployment, calibration: Calibration, seed: int
+    config: DecodeConfig, deployment: GridDeployment, calibration: Calibration, seed: int
 ) -> Iterator[DerivedNetwork]:
     """Networks of random cells and random paths, measured: what chance finds without a search.
 

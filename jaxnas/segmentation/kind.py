@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.run import Run
-from jaxnas.search.device import calibration_name, given_table, load_calibration
+from jaxnas.search.device import given_table, load_calibration, load_objective
 from jaxnas.search.latency_table import LatencyTable
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.part_times import OnPart
@@ -18,7 +18,7 @@ from jaxnas.segmentation.derive import check_paths_exist, derive_networks
 from jaxnas.segmentation.evaluate import SegmentationEvaluator
 from jaxnas.segmentation.inspect import inspect_segmentation
 from jaxnas.segmentation.networks import check_models, keep_genotypes, networks, trained_as
-from jaxnas.segmentation.problem import searched_weights, two_level_objective, two_level_problem
+from jaxnas.segmentation.problem import searched_weights, two_level_problem
 from jaxnas.segmentation.profile import operation_times, profile_operations, two_level_space
 from jaxnas.segmentation.task import Segmentation, segmentation_task
 from jaxnas.spaces.genotype import Genotype
@@ -65,12 +65,8 @@ class SegmentationKind:
 
     def measured_problem(self, run: Run, cohort: Cohort) -> SearchProblem:
         """The search of a run, with an objective on the latency of this device."""
-        config, deployment = run.config, load_deployment(run)
-        fitted, where = load_calibration(run, deployment), calibration_name(run)
-        objective = two_level_objective(
-            config, deployment.space, deployment.times, fitted, where=where
-        )
-        return two_level_problem(config, objective=objective)
+        objective = load_objective(run, load_deployment(run))
+        return two_level_problem(run.config, objective=objective)
 
     def keep_found(self, run: Run, genotype: Genotype) -> None:
         """Nothing: networks are decoded out of alphas.json later."""

@@ -10,21 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.latency_schema import ACCURACY_ALONE
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.run import Run
 from jaxnas.ops.norm import STATISTICS
-from jaxnas.search.calibration import Calibration, check_guides
-from jaxnas.search.latency import (
-    LatencyModel,
-    OperationTimes,
-    expected_latency,
-    least_latency,
-)
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.moves import SearchLoss
 from jaxnas.search.objective import ACCURACY, SearchObjective
-from jaxnas.search.penalty import make_objective
 from jaxnas.segmentation.augment import augment
 from jaxnas.segmentation.loss import SEGMENTATION_LOSSES
 from jaxnas.segmentation.profile import two_level_space
@@ -78,31 +69,3 @@ def two_level_loss(net: RelaxedSupernet, config: SegmentationConfig) -> SearchLo
         return objective(logits, label)
 
     return loss
-
-
-def two_level_objective(
-    config: SegmentationConfig,
-    space: TwoLevelSpace,
-    times: OperationTimes,
-    calibration: Calibration,
-    *,
-    where: str = "calibration",
-) -> SearchObjective:
-    """The objective of a config on the calibrated expected latency of Eq. 5, and that latency.
-
-    UserError, naming `where`, for a calibration that cannot guide it; see `check_guides`.
-    """
-    asked = config.latency
-    model = LatencyModel(cell=asked.path, layer=asked.probabilities)
-    if config.search.objective != ACCURACY_ALONE:
-        edges = space.edges()
-        fastest = least_latency(times, edges, grid=space.grid, model=model)
-        check_guides(calibration, fastest, where=where)
-
-    def latency(weights):
-        return calibration.predict(expected_latency(weights, times, grid=space.grid, model=model))
-
-    objective = make_objective(
-        config.search.objective, asked, lambda alphas: latency(space.relax(alphas))
-    )
-    return SearchObjective(objective, latency)

@@ -11,6 +11,7 @@ from jaxnas.core.schema import Config
 from jaxnas.reconstruction.deployment import UnrolledDeployment
 from jaxnas.reconstruction.profile import Scan, UnrolledTimes
 from jaxnas.search.calibration import Calibration
+from jaxnas.search.deployment import latency_objective
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.registry import SPACES
 
@@ -91,7 +92,7 @@ def test_none_has_no_latency_to_offer():
 
 def test_gradient_against_finite_differences():
     found = deployment("csmri_b", objective="bound")
-    objective = found.objective(EXACT)
+    objective = latency_objective("bound", found.config.latency, found, EXACT)
     weights = uniform("csmri_b")
     calibrated = 2.0 * float(found.expect(weights)) + 1.0
     assert objective.facts(weights) == {"latency_ms": pytest.approx(calibrated, rel=1e-6)}

@@ -11,7 +11,8 @@ from jaxnas.core.schema import Config
 from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.reconstruction.deployment import UnrolledDeployment
 from jaxnas.reconstruction.profile import Scan, UnrolledTimes
-from jaxnas.search.calibration import check_guides, fit_calibration
+from jaxnas.search.calibration import fit_calibration
+from jaxnas.search.deployment import latency_objective
 from jaxnas.search.latency import (
     LAYER_PROBABILITIES,
     LatencyModel,
@@ -19,7 +20,7 @@ from jaxnas.search.latency import (
     expected_latency,
     least_latency,
 )
-from jaxnas.segmentation.problem import two_level_objective
+from jaxnas.segmentation.deployment import GridDeployment
 from jaxnas.segmentation.profile import two_level_space
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.paths import path_cells
@@ -111,30 +112,22 @@ def test_no_weights_of_a_stack_are_faster(space, path, key):
     assert 0 < least < max(found)
 
 
+def on_grid(objective):
+    """The networks of a grid of three layers."""
+    return GridDeployment(*grid_search(objective))
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_a_calibration_that_is_negative_in_reach_is_refused(objective):
-    config, space, times = grid_search(objective)
-    with pytest.raises(UserError, match="the calibrated latency 2 L -100 ms is negative"):
-        two_level_objective(config, space, times, NEGATIVE, where="here.json")
-    with pytest.raises(UserError, match="below L = 50 ms, and the search can reach"):
-        unrolled(objective=objective).objective(NEGATIVE, where="here.json")
-    two_level_objective(config, space, times, GOOD)
-    unrolled(objective=objective).objective(GOOD)
+@pytest.mark.parametrize("deployed", [on_grid, lambda objective: unrolled(objective=objective)])
+def test_a_calibration_that_is_negative_in_reach_is_refused(objective, deployed):
+    found = deployed(objective)
+    with pytest.raises(UserError, match="the calibrated latency 2 L -100 ms is negative") as said:
+        latency_objective(objective, found.config.latency, found, NEGATIVE, where="here.json")
+    assert "below L = 50 ms, and the search can reach" in str(said.value)
+    latency_objective(objective, found.config.latency, found, GOOD)
 
 
-def test_a_search_for_accuracy_needs_no_calibration():
-    config, space, times = grid_search("accuracy")
-    two_level_objective(config, space, times, NEGATIVE)
-    unrolled(objective="accuracy").objective(NEGATIVE)
-
-
-@pytest.mark.parametrize("measured", [[6.0, 4.0, 2.0], [2.0, 2.0, 2.0]])
-def test_a_model_that_ranks_nothing_is_refused(measured):
-    with pytest.raises(UserError, match="a search under a latency would follow noise"):
-        check_guides(fit_calibration([1.0, 2.0, 3.0], measured), 1.0, where="here.json")
-
-
-def test_a_line_may_be_negative_out_of_reach():
-    check_guides(replace(GOOD, b=-1.0), 1.0, where="here.json")
-    with pytest.raises(UserError, match="negative below L = "):
-        check_guides(replace(GOOD, b=-1.0), 0.5, where="here.json")
+@pytest.mark.parametrize("deployed", [on_grid, lambda objective: unrolled(objective=objective)])
+def test_a_search_for_accuracy_needs_no_calibration(deployed):
+    found = deployed("accuracy")
+    latency_objective("accuracy", found.config.latency, found, NEGATIVE)

@@ -12,7 +12,7 @@ from jaxnas.core.segmentation_schema import DecodeConfig, SegmentationConfig
 from jaxnas.engine.run import Run
 from jaxnas.search.calibration import fit_calibration
 from jaxnas.search.latency import OperationTimes
-from jaxnas.segmentation.deployment import Deployment
+from jaxnas.segmentation.deployment import GridDeployment
 from jaxnas.segmentation.derive import (
     decoded_networks,
     derive_networks,
@@ -34,7 +34,7 @@ SPACE = two_level_space(CONFIG)
 LINE = fit_calibration([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
 
 
-class Stopwatch(Deployment):
+class Stopwatch(GridDeployment):
     """A device on which every cell takes 1 ms."""
 
     def measure(self, genotype):

@@ -1,29 +1,69 @@
-"""Networks as they would be deployed, against the clock: one of them, and the latency model."""
+"""Networks as they would be deployed: predicted, expected, measured, and aimed at in a search."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
+from jaxnas.core.latency_schema import ACCURACY_ALONE, LatencyBudget
 from jaxnas.engine.timing import Timing, measure_latency
-from jaxnas.search.calibration import Calibration, fit_calibration
+from jaxnas.search.calibration import Calibration, check_guides, fit_calibration
+from jaxnas.search.objective import SearchObjective
+from jaxnas.search.penalty import make_objective
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.space import Space
 
 _WARM_SECONDS = 0.3
 
 
-class Deployable(Protocol):
-    """The derived networks of a config on this device."""
+class Deployment(Protocol):
+    """The derived networks of a config as they would run on this device.
+
+    Latencies are in ms, of one frame; those of the latency model are before any calibration.
+    """
+
+    @property
+    def space(self) -> Space:
+        """The space that they are derived in."""
 
     def random_genotype(self, rng: np.random.Generator) -> Genotype:
         """One that the space may derive."""
 
     def predict(self, genotype: Genotype) -> float:
-        """Its latency by the latency model before any calibration, ms."""
+        """Its latency by the latency model."""
+
+    def expect(self, weights: Mapping[str, Any]) -> jax.Array:
+        """The expected latency, by the model, of what is derived of softmaxed weights;
+        differentiable."""
+
+    def fastest(self) -> float:
+        """The least that `expect` can be."""
 
     def measure(self, genotype: Genotype) -> Timing:
         """Its measured latency."""
+
+
+def latency_objective(
+    name: str,
+    budget: LatencyBudget,
+    deployment: Deployment,
+    calibration: Calibration,
+    *,
+    where: str = "calibration",
+) -> SearchObjective:
+    """The objective `name` of a config on the calibrated expected latency, and that latency.
+
+    UserError, naming `where`, for a calibration that cannot guide it; see `check_guides`.
+    """
+    if name != ACCURACY_ALONE:
+        check_guides(calibration, deployment.fastest(), where=where)
+
+    def latency(weights: Mapping[str, Any]) -> jax.Array:
+        return calibration.predict(deployment.expect(weights))
+
+    relax = deployment.space.relax
+    return SearchObjective(make_objective(name, budget, lambda a: latency(relax(a))), latency)
 
 
 def draw_like(rng: np.random.Generator, abstract: Any) -> Any:
@@ -52,7 +92,7 @@ def measure_network(
 
 
 def calibrate(
-    deployment: Deployable, *, networks: int, seed: int, log: Callable[[str], None]
+    deployment: Deployment, *, networks: int, seed: int, log: Callable[[str], None]
 ) -> tuple[Calibration, dict[str, Any]]:
     """Measures random networks and fits the model to them.
 
