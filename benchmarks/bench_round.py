@@ -190,10 +190,10 @@ def federated(problem: dict[str, np.ndarray], backend: str):
     """A round of `jaxnas.fed`; optimisers start afresh in every round."""
     import jax
 
-    from jaxnas.core.federated_schema import FedAvg
-    from jaxnas.core.schema import FederatedConfig
     from jaxnas.fed.rounds import Federation
+    from jaxnas.fed.section import FedAvg
     from jaxnas.fed.strategies import build_strategy
+    from jaxnas.reconstruction.section import FederatedConfig
 
     setting = read_setting(problem)
     names = tuple(f"client{n}" for n in range(setting.clients))

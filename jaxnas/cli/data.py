@@ -9,7 +9,6 @@ from jaxnas.core.console import show, show_table
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
 from jaxnas.core.outputs import check_output_folder
-from jaxnas.core.schema import DataConfig
 from jaxnas.data import acdc_layout as labeled_layouts
 from jaxnas.data.annotation import CLASSES, annotated
 from jaxnas.data.cardiac import LABELED_READERS, open_labeled
@@ -20,6 +19,7 @@ from jaxnas.data.info import summarise_volumes
 from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.open import SUFFIXES, check_fields, open_source
 from jaxnas.data.presence import describe_absent, require_foreground
+from jaxnas.data.section import DataConfig
 from jaxnas.data.source import Source
 from jaxnas.data.survey import check_labeled, summarise_labeled
 from jaxnas.data.synthetic import SyntheticSource

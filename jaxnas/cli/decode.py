@@ -6,9 +6,9 @@ from pathlib import Path
 from jaxnas.core.console import show
 from jaxnas.core.errors import UserError
 from jaxnas.core.outputs import check_output_folder
-from jaxnas.core.segmentation_schema import DecodeConfig
 from jaxnas.engine.run import open_run
 from jaxnas.search.device import load_calibration
+from jaxnas.search.section import DecodeConfig
 from jaxnas.segmentation.deployment import load_deployment
 from jaxnas.segmentation.derive import decoded_networks
 from jaxnas.segmentation.problem import searched_weights

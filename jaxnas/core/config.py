@@ -1,9 +1,10 @@
-"""Configs: YAML with line numbers → typed overrides → one validated, frozen `Config`.
+"""Configs: YAML with line numbers → typed overrides → one validated, frozen `Experiment`.
 
 Every error of a file is reported at once, each with its file, line and key.
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import yaml
@@ -13,15 +14,17 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.explain import explain
 from jaxnas.core.notices import warn
 from jaxnas.core.places import keepers
-from jaxnas.core.schema import Config
-from jaxnas.core.segmentation_schema import SegmentationConfig
+from jaxnas.core.sections import Experiment
 from jaxnas.core.yaml_values import Key, Origins, Written, read_file, read_text, shorten
 
-AnyConfig = Config | SegmentationConfig
-SCHEMAS = {"reconstruction": Config, "segmentation": SegmentationConfig}
+# By name, for rooms to the right cannot be imported here.
+SCHEMAS = {
+    "reconstruction": "jaxnas.reconstruction.section:ReconstructionConfig",
+    "segmentation": "jaxnas.segmentation.section:SegmentationConfig",
+}
 
 
-def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> AnyConfig:
+def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> Experiment:
     """Reads the YAML file at `path` and applies `a.b=value` overrides.
 
     A top-level `base: other.yaml` (relative to the file) is read first and overridden key by key.
@@ -41,12 +44,12 @@ def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> AnyConfig
     return config if config.name else config.model_copy(update={"name": path.stem})
 
 
-def dump_config(config: AnyConfig) -> str:
+def dump_config(config: Experiment) -> str:
     """The resolved config as YAML; loading it again gives an equal config."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-def _say_who_stays(config: AnyConfig, overrides: Sequence[str]) -> None:
+def _say_who_stays(config: Experiment, overrides: Sequence[str]) -> None:
     """Warns of clients whose data do not move with the overridden path of the config's data."""
     moved = [item for item in overrides if item.partition("=")[0] == "data.path"]
     if moved and (names := keepers(config)):
@@ -114,9 +117,15 @@ def _override(values: dict, origins: Origins, item: str) -> None:
     origins.update({key: Written(origin)} | inner)
 
 
-def _schema(values: dict, origins: Origins, path: str) -> type[AnyConfig]:
+def _schema(values: dict, origins: Origins, path: str) -> type[Experiment]:
     task = values.get("task", "reconstruction")
     if not isinstance(task, str) or task not in SCHEMAS:
         where = origins.get(("task",), Written(path)).where
         raise UserError(f"{where}: task: expected {' or '.join(SCHEMAS)}, found {task!r}")
-    return SCHEMAS[task]
+    return find_schema(task)
+
+
+def find_schema(task: str) -> type[Experiment]:
+    """The class of the configs of a task, one of `SCHEMAS`."""
+    module, _, name = SCHEMAS[task].partition(":")
+    return getattr(import_module(module), name)

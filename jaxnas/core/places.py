@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jaxnas.core.sections import Section
+from jaxnas.core.sections import HERE, Experiment
 
-HERE = "."  # the current directory, as a root
-Experiment = TypeVar("Experiment", bound=Section)
+AnExperiment = TypeVar("AnExperiment", bound=Experiment)
 
 
-def placed(config: Experiment) -> Experiment:
+def placed(config: AnExperiment) -> AnExperiment:
     """The config with the paths of its data, and of its clients' own data, under its root."""
     if config.root == HERE:
         return config
@@ -23,7 +22,7 @@ def placed(config: Experiment) -> Experiment:
     return config.model_copy(update=moved)
 
 
-def anchored(config: Experiment) -> Experiment:
+def anchored(config: AnExperiment) -> AnExperiment:
     """The config as a run remembers it: its root is found from any directory."""
     if config.root == HERE:
         return config

@@ -1,4 +1,4 @@
-"""The building blocks of every config schema: the section, bounded numbers, and the stages."""
+"""The building blocks of every config: sections, bounded numbers, stages, the experiment."""
 
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,6 +15,7 @@ Patterns = tuple[str, ...]
 Name = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Stage = Literal["search", "derive", "train", "evaluate", "report"]
 STAGES: tuple[Stage, ...] = ("search", "derive", "train", "evaluate", "report")
+HERE = "."  # the current directory, as a root
 
 
 class Free(Enum):
@@ -68,9 +69,23 @@ def _in_full(given: Any, default: Section) -> Any:
     }
 
 
-def check_order(config: Any) -> Any:
-    """The config, whose stages must come in the order they depend on each other, each once."""
-    order = [STAGES.index(stage) for stage in config.stages]
-    if order != sorted(set(order)):
-        raise ValueError(f"stages must follow the order {', '.join(STAGES)}, each once")
-    return config
+class Experiment(Section):
+    """A whole config, of any task. A task adds its sections to what is here; every one has `data`,
+    `network`, `search`, `train`, `evaluate` and, null at one site, `federated`. Relative paths of
+    data, also of clients', are looked up under `root`."""
+
+    task: str
+    name: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
+    root: Annotated[str, Free.PLACE] = HERE
+    genotype: Annotated[str | None, Free.PLACE] = None
+    log_every: Positive = 10
+    checkpoint_every: Positive = 100
+
+    @model_validator(mode="after")
+    def _stages_in_order(self):
+        order = [STAGES.index(stage) for stage in self.stages]
+        if order != sorted(set(order)):
+            raise ValueError(f"stages must follow the order {', '.join(STAGES)}, each once")
+        return self

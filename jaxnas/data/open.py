@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import DataConfig
 from jaxnas.data.arrays import ArraySource
 from jaxnas.data.cc359 import CC359, CC359Source
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import ARRAYS, HDF5
 from jaxnas.data.modl_brain import ModlBrainSource
+from jaxnas.data.section import DataConfig
 from jaxnas.data.source import Source
 from jaxnas.data.synthetic import SyntheticSource
 

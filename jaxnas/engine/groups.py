@@ -1,15 +1,15 @@
 """The data that train and that validate, and their batches: one rule for tasks and settings."""
 
-from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
+from jaxnas.core.sections import Experiment
 from jaxnas.data.batches import EpochStream, HalfBatches
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.run import Run
 from jaxnas.engine.task import Dataset
 
 
-def training_data(config: AnyConfig, dataset: Dataset) -> Dataset:
+def training_data(config: Experiment, dataset: Dataset) -> Dataset:
     """The dataset as a training sees it: where nothing validates, the group `valid` trains too.
 
     The paper retrains on the whole training set; nobody trains on the group `test`, and a search
@@ -22,12 +22,12 @@ def training_data(config: AnyConfig, dataset: Dataset) -> Dataset:
     return dataset.regrouped({**groups, **whole})
 
 
-def training_cohort(config: AnyConfig, cohort: Cohort) -> Cohort:
+def training_cohort(config: Experiment, cohort: Cohort) -> Cohort:
     """Every member with its `training_data`; weights stay as they are."""
     return cohort.mapped(lambda dataset: training_data(config, dataset))
 
 
-def training_streams(config: AnyConfig, cohort: Cohort) -> dict[str, EpochStream]:
+def training_streams(config: Experiment, cohort: Cohort) -> dict[str, EpochStream]:
     """The training batches of every member."""
     return {
         name: dataset.batches(size=config.train.batch, seed=cohort.seed(config.seed, name, "train"))
@@ -35,7 +35,7 @@ def training_streams(config: AnyConfig, cohort: Cohort) -> dict[str, EpochStream
     }
 
 
-def search_streams(config: AnyConfig, cohort: Cohort) -> dict[str, HalfBatches]:
+def search_streams(config: Experiment, cohort: Cohort) -> dict[str, HalfBatches]:
     """The batches of every member's two halves: `train` for the weights, `valid` for the alphas."""
     return {
         name: HalfBatches(
@@ -45,7 +45,7 @@ def search_streams(config: AnyConfig, cohort: Cohort) -> dict[str, HalfBatches]:
     }
 
 
-def check_training_data(config: AnyConfig, cohort: Cohort) -> None:
+def check_training_data(config: Experiment, cohort: Cohort) -> None:
     """UserError where a validation is asked for and a member has nothing set aside; a warning for
     less than a batch."""
     for name, dataset in cohort.members.items():
@@ -60,7 +60,7 @@ def check_training_data(config: AnyConfig, cohort: Cohort) -> None:
         _warn_of_less_than_a_batch(slices, config.train.batch, "train.batch", f"{who}training data")
 
 
-def check_search_data(config: AnyConfig, cohort: Cohort) -> None:
+def check_search_data(config: Experiment, cohort: Cohort) -> None:
     """UserError unless the group `train` of every member can be halved; a warning for a half of
     less than a batch."""
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.training_schema import OptimConfig
+from jaxnas.engine.section import OptimConfig
 
 
 def make_optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:

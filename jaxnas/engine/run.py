@@ -12,7 +12,7 @@ from jaxnas.core.identity import differences, fingerprint
 from jaxnas.core.notices import tell
 from jaxnas.core.outputs import check_output_folder, writing
 from jaxnas.core.places import anchored
-from jaxnas.core.schema import Config
+from jaxnas.core.sections import Experiment
 from jaxnas.engine.locks import LOCK, locked
 from jaxnas.engine.rundir import RunDir
 
@@ -23,7 +23,7 @@ SHOWN = 3  # keys that a message names where there are more
 class Run:
     """`config` is what is run, `path` where it is kept, `quiet` whether to show progress."""
 
-    config: Config
+    config: Experiment
     path: Path
     quiet: bool = False
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self
 import jax
 from flax import linen as nn
 
-from jaxnas.core.config import AnyConfig
+from jaxnas.core.sections import Experiment
 from jaxnas.data.batches import EpochStream
 from jaxnas.engine.inputs import HeldGroups
 from jaxnas.engine.state import TrainLoss
@@ -79,16 +79,16 @@ class DataOpener(Protocol):
 
     unit: ClassVar[str]  # of a split, in messages: volume, patient
 
-    def source_key(self, config: AnyConfig) -> Hashable:
+    def source_key(self, config: Experiment) -> Hashable:
         """Equal for configs that read one source."""
 
-    def open_source(self, config: AnyConfig, *, share: int = 1) -> Any:
+    def open_source(self, config: Experiment, *, share: int = 1) -> Any:
         """The source of a config; of memory it takes its part where `share` of them are open."""
 
     def names(self, source: Any) -> tuple[str, ...]:
         """All that can be split."""
 
-    def subjects(self, config: AnyConfig, source: Any) -> Mapping[str, str]:
+    def subjects(self, config: Experiment, source: Any) -> Mapping[str, str]:
         """{name: subject} of those that must not be parted; empty where all may be."""
 
     def labels(self, source: Any, by: str) -> Mapping[str, str]:
@@ -96,7 +96,7 @@ class DataOpener(Protocol):
 
     def dataset(
         self,
-        config: AnyConfig,
+        config: Experiment,
         source: Any,
         *,
         names: Sequence[str] | None = None,
@@ -104,7 +104,7 @@ class DataOpener(Protocol):
     ) -> Dataset:
         """The dataset of `names` (default: all), split as the config says, or of another `fold`."""
 
-    def joined(self, config: AnyConfig, members: Mapping[str, Dataset]) -> Mapping[str, Dataset]:
+    def joined(self, config: Experiment, members: Mapping[str, Dataset]) -> Mapping[str, Dataset]:
         """Clients as they are computed together; UserError, naming one, unless they are alike."""
 
     def check(self, dataset: Dataset) -> None:

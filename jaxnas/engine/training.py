@@ -9,8 +9,8 @@ import optax
 from flax import linen as nn
 
 from jaxnas.core import rng
-from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
+from jaxnas.core.sections import Experiment
 from jaxnas.data.batches import EpochStream
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
@@ -31,7 +31,7 @@ def training_name(model: str, member: str) -> str:
     return model if member == SITE else f"{model}/{member.replace(' ', '')}"
 
 
-def training_steps(config: AnyConfig, per_epoch: int) -> int:
+def training_steps(config: Experiment, per_epoch: int) -> int:
     """The budget of a training in steps, for `per_epoch` batches in an epoch.
 
     UserError where the schedule does not fit into it.
@@ -41,7 +41,7 @@ def training_steps(config: AnyConfig, per_epoch: int) -> int:
     return steps
 
 
-def check_training(config: AnyConfig, cohort: Cohort) -> None:
+def check_training(config: Experiment, cohort: Cohort) -> None:
     """UserError where the schedule does not fit into a training of a member; reads no image."""
 
     def check(name: str, dataset: Dataset) -> None:
@@ -78,7 +78,7 @@ class Programs(NamedTuple):
     validate: Validate
 
 
-def make_programs(config: AnyConfig, task: Task, net: nn.Module, steps: int) -> Programs:
+def make_programs(config: Experiment, task: Task, net: nn.Module, steps: int) -> Programs:
     """The programs of `net`; nothing is compiled before it is called."""
     tx = make_optimizer(config.train.optimizer, steps)
     step = CompiledStep(make_train_step(task.loss(net), tx), Clock())
@@ -130,7 +130,7 @@ def train_network(
 
 
 def initial_state(
-    config: AnyConfig, task: Task, net: nn.Module, tx: optax.GradientTransformation
+    config: Experiment, task: Task, net: nn.Module, tx: optax.GradientTransformation
 ) -> TrainState:
     """The state of a network before its first step."""
     key = rng.root_key(config.seed)

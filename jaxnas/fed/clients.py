@@ -4,9 +4,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError, naming
 from jaxnas.core.places import placed
+from jaxnas.core.sections import Experiment
 from jaxnas.data.splits import check_subjects, together
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.task import DataOpener, Dataset
@@ -18,7 +18,7 @@ class _Part:
     """The makings of a client: some `names` of one opened source, and the config of its own."""
 
     name: str
-    config: AnyConfig
+    config: Experiment
     source: Any
     names: tuple[str, ...]
     weight: float | None = None
@@ -30,7 +30,7 @@ class _Part:
         return (kind, stored_at(path), *rest)
 
 
-def open_clients(config: AnyConfig, data: DataOpener) -> Cohort:
+def open_clients(config: Experiment, data: DataOpener) -> Cohort:
     """The clients of a config, each split into train, valid and test.
 
     With fractions every client is split by itself; with patterns or folds the whole data is, and a
@@ -47,7 +47,7 @@ def open_clients(config: AnyConfig, data: DataOpener) -> Cohort:
     return Cohort(data.joined(config, members), weights)
 
 
-def client_config(config: AnyConfig, name: str) -> AnyConfig:
+def client_config(config: Experiment, name: str) -> Experiment:
     """The config of one client: that of all with the sections of its own."""
     client = next((c for c in config.federated.clients if c.name == name), None)
     own = {key: getattr(client, key, None) for key in ("data", "acquisition")}
@@ -60,7 +60,7 @@ def describe_client(cohort: Cohort, name: str) -> str:
     return f"client {name}: {cohort.members[name].describe()}, weight {weight:g}"
 
 
-def _listed(config: AnyConfig, data: DataOpener) -> list[_Part]:
+def _listed(config: Experiment, data: DataOpener) -> list[_Part]:
     """The clients that a config lists; those of one source share it."""
     clients = config.federated.clients
     configs = {client.name: client_config(config, client.name) for client in clients}
@@ -81,7 +81,7 @@ def _listed(config: AnyConfig, data: DataOpener) -> list[_Part]:
     return parts
 
 
-def _divided(config: AnyConfig, data: DataOpener) -> list[_Part]:
+def _divided(config: Experiment, data: DataOpener) -> list[_Part]:
     """The clients that a partition makes of the config's data."""
     partition, source = config.federated.partition, data.open_source(config)
     subjects = data.subjects(config, source)
@@ -101,7 +101,7 @@ def _divided(config: AnyConfig, data: DataOpener) -> list[_Part]:
     ]
 
 
-def _least(config: AnyConfig) -> int:
+def _least(config: Experiment) -> int:
     """The names, or subjects, that a client needs for one in each group and half of a search.
 
     Patterns and folds split the whole data, so nothing can be promised to one client.
@@ -153,7 +153,7 @@ def _dataset(part: _Part, data: DataOpener) -> Dataset:
     return dataset
 
 
-def _weight(config: AnyConfig, part: _Part, dataset: Dataset) -> float:
+def _weight(config: Experiment, part: _Part, dataset: Dataset) -> float:
     if part.weight is not None:
         return float(part.weight)
     return float(dataset.count("train")) if config.federated.weights == "samples" else 1.0

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.rundir import RunDir
+from jaxnas.mri.section import AcquisitionConfig
 
 
 @dataclass(frozen=True)

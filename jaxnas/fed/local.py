@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxnas.core.config import AnyConfig
-from jaxnas.core.federated_schema import RoundsConfig
+from jaxnas.core.sections import Experiment
 from jaxnas.data.batches import BatchStream, EpochStream
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.groups import search_streams, training_streams
+from jaxnas.fed.section import RoundsConfig
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ def local_steps(config: RoundsConfig, per_epoch: Sequence[int]) -> np.ndarray:
     return config.local_epochs * np.asarray(per_epoch)
 
 
-def training_batches(config: AnyConfig, cohort: Cohort) -> ClientBatches:
+def training_batches(config: Experiment, cohort: Cohort) -> ClientBatches:
     """Every client's training slices, `train.batch` at a time."""
     return _client_batches(config, training_streams(config, cohort))
 
 
-def search_batches(config: AnyConfig, cohort: Cohort) -> ClientBatches:
+def search_batches(config: Experiment, cohort: Cohort) -> ClientBatches:
     """Every client's two halves of its training group, `search.batch` slices of each at a time."""
     return _client_batches(config, search_streams(config, cohort))
 
 
-def _client_batches(config: AnyConfig, streams: Mapping[str, EpochStream]) -> ClientBatches:
+def _client_batches(config: Experiment, streams: Mapping[str, EpochStream]) -> ClientBatches:
     per_epoch = [stream.per_epoch for stream in streams.values()]
     return ClientBatches([*streams.values()], local_steps(config.federated, per_epoch))

@@ -13,7 +13,6 @@ import jax
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.federated_schema import RoundsConfig
 from jaxnas.data.batches import prefetch
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.loop import STEPS_AHEAD
@@ -26,6 +25,7 @@ from jaxnas.fed.participation import check_weights, draw_participants, normalise
 from jaxnas.fed.paths import leaf_paths
 from jaxnas.fed.placement import Placement
 from jaxnas.fed.program import Program
+from jaxnas.fed.section import RoundsConfig
 from jaxnas.fed.state import FedState, ModelTree
 from jaxnas.fed.strategy import Broadcast, Strategy
 from jaxnas.fed.traffic import Traffic, measure_traffic

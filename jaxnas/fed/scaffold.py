@@ -15,13 +15,13 @@ where S are those of the N clients who take part; all others keep their c_i.
   Σ p_i c_i, and p_i-weighted corrections c − c_i sum to zero, as the paper's do with equal ones.
 * All this holds for plain SGD, as in the paper. Adam divides by moments, momentum adds gradients of
   steps before, and clipping shortens what was corrected: x − y_i over the rates is no mean gradient
-  then. A config that asks for one of them is refused (`core.federated_schema.check_plain_sgd`).
+  then. A config that asks for one of them is refused (`fed.section.check_plain_sgd`).
 """
 
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core import federated_schema as schema
+from jaxnas.fed import section as schema
 from jaxnas.fed.state import ModelTree
 from jaxnas.fed.strategy import Broadcast, RoundAverage, Strategy
 

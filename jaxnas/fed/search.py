@@ -6,8 +6,7 @@ import functools
 import numpy as np
 
 from jaxnas.core import rng
-from jaxnas.core.config import AnyConfig
-from jaxnas.core.training_schema import check_warmup
+from jaxnas.core.sections import Experiment
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.cohort import Cohort
@@ -23,11 +22,12 @@ from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.training import note_communication
 from jaxnas.search.budget import check_optimizers, config_in_steps
 from jaxnas.search.methods import SearchMethod, SearchProblem, make_method
+from jaxnas.search.section import check_warmup
 from jaxnas.search.stage import ranking_batches
 from jaxnas.spaces.genotype import Genotype
 
 
-def check_federated_search(config: AnyConfig, cohort: Cohort, problem: SearchProblem) -> None:
+def check_federated_search(config: Experiment, cohort: Cohort, problem: SearchProblem) -> None:
     """Raises UserError for whatever a search would stumble over; computes and writes nothing."""
     longest = search_batches(config, cohort).longest
     search_federation(config, cohort, _method(config, problem), longest, Clock())
@@ -77,7 +77,7 @@ def search_rounds(
 
 
 def search_federation(
-    config: AnyConfig, cohort: Cohort, method: SearchMethod, longest: int, clock: Clock
+    config: Experiment, cohort: Cohort, method: SearchMethod, longest: int, clock: Clock
 ) -> Federation:
     """The rounds of a search, of at most `longest` local steps; UserError for settings that do not
     go together. Any method's step is what a client does locally."""
@@ -100,6 +100,6 @@ def search_federation(
     )
 
 
-def _method(config: AnyConfig, problem: SearchProblem) -> SearchMethod:
+def _method(config: Experiment, problem: SearchProblem) -> SearchMethod:
     """The method, whose checks and warm-up count in rounds."""
     return make_method(config_in_steps(config, config.federated.search_rounds).search, problem)

@@ -7,7 +7,7 @@ gradient of the server, and its optimiser has a state of its own. The clients do
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core import federated_schema as schema
+from jaxnas.fed import section as schema
 from jaxnas.fed.state import ModelTree
 from jaxnas.fed.strategy import RoundAverage, Strategy
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxnas.core.errors import UserError, naming
-from jaxnas.core.federated_schema import PartitionConfig
 from jaxnas.fed.partition import (
     Partition,
     dirichlet_partition,
     even_partition,
     natural_partition,
 )
+from jaxnas.fed.section import PartitionConfig
 
 POOLED = "all"  # the row of all clients together; no client may be called that
 

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core import federated_schema as schema
 from jaxnas.fed import ema
+from jaxnas.fed import section as schema
 from jaxnas.fed.paths import EVERYTHING, NO_PATHS, Paths, select
 from jaxnas.fed.scaffold import scaffold
 from jaxnas.fed.server_optimizers import fedadam, fedavgm

@@ -15,10 +15,8 @@ import numpy as np
 from flax import linen as nn
 
 from jaxnas.core import rng
-from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
-from jaxnas.core.federated_schema import Method, SearchStrategy
-from jaxnas.core.training_schema import OptimConfig
+from jaxnas.core.sections import Experiment
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.cohort import Cohort
@@ -27,12 +25,14 @@ from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import check_schedule, make_optimizer, make_schedule
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
+from jaxnas.engine.section import OptimConfig
 from jaxnas.engine.task import Task, Variables
 from jaxnas.engine.training import keep_statistics, kept_statistics, unfinished
 from jaxnas.fed.local import ClientBatches, training_batches
 from jaxnas.fed.paths import leaf_paths, select
 from jaxnas.fed.program import Program, training_program
 from jaxnas.fed.rounds import Federation
+from jaxnas.fed.section import Method, SearchStrategy
 from jaxnas.fed.state import FedState, ModelTree
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.strategy import Penalty
@@ -51,7 +51,7 @@ def method_folder(method: Method) -> str:
 
 
 def check_methods(
-    config: AnyConfig, task: Task, nets: Mapping[str, nn.Module], cohort: Cohort
+    config: Experiment, task: Task, nets: Mapping[str, nn.Module], cohort: Cohort
 ) -> None:
     """Raises UserError for whatever training would stumble over; computes and writes nothing.
 
@@ -207,7 +207,7 @@ def note_communication(run_dir: RunDir, name: str, federation: Federation, round
 
 
 def _across(
-    config: AnyConfig,
+    config: Experiment,
     task: Task,
     method: Method,
     net: nn.Module,
@@ -222,7 +222,7 @@ def _across(
 
 
 def _federation(
-    config: AnyConfig,
+    config: Experiment,
     task: Task,
     method: Method,
     net: nn.Module,
@@ -254,7 +254,7 @@ def _program(
 
 
 def _initial_state(
-    config: AnyConfig, task: Task, federation: Federation, net: nn.Module
+    config: Experiment, task: Task, federation: Federation, net: nn.Module
 ) -> FedState:
     """The state before the first round, the same for every method of one network."""
     key = rng.root_key(config.seed)

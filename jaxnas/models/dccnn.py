@@ -11,8 +11,8 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.ops.conv import Conv
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.unrolled import unroll
 
 

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.models.unet import check_size, pad_to
 from jaxnas.ops.conv import PYTORCH_GAIN, Conv, uniform_fan_in
 from jaxnas.ops.resample import avg_pool2, conv_transpose2
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.unrolled import PostProcessing
 
 SLOPE = 0.2

@@ -9,8 +9,8 @@ from functools import partial
 
 from flax import linen as nn
 
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.models.dccnn import ResidualDenoiser
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.unrolled import unroll
 
 

@@ -5,7 +5,6 @@ from functools import partial
 
 from flax import linen as nn
 
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.metrics.cost import Cost
 from jaxnas.models.dccnn import dccnn
 from jaxnas.models.fastmri_unet import fastmri_unet
@@ -13,6 +12,7 @@ from jaxnas.models.fedautomri_baseline import fedautomri_baseline
 from jaxnas.models.modl import modl
 from jaxnas.models.rdn import rdn
 from jaxnas.models.unet import unet
+from jaxnas.spaces.section import NetworkConfig
 
 MODELS: dict[str, Callable[[NetworkConfig], nn.Module]] = {
     "unet": unet,

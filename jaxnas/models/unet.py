@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.ops.conv import Conv
 from jaxnas.ops.resample import max_pool2, upsample2
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.unrolled import PostProcessing
 
 

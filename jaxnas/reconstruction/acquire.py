@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core import rng
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.mri import acquisition as mri
 from jaxnas.mri.complexes import magnitude
 from jaxnas.mri.masks import MASKS, make_mask, validate
 from jaxnas.mri.random_mask import draw_random_mask
+from jaxnas.mri.section import AcquisitionConfig
 
 Batch = Mapping[str, jax.Array]
 Example = tuple[mri.Measurement, jax.Array]

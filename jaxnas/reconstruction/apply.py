@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.batches import prefetch
 from jaxnas.data.sampling import empty_share
 from jaxnas.data.source import Slice, Source
@@ -22,6 +21,7 @@ from jaxnas.data.volumes import Volume
 from jaxnas.mri.acquisition import in_scan_units, measure
 from jaxnas.mri.complexes import magnitude
 from jaxnas.mri.masks import make_mask
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.scoring import Reconstructor, as_pytree
 
 UNDER_WAY = 2  # batches on the device: one is computed while the one before is copied back

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.batches import Batches
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.acquire import seeded_mask
 
 

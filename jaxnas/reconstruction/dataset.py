@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.batches import Batches, EpochStream
 from jaxnas.data.source import Source
 from jaxnas.data.splits import Subjects, halve, slice_indices
 from jaxnas.data.views import check_fully_sampled
 from jaxnas.engine.inputs import Held, HeldGroups
 from jaxnas.engine.task import GROUPS, describe_groups
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.batches import Draws, MaskedBatches
 
 Indices = tuple[int, ...]

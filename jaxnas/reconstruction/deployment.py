@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.core.schema import Config
 from jaxnas.engine.timing import Timing
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.ops.candidates import NONE
 from jaxnas.reconstruction.networks import init_variables
 from jaxnas.reconstruction.profile import Scan, UnrolledTimes
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.search.deployment import draw_like, measure_network
 from jaxnas.search.latency import LatencyModel, derived_stack_latency, expected_stack_latency
 from jaxnas.spaces.deploy import deployed
@@ -33,7 +33,7 @@ class UnrolledDeployment:
     Latencies are those of `latency.stack` slices at once, from measured k-space to images, ms.
     """
 
-    config: Config
+    config: ReconstructionConfig
     scan: Scan
     times: UnrolledTimes
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from flax import linen as nn
 
-from jaxnas.core.schema import Config
 from jaxnas.engine.cohort import SITE
 from jaxnas.engine.evaluation import Contender
 from jaxnas.engine.rundir import RunDir
@@ -23,6 +22,7 @@ from jaxnas.reconstruction.scoring import (
     evaluate_reconstruction,
     network_reconstructor,
 )
+from jaxnas.reconstruction.section import ReconstructionConfig
 
 CONVENTION = (
     "psnr, ssim, nmse, mse: per slice on the modulus, data range = maximum of the target slice, "
@@ -34,7 +34,7 @@ CONVENTION = (
 class ReconstructionEvaluator:
     """Scores of every slice and volume at every acceleration of a config."""
 
-    config: Config
+    config: ReconstructionConfig
 
     @cached_property
     def untrained(self) -> dict[str, Reconstructor]:

@@ -10,13 +10,13 @@ import jax
 from flax import linen as nn
 
 from jaxnas.core.console import show, show_table
-from jaxnas.core.schema import Config
 from jaxnas.engine.networks import DERIVED, model_names, models_key
 from jaxnas.engine.rundir import RunDir
 from jaxnas.fed.training import abstract_model, round_traffic
 from jaxnas.models.costing import network_cost
 from jaxnas.reconstruction.networks import build_network, check_names
 from jaxnas.reconstruction.problem import proxy
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.reconstruction.task import reconstruction_task
 from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
@@ -30,7 +30,7 @@ _EXAMPLE = "example (no genotype given)"
 
 
 def inspect_config(
-    config: Config, genotype: Path | None, target: Path, *, whole: bool, as_json: bool
+    config: ReconstructionConfig, genotype: Path | None, target: Path, *, whole: bool, as_json: bool
 ) -> None:
     """Prints one row per network, as a table or as JSON; `whole` describes the supernet instead."""
     chosen, origin = _chosen(config, genotype, target)
@@ -47,7 +47,7 @@ def inspect_config(
 
 
 def describe_config(
-    config: Config, genotype: Genotype, origin: str, *, whole: bool
+    config: ReconstructionConfig, genotype: Genotype, origin: str, *, whole: bool
 ) -> dict[str, Any]:
     """Sizes of every network of a config; `whole` describes the supernet instead."""
     size = _size(config)
@@ -77,14 +77,16 @@ def _row(name: str, net: nn.Module, size: tuple[int, int]) -> dict[str, Any]:
     return row
 
 
-def _size(config: Config) -> tuple[int, int]:
+def _size(config: ReconstructionConfig) -> tuple[int, int]:
     """The image size, where the data section knows it: that of the first client with its own."""
     clients = config.federated.clients if config.federated else ()
     data = next((client.data for client in clients if client.data), config.data)
     return data.crop or (data.synthetic.size if data.source == "synthetic" else DEFAULT_SIZE)
 
 
-def _networks(config: Config, genotype: Genotype, *, whole: bool) -> dict[str, nn.Module]:
+def _networks(
+    config: ReconstructionConfig, genotype: Genotype, *, whole: bool
+) -> dict[str, nn.Module]:
     if whole:
         return {SUPERNET: supernet(config.network)}
     names = model_names(config)
@@ -93,7 +95,7 @@ def _networks(config: Config, genotype: Genotype, *, whole: bool) -> dict[str, n
 
 
 def _across_clients(
-    config: Config, nets: Mapping[str, nn.Module], costs: Mapping[str, dict[str, Any]]
+    config: ReconstructionConfig, nets: Mapping[str, nn.Module], costs: Mapping[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """One row per method, with the bytes that a client sends and receives in a round.
 
@@ -151,7 +153,7 @@ def _bytes(count: int | None) -> str:
     return "?" if count is None else f"{count / 1e6:,.3f} MB"
 
 
-def _chosen(config: Config, given: Path | None, target: Path) -> tuple[Genotype, str]:
+def _chosen(config: ReconstructionConfig, given: Path | None, target: Path) -> tuple[Genotype, str]:
     """The genotype asked for; else the run's or the config's if it fits; else an example."""
     if given is not None:
         return fit_genotype(config.network, load_genotype(given), where=str(given)), str(given)

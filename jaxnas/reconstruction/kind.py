@@ -5,7 +5,6 @@ from pathlib import Path
 
 from flax import linen as nn
 
-from jaxnas.core.schema import Config
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.run import Run
@@ -21,6 +20,7 @@ from jaxnas.reconstruction.latency import (
 from jaxnas.reconstruction.networks import keep_genotype, trainable
 from jaxnas.reconstruction.problem import unrolled_problem
 from jaxnas.reconstruction.profile import profile_unrolled
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.reconstruction.source import KspaceData
 from jaxnas.reconstruction.task import Reconstruction, reconstruction_task
 from jaxnas.search.latency_table import LatencyTable
@@ -34,10 +34,10 @@ class ReconstructionKind:
 
     data = KspaceData()
 
-    def check_config(self, config: Config, stages: Sequence[str]) -> None:
+    def check_config(self, config: ReconstructionConfig, stages: Sequence[str]) -> None:
         """Nothing is left to check before the data are opened."""
 
-    def check_device(self, config: Config, cohort: Cohort) -> None:
+    def check_device(self, config: ReconstructionConfig, cohort: Cohort) -> None:
         """UserError for a latency table that is of another device, or lacks an operation."""
         check_latency(config, cohort.first)
 
@@ -55,11 +55,11 @@ class ReconstructionKind:
         """The name under which each network is trained: its own."""
         return {name: name for name in nets}
 
-    def task(self, config: Config) -> Reconstruction:
+    def task(self, config: ReconstructionConfig) -> Reconstruction:
         """The task of a config."""
         return reconstruction_task(config)
 
-    def problem(self, config: Config) -> SearchProblem:
+    def problem(self, config: ReconstructionConfig) -> SearchProblem:
         """The search for accuracy of a config, to look into; nothing is measured."""
         return unrolled_problem(config)
 
@@ -81,14 +81,20 @@ class ReconstructionKind:
         return ReconstructionEvaluator(run.config)
 
     def profile(
-        self, config: Config, open_cohort: Callable[[], Cohort], *, on_part: OnPart
+        self, config: ReconstructionConfig, open_cohort: Callable[[], Cohort], *, on_part: OnPart
     ) -> LatencyTable:
         """Times every operation on the k-space that the networks are applied to."""
         scan = scan_of(config, open_cohort().first)
         return profile_unrolled(with_latency(config), scan, on_part=on_part)
 
     def inspect(
-        self, config: Config, genotype: Path | None, target: Path, *, supernet: bool, as_json: bool
+        self,
+        config: ReconstructionConfig,
+        genotype: Path | None,
+        target: Path,
+        *,
+        supernet: bool,
+        as_json: bool,
     ) -> None:
         """Prints one row per network, as a table or as JSON."""
         inspect_config(config, genotype, target, whole=supernet, as_json=as_json)

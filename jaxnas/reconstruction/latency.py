@@ -2,11 +2,11 @@
 
 import functools
 
-from jaxnas.core.schema import Config, UnrolledLatencyConfig
 from jaxnas.engine.run import Run
 from jaxnas.reconstruction.dataset import KspaceDataset
 from jaxnas.reconstruction.deployment import UnrolledDeployment
 from jaxnas.reconstruction.profile import Scan, profile_unrolled, unrolled_times
+from jaxnas.reconstruction.section import LatencyConfig, ReconstructionConfig
 from jaxnas.search.device import (
     given_table,
     load_calibration,
@@ -19,13 +19,13 @@ from jaxnas.search.objective import ACCURACY, SearchObjective
 from jaxnas.spaces.genotype import describe
 
 
-def with_latency(config: Config) -> Config:
+def with_latency(config: ReconstructionConfig) -> ReconstructionConfig:
     """The config with the defaults of its section `latency` where it has none."""
-    asked = config.latency or UnrolledLatencyConfig()
+    asked = config.latency or LatencyConfig()
     return config.model_copy(update={"latency": asked})
 
 
-def scan_of(config: Config, dataset: KspaceDataset) -> Scan:
+def scan_of(config: ReconstructionConfig, dataset: KspaceDataset) -> Scan:
     """The scan that the networks of a dataset are applied to: its first training slice, sampled as
     the acquisitions of the config say."""
     ref = dataset.source.slices[dataset.slices("train")[0]]
@@ -33,7 +33,7 @@ def scan_of(config: Config, dataset: KspaceDataset) -> Scan:
     return Scan(ref.shape, ref.coils, points)
 
 
-def check_latency(config: Config, dataset: KspaceDataset) -> None:
+def check_latency(config: ReconstructionConfig, dataset: KspaceDataset) -> None:
     """Raises UserError for a table of another device, or without an operation of the config."""
     if config.latency is not None and config.latency.table is not None:
         table = given_table(config.latency)

@@ -9,13 +9,13 @@ from flax import linen as nn
 
 from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.engine.genotypes import settle_genotype
 from jaxnas.engine.networks import DERIVED, model_names, models_key
 from jaxnas.engine.run import Run
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.models.registry import MODELS
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.supernet import derived_network, fit_genotype
 
 MODEL_NAMES = (DERIVED, *MODELS)

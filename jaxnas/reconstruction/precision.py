@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.source import Source
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.scoring import Reconstructor, evaluate_reconstruction
 
 BUDGET_DB = 0.01

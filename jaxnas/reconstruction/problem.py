@@ -1,18 +1,23 @@
 """The search problem of a reconstruction."""
 
-from jaxnas.core.schema import AcquisitionConfig, Config, NetworkConfig
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.ops.costs import Rates
 from jaxnas.reconstruction.acquire import make_example
 from jaxnas.reconstruction.loss import DISTANCES, Distance, l1
 from jaxnas.reconstruction.networks import init_variables
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.moves import SearchLoss
 from jaxnas.search.objective import ACCURACY, SearchObjective
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.supernet import Supernet, supernet
 
 
 def unrolled_problem(
-    config: Config, *, objective: SearchObjective = ACCURACY, rates: Rates | None = None
+    config: ReconstructionConfig,
+    *,
+    objective: SearchObjective = ACCURACY,
+    rates: Rates | None = None,
 ) -> SearchProblem:
     """The problem of a config; `rates` are those of this device for the plan `auto`.
 
@@ -42,7 +47,7 @@ def supernet_loss(
     return loss
 
 
-def proxy(config: Config) -> NetworkConfig:
+def proxy(config: ReconstructionConfig) -> NetworkConfig:
     """The network that is searched: the config's own, or a smaller one with the same cell."""
     smaller = {
         name: value

@@ -12,18 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxnas.core.schema import Config, NetworkConfig
 from jaxnas.engine.timing import Timing
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.mri.acquisition import zero_filled
 from jaxnas.mri.consistency import consistency
 from jaxnas.ops.candidates import NONE, Operation
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.search.deployment import draw_like
 from jaxnas.search.latency_table import LatencyTable, op_key
 from jaxnas.search.part_times import OnPart, ignore_part, measure_table, time_in_chain
 from jaxnas.spaces.cell import Preprocess
 from jaxnas.spaces.denoiser import stems, tail
 from jaxnas.spaces.registry import SPACES
+from jaxnas.spaces.section import NetworkConfig
 
 COMPLEX = "complex64"
 
@@ -97,7 +98,7 @@ def unrolled_parts(config: NetworkConfig, scan: Scan) -> tuple[UnrolledPart, ...
     return tuple(parts)
 
 
-def part_keys(config: Config, scan: Scan) -> dict[str, UnrolledPart]:
+def part_keys(config: ReconstructionConfig, scan: Scan) -> dict[str, UnrolledPart]:
     """The parts of a config by their keys in a latency table."""
     return {
         op_key(
@@ -112,7 +113,9 @@ def part_keys(config: Config, scan: Scan) -> dict[str, UnrolledPart]:
     }
 
 
-def profile_unrolled(config: Config, scan: Scan, *, on_part: OnPart = ignore_part) -> LatencyTable:
+def profile_unrolled(
+    config: ReconstructionConfig, scan: Scan, *, on_part: OnPart = ignore_part
+) -> LatencyTable:
     """Times all parts on the default device; `on_part` hears of each."""
     batch = config.latency.stack
 
@@ -136,7 +139,7 @@ def time_unrolled_part(part: UnrolledPart, size: tuple[int, int], *, batch: int)
 
 
 def unrolled_times(
-    table: LatencyTable, config: Config, scan: Scan, *, where: str = "latency table"
+    table: LatencyTable, config: ReconstructionConfig, scan: Scan, *, where: str = "latency table"
 ) -> UnrolledTimes:
     """The table as the numbers of the latency model, in ms.
 

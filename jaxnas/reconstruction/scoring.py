@@ -16,15 +16,16 @@ from jax.tree_util import Partial
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
-from jaxnas.core.schema import AcquisitionConfig, EvaluateConfig
 from jaxnas.data.batches import stack
 from jaxnas.data.source import Source
 from jaxnas.data.views import FullySampled
 from jaxnas.metrics import image as metrics
 from jaxnas.mri.acquisition import Measurement, in_scan_units, zero_filled
 from jaxnas.mri.complexes import magnitude
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.mri.tv import tv_reconstruct
 from jaxnas.reconstruction.acquire import fixed_example, named_masks
+from jaxnas.reconstruction.section import EvaluateConfig
 
 Reconstructor = Callable[[Measurement], jax.Array]
 

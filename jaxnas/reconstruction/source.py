@@ -6,9 +6,9 @@ from typing import ClassVar, NamedTuple
 
 from jaxnas.core.errors import UserError, naming
 from jaxnas.core.places import placed
-from jaxnas.core.schema import AcquisitionConfig, Config, DataConfig, NetworkConfig, SplitConfig
 from jaxnas.data.labels import volume_labels
 from jaxnas.data.open import open_source
+from jaxnas.data.section import DataConfig, SplitConfig
 from jaxnas.data.source import SliceRef, Source, volume_names
 from jaxnas.data.splits import split_volumes, subjects_of
 from jaxnas.data.views import (
@@ -20,10 +20,13 @@ from jaxnas.data.views import (
     Padded,
     Thinned,
 )
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.acquire import check_masks
 from jaxnas.reconstruction.batches import Draws
 from jaxnas.reconstruction.dataset import KspaceDataset
 from jaxnas.reconstruction.networks import check_coils
+from jaxnas.reconstruction.section import ReconstructionConfig
+from jaxnas.spaces.section import NetworkConfig
 
 CACHE_BYTES = 2 << 30
 
@@ -41,11 +44,11 @@ class KspaceData:
 
     unit: ClassVar[str] = "volume"
 
-    def source_key(self, config: Config) -> tuple[DataConfig, Center]:
+    def source_key(self, config: ReconstructionConfig) -> tuple[DataConfig, Center]:
         """Two clients read one source where they have one data section and one centre."""
         return config.data, common_center(config.acquisition)
 
-    def open_source(self, config: Config, *, share: int = 1) -> Source:
+    def open_source(self, config: ReconstructionConfig, *, share: int = 1) -> Source:
         """The slices as the networks of `config` see them; UserError as in `ready_source`."""
         return ready_source(
             placed(config).data,
@@ -59,7 +62,7 @@ class KspaceData:
         """The volumes of a source."""
         return volume_names(source)
 
-    def subjects(self, config: Config, source: Source) -> Mapping[str, str]:
+    def subjects(self, config: ReconstructionConfig, source: Source) -> Mapping[str, str]:
         """{volume: subject}, empty where the config splits by volume."""
         return subjects_of(source, by=config.data.split.by)
 
@@ -69,7 +72,7 @@ class KspaceData:
 
     def dataset(
         self,
-        config: Config,
+        config: ReconstructionConfig,
         source: Source,
         *,
         names: Sequence[str] | None = None,
@@ -82,7 +85,7 @@ class KspaceData:
         return KspaceDataset(source, groups, self.subjects(config, source), config.acquisition)
 
     def joined(
-        self, config: Config, members: Mapping[str, KspaceDataset]
+        self, config: ReconstructionConfig, members: Mapping[str, KspaceDataset]
     ) -> dict[str, KspaceDataset]:
         """Clients whose batches come with masks of one shape, and noise where one has it.
 
@@ -108,7 +111,7 @@ class KspaceData:
         check_masks(dataset.acquisition, dataset.sizes)
 
 
-def open_dataset(config: Config) -> KspaceDataset:
+def open_dataset(config: ReconstructionConfig) -> KspaceDataset:
     """The dataset of a config at one site."""
     data = KspaceData()
     return data.dataset(config, data.open_source(config))

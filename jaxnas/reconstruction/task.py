@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.core.schema import AcquisitionConfig, Config
 from jaxnas.data.batches import EpochStream, stack
 from jaxnas.engine.state import TrainLoss
 from jaxnas.metrics.image import psnr
 from jaxnas.mri.complexes import magnitude
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.acquire import fixed_example
 from jaxnas.reconstruction.dataset import KspaceDataset
 from jaxnas.reconstruction.loss import DISTANCES, reconstruction_loss
 from jaxnas.reconstruction.networks import init_variables
+from jaxnas.reconstruction.section import ReconstructionConfig
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,6 @@ class Reconstruction:
         return validate
 
 
-def reconstruction_task(config: Config) -> Reconstruction:
+def reconstruction_task(config: ReconstructionConfig) -> Reconstruction:
     """The task of a config; across clients with the scale that all of them have."""
     return Reconstruction(config.acquisitions[0], config.train.loss, config.train.rows)

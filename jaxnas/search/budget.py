@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from jaxnas.core.config import AnyConfig
-from jaxnas.core.training_schema import check_warmup
+from jaxnas.core.sections import Experiment
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.optim import check_schedule
 from jaxnas.engine.task import Dataset
+from jaxnas.search.section import check_warmup
 
 
-def search_steps(config: AnyConfig, per_epoch: int) -> int:
+def search_steps(config: Experiment, per_epoch: int) -> int:
     """The steps of a search at one site, for `per_epoch` batches of the half of the weights.
 
     UserError where the alphas would never move, or a schedule does not fit.
@@ -20,7 +20,7 @@ def search_steps(config: AnyConfig, per_epoch: int) -> int:
     return steps
 
 
-def check_search(config: AnyConfig, cohort: Cohort) -> None:
+def check_search(config: Experiment, cohort: Cohort) -> None:
     """UserError where a search at one site does not fit into its steps; reads no image."""
 
     def check(name: str, dataset: Dataset) -> None:
@@ -30,13 +30,13 @@ def check_search(config: AnyConfig, cohort: Cohort) -> None:
     cohort.each(check)
 
 
-def check_optimizers(config: AnyConfig, steps: int) -> None:
+def check_optimizers(config: Experiment, steps: int) -> None:
     """UserError for a schedule that does not fit into a search of `steps` steps."""
     for name in ("weights", "alphas"):
         check_schedule(getattr(config.search, name), steps, key=f"search.{name}")
 
 
-def config_in_steps(config: AnyConfig, steps: int, *, per_round: int = 1) -> Any:
+def config_in_steps(config: Experiment, steps: int, *, per_round: int = 1) -> Any:
     """The config of a search of `steps` steps.
 
     What a config counts in steps of the search (`warmup`, `check_every`) is counted in rounds

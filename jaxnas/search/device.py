@@ -3,7 +3,6 @@ given or measured once and kept in the run directory."""
 
 from collections.abc import Callable
 
-from jaxnas.core.latency_schema import LatencyBudget
 from jaxnas.core.notices import warn
 from jaxnas.engine.run import Run
 from jaxnas.search import calibration
@@ -16,6 +15,7 @@ from jaxnas.search.latency_table import (
     save_table,
 )
 from jaxnas.search.objective import SearchObjective
+from jaxnas.search.section import LatencyBudget
 
 
 def table_name(run: Run) -> str:

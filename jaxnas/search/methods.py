@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import jax
 
-from jaxnas.core.training_schema import BilevelConfig
 from jaxnas.engine.optim import make_schedule
 from jaxnas.search.darts import make_first_order_step, make_second_order_step
 from jaxnas.search.history import History
@@ -19,6 +18,7 @@ from jaxnas.search.milenas import make_milenas_step
 from jaxnas.search.moves import Optimizer, SearchLoss, Step
 from jaxnas.search.objective import ACCURACY, SearchObjective
 from jaxnas.search.random_search import make_random_step, rank_candidates
+from jaxnas.search.section import BilevelConfig
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.space import Space
 

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core.latency_schema import LatencyBudget
 from jaxnas.search.moves import Objective, accuracy
+from jaxnas.search.section import LatencyBudget
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from flax import linen as nn
 
-from jaxnas.core.config import AnyConfig
+from jaxnas.core.sections import Experiment
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.evaluation import Evaluator
 from jaxnas.engine.run import Run
@@ -22,10 +22,10 @@ class TaskKind(Protocol):
 
     data: DataOpener
 
-    def check_config(self, config: AnyConfig, stages: Sequence[str]) -> None:
+    def check_config(self, config: Experiment, stages: Sequence[str]) -> None:
         """UserError for what a config asks and there is not; opens no data."""
 
-    def check_device(self, config: AnyConfig, cohort: Cohort) -> None:
+    def check_device(self, config: Experiment, cohort: Cohort) -> None:
         """UserError for a latency table that is of another device, or lacks an operation."""
 
     def networks(
@@ -44,10 +44,10 @@ class TaskKind(Protocol):
     def trained_as(self, nets: Mapping[str, nn.Module]) -> dict[str, str]:
         """The name under which each network is trained: the first of those that are the same."""
 
-    def task(self, config: AnyConfig) -> Task:
+    def task(self, config: Experiment) -> Task:
         """The task of a config."""
 
-    def problem(self, config: AnyConfig) -> SearchProblem:
+    def problem(self, config: Experiment) -> SearchProblem:
         """The search for accuracy of a config, to look into; nothing is measured."""
 
     def measured_problem(self, run: Run, cohort: Cohort) -> SearchProblem:
@@ -63,13 +63,13 @@ class TaskKind(Protocol):
         """The comparison of the networks of a run."""
 
     def profile(
-        self, config: AnyConfig, open_cohort: Callable[[], Cohort], *, on_part: OnPart
+        self, config: Experiment, open_cohort: Callable[[], Cohort], *, on_part: OnPart
     ) -> LatencyTable:
         """Times every operation that a network of the config may have on this device."""
 
     def inspect(
         self,
-        config: AnyConfig,
+        config: Experiment,
         genotype: Path | None,
         target: Path,
         *,

@@ -7,20 +7,17 @@ from typing import Any, ClassVar
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.places import placed
-from jaxnas.core.segmentation_schema import (
-    LabeledDataConfig,
-    PatientSplitConfig,
-    SegmentationConfig,
-)
 from jaxnas.data.annotation import LabeledSource, patient_names, volume_indices
 from jaxnas.data.cardiac import HeartSettings, open_labeled
 from jaxnas.data.folds import split_fold
 from jaxnas.data.labels import patient_labels
 from jaxnas.data.prepare import Preparation
+from jaxnas.data.section import LabeledDataConfig, PatientSplitConfig
 from jaxnas.data.splits import halve, split_volumes
 from jaxnas.engine.inputs import Held, HeldGroups
 from jaxnas.engine.task import GROUPS, describe_groups
 from jaxnas.segmentation.batches import LabeledBatches, Slices, prepare_slices
+from jaxnas.segmentation.section import SegmentationConfig
 
 Patients = tuple[str, ...]
 

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.run import Run
 from jaxnas.engine.timing import Timing
 from jaxnas.models.folding import fold_norms
@@ -25,6 +24,7 @@ from jaxnas.search.latency import (
 )
 from jaxnas.search.path_latency import PATH_LATENCY
 from jaxnas.segmentation.profile import operation_times, profile_operations, two_level_space
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.task import init_segmentation
 from jaxnas.spaces.derive import kept_of
 from jaxnas.spaces.genotype import Genotype

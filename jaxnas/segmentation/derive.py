@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.segmentation_schema import DecodeConfig
 from jaxnas.engine.run import Run
 from jaxnas.search.calibration import Calibration
 from jaxnas.search.constrained import constrained
 from jaxnas.search.decode import Decoded, best_paths, dijkstra, exhaustive
 from jaxnas.search.genetic import Evolution, genetic
+from jaxnas.search.section import DecodeConfig
 from jaxnas.segmentation.deployment import GridDeployment
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import Grid

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from flax import linen as nn
 
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.annotation import CLASSES, annotated
 from jaxnas.engine.evaluation import Contender
 from jaxnas.engine.run import Run
@@ -19,6 +18,7 @@ from jaxnas.segmentation.derive import derived_facts
 from jaxnas.segmentation.networks import segmentation_cost
 from jaxnas.segmentation.rows import segmentation_rows, volumes_csv
 from jaxnas.segmentation.scoring import SegmentationEvaluation, evaluate_segmentation
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.timing import budgeted, time_predictor
 from jaxnas.spaces.rtdnas_network import RtdnasNet
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from flax import linen as nn
 
 from jaxnas.core.console import show, show_table
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.networks import DERIVED
 from jaxnas.engine.rundir import RunDir
 from jaxnas.segmentation.deployment import two_level_network
@@ -17,6 +16,7 @@ from jaxnas.segmentation.networks import (
     segmentation_cost,
 )
 from jaxnas.segmentation.profile import two_level_space
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
 from jaxnas.spaces.paths import union_cells
 from jaxnas.spaces.rtdnas import TwoLevelSpace

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from flax import linen as nn
 
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.run import Run
 from jaxnas.search.device import given_table, load_calibration, load_objective
@@ -20,6 +19,7 @@ from jaxnas.segmentation.inspect import inspect_segmentation
 from jaxnas.segmentation.networks import check_models, keep_genotypes, networks, trained_as
 from jaxnas.segmentation.problem import searched_weights, two_level_problem
 from jaxnas.segmentation.profile import operation_times, profile_operations, two_level_space
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.task import Segmentation, segmentation_task
 from jaxnas.spaces.genotype import Genotype
 

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.genotypes import settle_genotype
 from jaxnas.engine.networks import DERIVED, model_names, models_key
 from jaxnas.engine.run import Run
@@ -25,6 +24,7 @@ from jaxnas.ops.conv import reference_lowering
 from jaxnas.segmentation.deployment import two_level_network
 from jaxnas.segmentation.derive import PREFIXES, derived_genotypes
 from jaxnas.segmentation.profile import two_level_space
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.paths import union_cells
 from jaxnas.spaces.rtdnas_network import RtdnasNet

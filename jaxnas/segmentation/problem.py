@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.run import Run
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.search.methods import SearchProblem
@@ -19,6 +18,7 @@ from jaxnas.search.objective import ACCURACY, SearchObjective
 from jaxnas.segmentation.augment import augment
 from jaxnas.segmentation.loss import SEGMENTATION_LOSSES
 from jaxnas.segmentation.profile import two_level_space
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.task import augmentation, init_segmentation
 from jaxnas.spaces.rtdnas import RelaxedSupernet, TwoLevelSpace
 from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet

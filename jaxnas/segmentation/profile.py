@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.timing import Timing
 from jaxnas.search.latency import OperationTimes
 from jaxnas.search.latency_table import LatencyTable, op_key
 from jaxnas.search.part_times import OnPart, ignore_part, measure_table, time_in_chain
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.registry import TWO_LEVEL_SPACES
 from jaxnas.spaces.rtdnas import TwoLevelSpace

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnas.core.draws import draw_variables
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.batches import EpochStream
 from jaxnas.engine.state import TrainLoss
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.segmentation.augment import Augmentation
 from jaxnas.segmentation.loss import SEGMENTATION_LOSSES, segmentation_loss
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.statistics import deployed_variables, make_statistics
 from jaxnas.segmentation.validation import DiceValidation
 

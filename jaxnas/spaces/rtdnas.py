@@ -14,13 +14,13 @@ import numpy as np
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.segmentation_schema import SEGMENTATION_OPERATIONS
 from jaxnas.spaces.derive import ONE_PAIR, TWO_PAIRS, CellEdge
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 from jaxnas.spaces.paths import Path, check_paths, random_path, union_cells
 from jaxnas.spaces.relaxation import relax
 from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
+from jaxnas.spaces.section import SEGMENTATION_OPERATIONS
 from jaxnas.spaces.space import ALPHA_SCALE, OFF, CellSpace, rounded
 
 RULES = {1: ONE_PAIR, 2: TWO_PAIRS}  # by `cell_topk`

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.core.segmentation_schema import SEGMENTATION_OPERATIONS
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 from jaxnas.spaces.mixed_tile import MixedTile, Tables
+from jaxnas.spaces.section import SEGMENTATION_OPERATIONS
 from jaxnas.spaces.two_level_parts import (
     CLASS_COUNT,
     Head,

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.mri.acquisition import Measurement
 from jaxnas.ops.costs import Rates, built_in_rates
 from jaxnas.spaces.denoiser import Denoiser
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.registry import SPACES
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.space import CellSpace
 from jaxnas.spaces.unrolled import Unrolled, unroll
 

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.mri.acquisition import Measurement, zero_filled
 from jaxnas.mri.complexes import from_channels, to_channels
 from jaxnas.mri.consistency import consistency
+from jaxnas.spaces.section import NetworkConfig
 
 
 class Unrolled(nn.Module):

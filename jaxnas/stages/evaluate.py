@@ -5,7 +5,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from jaxnas.core.config import AnyConfig
+from jaxnas.core.sections import Experiment
 from jaxnas.engine.cohort import Cohort, fold_number
 from jaxnas.engine.evaluation import Contender, Evaluator
 from jaxnas.engine.networks import DERIVED
@@ -62,7 +62,7 @@ def evaluate(run: Run, kind: TaskKind, cohort: Cohort) -> list[dict[str, Any]]:
     return rows
 
 
-def contenders(config: AnyConfig, names: Iterable[str]) -> list[Contender]:
+def contenders(config: Experiment, names: Iterable[str]) -> list[Contender]:
     """The trained contenders of a config in the order of tables: at one site its networks `names`,
     the searched one last, whenever it was trained."""
     if config.federated is not None:

@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.federated_schema import Method
-from jaxnas.core.schema import AcquisitionConfig
-from jaxnas.core.segmentation_schema import LabeledDataConfig
+from jaxnas.data.section import LabeledDataConfig
 from jaxnas.engine.cohort import fold_name
 from jaxnas.engine.networks import model_names
 from jaxnas.engine.run import Run
 from jaxnas.engine.training import trained_variables, training_name
 from jaxnas.fed.clients import client_config
 from jaxnas.fed.clients_file import read_acquisitions, read_clients
+from jaxnas.fed.section import Method
 from jaxnas.fed.training import abstract_model, is_personal, load_method
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.networks import trainable
 from jaxnas.reconstruction.source import open_dataset
 from jaxnas.reconstruction.task import reconstruction_task

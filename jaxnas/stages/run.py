@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from jaxnas.core.config import AnyConfig
 from jaxnas.core.errors import UserError
+from jaxnas.core.sections import Experiment
 from jaxnas.engine.cohort import Cohort, fold_name
 from jaxnas.engine.groups import (
     check_search_data,
@@ -94,7 +94,7 @@ def prepare(run: Run, stages: Sequence[str], *, fresh: bool) -> Cohort:
     return cohort
 
 
-def open_cohort(config: AnyConfig, data: DataOpener) -> Cohort:
+def open_cohort(config: Experiment, data: DataOpener) -> Cohort:
     """The clients of a config, the folds that it trains on, or its one site."""
     if config.federated is not None:
         return open_clients(config, data)
@@ -108,7 +108,7 @@ def open_cohort(config: AnyConfig, data: DataOpener) -> Cohort:
     return Cohort({fold_name(fold): data.dataset(config, source, fold=fold) for fold in folds})
 
 
-def task_kind(config: AnyConfig) -> TaskKind:
+def task_kind(config: Experiment) -> TaskKind:
     """The kind of task of a config."""
     if config.task == "segmentation":
         from jaxnas.segmentation.kind import KIND

@@ -5,7 +5,7 @@ import pytest
 from jaxnas.core.config import dump_config, load_config
 from jaxnas.core.errors import UserError
 from jaxnas.core.identity import fingerprint
-from jaxnas.core.schema import Config
+from jaxnas.reconstruction.section import ReconstructionConfig
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def errors_of(path, **options):
 
 def test_an_empty_file_is_all_defaults(write):
     config = load_config(write("# nothing\n"))
-    assert config == Config(name="some")
+    assert config == ReconstructionConfig(name="some")
 
 
 def test_values_arrive_typed(write):
@@ -175,4 +175,4 @@ def test_round_trip_and_fingerprint(write):
 
 def test_a_config_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
-        Config().seed = 3
+        ReconstructionConfig().seed = 3

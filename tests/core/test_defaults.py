@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from jaxnas.core.config import SCHEMAS, dump_config, load_config
+from jaxnas.core.config import SCHEMAS, dump_config, find_schema, load_config
 from jaxnas.core.sections import Section
 
 # Values to try for a key, whatever its type: the first new one that is allowed is taken.
@@ -16,7 +16,7 @@ OTHERS += ((64, 96), (2,), ("other",), ("conv_3x3", "skip_connect"))
 
 
 def whole(task):
-    return SCHEMAS[task].model_validate({"task": task})
+    return find_schema(task).model_validate({"task": task})
 
 
 def places(section, path=()):
@@ -39,7 +39,7 @@ KEYS = [
 def outcome(task, values):
     """What becomes of a config: itself, or what is wrong with it."""
     try:
-        return SCHEMAS[task].model_validate({"task": task} | values)
+        return find_schema(task).model_validate({"task": task} | values)
     except ValidationError as error:
         return [(problem["type"], problem["loc"], problem["msg"]) for problem in error.errors()]
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import DataConfig
 from jaxnas.data.arrays import ArraySource
 from jaxnas.data.check import check_source
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.open import check_fields
 from jaxnas.data.origin import misplaced_axes
+from jaxnas.data.section import DataConfig
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.transforms import IMAGE_AXES
 from jaxnas.data.views import FullySampled

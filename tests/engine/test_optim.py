@@ -6,8 +6,8 @@ import optax
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import OptimConfig
 from jaxnas.engine.optim import make_optimizer, make_schedule
+from jaxnas.engine.section import OptimConfig
 
 
 @pytest.mark.parametrize(

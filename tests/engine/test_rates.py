@@ -7,13 +7,14 @@ import pytest
 
 from jaxnas.core.compilation import cache_folder
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import Config, NetworkConfig
 from jaxnas.engine import rates
 from jaxnas.engine.run import Run
 from jaxnas.ops.costs import BUILT_IN
+from jaxnas.reconstruction.section import ReconstructionConfig
+from jaxnas.spaces.section import NetworkConfig
 
-AUTO = Config(network=NetworkConfig(plan="auto"))
-FORCED = Config(network=NetworkConfig(plan="dense"))
+AUTO = ReconstructionConfig(network=NetworkConfig(plan="auto"))
+FORCED = ReconstructionConfig(network=NetworkConfig(plan="dense"))
 
 
 @pytest.fixture

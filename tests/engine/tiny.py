@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxnas.core.schema import OptimConfig
 from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.section import OptimConfig
 from jaxnas.engine.state import init_train_state, make_train_step
 from jaxnas.ops.conv import Conv
 

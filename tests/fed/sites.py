@@ -1,7 +1,7 @@
 """Tiny federated configs on the embedded heads, for tests of clients and their batches."""
 
-from jaxnas.core.schema import Config
 from jaxnas.fed.clients import open_clients
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.reconstruction.source import KspaceData
 
 SIZE = 16
@@ -22,7 +22,7 @@ def federated_config(*, volumes=16, split=None, federated=None, **sections):
         federated.setdefault("partition", {"method": "natural", "by": "contrast"})
     made = {"volumes": volumes, "slices": 3, "size": [SIZE, SIZE]}
     data = {"synthetic": made, "split": {"valid_fraction": 0.2} | (split or {})}
-    return Config.model_validate(
+    return ReconstructionConfig.model_validate(
         {"data": data, "acquisition": ACQUISITION, "federated": federated} | sections
     )
 

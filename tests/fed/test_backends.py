@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.schema import OptimConfig
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.section import OptimConfig
 from jaxnas.engine.state import init_train_state, make_train_step
 from jaxnas.engine.step import CompiledStep
 from jaxnas.fed.program import search_program, training_program

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.make import make_dataset
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.synthetic import SyntheticSource
@@ -14,6 +13,7 @@ from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.groups import check_search_data, check_training_data
 from jaxnas.engine.rundir import RunDir
 from jaxnas.fed.clients_file import read_acquisitions, read_clients, write_clients
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.dataset import KspaceDataset
 from jaxnas.reconstruction.source import KspaceData
 from tests.fed.sites import SIZE, by_contrast, cohort_of, federated_config, volume

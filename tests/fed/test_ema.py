@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.federated_schema import FedAutoMRI
 from jaxnas.fed import ema
+from jaxnas.fed.section import FedAutoMRI
 from jaxnas.fed.strategies import build_strategy
 from tests.fed import tiny
 

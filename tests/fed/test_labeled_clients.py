@@ -3,11 +3,11 @@
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.annotation import patient_names
 from jaxnas.engine.groups import check_search_data
 from jaxnas.fed.clients import open_clients
 from jaxnas.segmentation.dataset import LabeledData
+from jaxnas.segmentation.section import SegmentationConfig
 
 HEART = {"patients": 15, "slices": 2, "frames": 2, "size": [16, 16]}
 

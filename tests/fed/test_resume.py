@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnas.core.federated_schema import FedAutoMRI
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
+from jaxnas.fed.section import FedAutoMRI
 from tests.fed import tiny
 
 ROUNDS, STEPS = 7, [1, 2, 1, 2]

@@ -7,9 +7,9 @@ import optax
 import pytest
 
 from jaxnas.core.errors import Diverged, UserError
-from jaxnas.core.schema import OptimConfig
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.optim import make_optimizer, make_schedule
+from jaxnas.engine.section import OptimConfig
 from jaxnas.fed.program import training_program
 from jaxnas.fed.state import client_key
 from jaxnas.fed.traffic import Traffic

@@ -5,10 +5,10 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnas.core.federated_schema import Scaffold
-from jaxnas.core.schema import OptimConfig
 from jaxnas.engine.optim import make_optimizer, make_schedule
+from jaxnas.engine.section import OptimConfig
 from jaxnas.fed.program import training_program
+from jaxnas.fed.section import Scaffold
 from jaxnas.fed.strategies import build_strategy
 from tests.fed import quadratics, tiny
 

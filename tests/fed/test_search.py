@@ -9,13 +9,13 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnas.core import federated_schema as schema
 from jaxnas.core.config import load_config
 from jaxnas.core.errors import UserError
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.run import Run
+from jaxnas.fed import section as schema
 from jaxnas.fed.local import search_batches
 from jaxnas.fed.program import search_program
 from jaxnas.fed.search import search_federation, search_rounds

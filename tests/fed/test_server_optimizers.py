@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnas.core.federated_schema import FedAdam, FedAvg, FedAvgM
+from jaxnas.fed.section import FedAdam, FedAvg, FedAvgM
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.strategy import RoundAverage
 from tests.fed import quadratics, tiny

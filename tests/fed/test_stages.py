@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.federated_schema import Scaffold
-from jaxnas.core.schema import Config
 from jaxnas.engine.evaluation import Contender
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
+from jaxnas.fed.section import Scaffold
 from jaxnas.fed.shares import POOLED
 from jaxnas.fed.traffic import Traffic
 from jaxnas.fed.training import (
@@ -25,6 +24,7 @@ from jaxnas.models.costing import network_cost
 from jaxnas.reconstruction.evaluate import ReconstructionEvaluator, client_slices
 from jaxnas.reconstruction.networks import build_network
 from jaxnas.reconstruction.scoring import Evaluation, SliceScore, VolumeScore
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.reconstruction.task import reconstruction_task
 from jaxnas.spaces.supernet import supernet
 from jaxnas.stages.evaluate import contender_rows, contenders
@@ -67,7 +67,7 @@ def results():
 def client_rows(contender, results):
     """The rows of a contender, of every client and of both pooled."""
     groups = {client: [own] for client, own in results.items()} | {POOLED: [*results.values()]}
-    return contender_rows(contender, ReconstructionEvaluator(Config()), groups)
+    return contender_rows(contender, ReconstructionEvaluator(ReconstructionConfig()), groups)
 
 
 def test_rows_of_clients_and_of_all_of_them_pooled(results):

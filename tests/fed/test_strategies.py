@@ -10,13 +10,13 @@ import optax
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.federated_schema import FedMRI, FedProx
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.core.trees import count
 from jaxnas.fed.paths import Paths, leaf_paths, merge_trees, select
+from jaxnas.fed.section import FedMRI, FedProx
 from jaxnas.fed.strategies import STRATEGIES, build_strategy
 from jaxnas.models.registry import MODELS
 from jaxnas.reconstruction.networks import init_variables
+from jaxnas.spaces.section import NetworkConfig
 from tests.fed import tiny
 
 STEPS = [2, 1, 3]

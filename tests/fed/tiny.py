@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxnas.core.federated_schema import (
+from jaxnas.engine.optim import make_optimizer, make_schedule
+from jaxnas.engine.section import OptimConfig
+from jaxnas.fed.program import training_program
+from jaxnas.fed.rounds import Federation
+from jaxnas.fed.section import (
     FedAdam,
     FedAutoMRI,
     FedAvg,
@@ -15,12 +19,9 @@ from jaxnas.core.federated_schema import (
     NonFed,
     Scaffold,
 )
-from jaxnas.core.schema import FederatedConfig, OptimConfig
-from jaxnas.engine.optim import make_optimizer, make_schedule
-from jaxnas.fed.program import training_program
-from jaxnas.fed.rounds import Federation
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.ops.conv import Conv, conv2d
+from jaxnas.reconstruction.section import FederatedConfig
 
 SIDE = 6
 FEDAVG = FedAvg(strategy="fedavg")

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from jaxnas.core.schema import Config, NetworkConfig
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.run import Run
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.reconstruction.networks import MODEL_NAMES, build_network
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.segmentation.networks import SEGMENTATION_MODELS, SEGMENTATION_NAMES, networks
 from jaxnas.segmentation.problem import two_level_supernet
 from jaxnas.segmentation.profile import two_level_space
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.registry import SPACES
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.supernet import supernet as unrolled_supernet
 
 DTYPES = ["float32", "bfloat16"]
@@ -59,7 +60,9 @@ def test_reconstruction(name, dtype):
 @pytest.mark.parametrize("space", SPACES)
 def test_what_a_reconstruction_searches(space, dtype):
     settings = {"space": space, "channels": 4, "cells": 1, "nodes": 1, "cascades": 1}
-    config = Config.model_validate({"network": {**settings, "dtype": dtype, "plan": "stack"}})
+    config = ReconstructionConfig.model_validate(
+        {"network": {**settings, "dtype": dtype, "plan": "stack"}}
+    )
     net = unrolled_supernet(config.network, rates=None)
     check(dtype, net.init_with_output, abstract_measurement((16, 16)))
 

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.core.trees import global_norm
 from jaxnas.metrics.cost import Cost, count_cost, count_params
 from jaxnas.models.fastmri_unet import FastmriUNet
@@ -14,6 +13,7 @@ from jaxnas.mri.acquisition import Measurement, measure
 from jaxnas.mri.fourier import fft2c
 from jaxnas.ops.conv import reference_lowering
 from jaxnas.reconstruction.networks import build_network
+from jaxnas.spaces.section import NetworkConfig
 from tests.checks import complex_normal
 from tests.models.params import abstract_params, numpy_params
 

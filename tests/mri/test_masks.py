@@ -133,7 +133,7 @@ def test_validate_without_a_size_checks_what_it_can():
 def test_the_config_knows_the_same_kinds():
     from typing import get_args
 
-    from jaxnas.core.schema import ColumnMask, PointMask
+    from jaxnas.mri.section import ColumnMask, PointMask
 
     kinds = {kind: how.unit for kind, how in masks.MASKS.items()}
     named = dict.fromkeys(get_args(ColumnMask), "columns")

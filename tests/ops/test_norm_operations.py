@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxnas.core import trees
-from jaxnas.core.segmentation_schema import SEGMENTATION_OPERATIONS, OperationName
 from jaxnas.ops.norm_operations import OPERATION_NAMES, POOLS, NormOperation, channel_shuffle
+from jaxnas.spaces.section import SEGMENTATION_OPERATIONS, OperationName
 
 CONVOLUTIONS = tuple(name for name in OPERATION_NAMES if name not in (*POOLS, "skip_connect"))
 

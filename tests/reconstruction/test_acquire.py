@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.mri.acquisition import zero_filled
 from jaxnas.mri.coils import mask_like
 from jaxnas.mri.fourier import fft2c, ifft2c
 from jaxnas.mri.masks import MASKS, make_mask, mask_shape
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction import acquire
 from jaxnas.reconstruction.loss import l1, reconstruction_loss
 from tests.checks import complex_normal

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.transforms import centered_fft2
 from jaxnas.mri.acquisition import zero_filled
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.apply import (
     Compiled,
     check_applicable,

@@ -4,13 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnas.core.schema import AcquisitionConfig
 from jaxnas.data.batches import Batches
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.views import Cached
 from jaxnas.engine.cohort import Cohort
 from jaxnas.fed.local import search_batches, training_batches
 from jaxnas.mri.masks import MASKS, mask_shape
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.acquire import make_example
 from jaxnas.reconstruction.batches import Draws, MaskedBatches
 from tests.fed.sites import SIZE, by_contrast, cohort_of, federated_config

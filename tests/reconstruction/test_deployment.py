@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.schema import Config
 from jaxnas.reconstruction.deployment import UnrolledDeployment
 from jaxnas.reconstruction.profile import Scan, UnrolledTimes
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.search.calibration import Calibration
 from jaxnas.search.deployment import latency_objective
 from jaxnas.spaces.genotype import Genotype
@@ -20,7 +20,7 @@ EXACT = Calibration(a=2.0, b=1.0, n=3, mape=0, raw_mape=0, raw_bias_ms=0, spearm
 
 
 def deployment(space, *, path="serial", objective="accuracy", budget=5.0):
-    config = Config(
+    config = ReconstructionConfig(
         network={"space": space, "nodes": 2, "channels": 2},
         latency={"path": path, "budget_ms": budget},
         search={"objective": objective},

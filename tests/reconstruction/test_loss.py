@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.schema import Config
 from jaxnas.reconstruction.loss import DISTANCES, l2
+from jaxnas.reconstruction.section import ReconstructionConfig
 
 
 def images(seed):
@@ -17,7 +17,10 @@ def images(seed):
 @pytest.mark.parametrize("section", ["search", "train"])
 def test_the_names_of_a_config_are_those_of_the_losses(section):
     for name in DISTANCES:
-        assert getattr(Config.model_validate({section: {"loss": name}}), section).loss == name
+        assert (
+            getattr(ReconstructionConfig.model_validate({section: {"loss": name}}), section).loss
+            == name
+        )
 
 
 @pytest.mark.parametrize(

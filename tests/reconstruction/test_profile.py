@@ -10,7 +10,6 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import Config
 from jaxnas.engine.timing import summarize
 from jaxnas.reconstruction.networks import build_network, init_variables
 from jaxnas.reconstruction.profile import (
@@ -20,6 +19,7 @@ from jaxnas.reconstruction.profile import (
     unrolled_parts,
     unrolled_times,
 )
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.search.latency_table import LatencyTable, make_entry
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.supernet import example_genotype
@@ -29,7 +29,7 @@ SCAN = Scan((16, 16), 1)
 
 def config(**network):
     network = {"channels": 4, "cells": 3, "nodes": 2, "cascades": 2} | network
-    return Config(network=network, latency={"stack": 2})
+    return ReconstructionConfig(network=network, latency={"stack": 2})
 
 
 def table(config, scan=SCAN):

@@ -10,13 +10,13 @@ import pytest
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import AcquisitionConfig, Config, EvaluateConfig, TvConfig
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.transforms import centered_fft2
 from jaxnas.engine.rundir import RunDir
 from jaxnas.metrics import image as metrics
 from jaxnas.mri.acquisition import zero_filled
 from jaxnas.mri.masks import make_mask
+from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
 from jaxnas.reconstruction.rows import slices_csv
 from jaxnas.reconstruction.scoring import (
@@ -25,6 +25,7 @@ from jaxnas.reconstruction.scoring import (
     evaluate_reconstruction,
     network_reconstructor,
 )
+from jaxnas.reconstruction.section import EvaluateConfig, ReconstructionConfig, TvConfig
 
 ACQUISITION = AcquisitionConfig(accelerations=(2.0, 3.5), center_fractions=(0.2, 0.12))
 SHAPES = {"a.h5": (5, 16, 20), "b.h5": (2, 17, 20)}
@@ -135,7 +136,7 @@ def test_slices_csv(evaluation):
 
 def rows_of(evaluation, name):
     """The rows of a contender at one site."""
-    return ReconstructionEvaluator(Config()).rows(name, [evaluation])
+    return ReconstructionEvaluator(ReconstructionConfig()).rows(name, [evaluation])
 
 
 def test_rows_of_a_contender(evaluation):

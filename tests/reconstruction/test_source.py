@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import Config, DataConfig, NetworkConfig, SplitConfig
 from jaxnas.data.batches import stack
 from jaxnas.data.coils import combine_coils
 from jaxnas.data.layouts import LAYOUTS
+from jaxnas.data.section import DataConfig, SplitConfig
 from jaxnas.data.source import labels_of, volume_names
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.transforms import center_crop, centered_ifft2
 from jaxnas.reconstruction.acquire import simulate
 from jaxnas.reconstruction.dataset import KspaceDataset
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.reconstruction.source import Center, open_dataset, ready_source, split_groups
+from jaxnas.spaces.section import NetworkConfig
 
 SIZE = (20, 18)
 CENTER = Center(0.25, points=False)
@@ -156,7 +158,7 @@ def test_split_of_some_volumes():
 
 
 def test_a_whole_config():
-    config = Config(
+    config = ReconstructionConfig(
         data={"synthetic": {"volumes": 5, "slices": 2, "size": (32, 28)}, "crop": (16, 16)}
     )
     dataset = open_dataset(config)

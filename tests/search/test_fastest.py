@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import Config
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.reconstruction.deployment import UnrolledDeployment
 from jaxnas.reconstruction.profile import Scan, UnrolledTimes
+from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.search.calibration import fit_calibration
 from jaxnas.search.deployment import latency_objective
 from jaxnas.search.latency import (
@@ -22,6 +21,7 @@ from jaxnas.search.latency import (
 )
 from jaxnas.segmentation.deployment import GridDeployment
 from jaxnas.segmentation.profile import two_level_space
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.paths import path_cells
 from jaxnas.spaces.registry import SPACES
@@ -34,7 +34,7 @@ OBJECTIVES = ("stable", "bound", "exp", "add_linear", "mul_log")
 
 
 def grid_search(objective="bound", probabilities="end_to_end"):
-    """Config, space and times of a grid of three layers."""
+    """ReconstructionConfig, space and times of a grid of three layers."""
     config = SegmentationConfig.model_validate(
         {
             "task": "segmentation",
@@ -53,7 +53,7 @@ def grid_search(objective="bound", probabilities="end_to_end"):
 
 def unrolled(space="csmri_a", path="serial", objective="bound"):
     """The networks of a space whose operations take different times."""
-    config = Config.model_validate(
+    config = ReconstructionConfig.model_validate(
         {
             "network": {"space": space, "nodes": 2},
             "latency": {"path": path},

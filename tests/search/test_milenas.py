@@ -7,8 +7,8 @@ import optax
 import pytest
 
 from jaxnas.core import rng
-from jaxnas.core.schema import OptimConfig
 from jaxnas.engine.optim import make_optimizer
+from jaxnas.engine.section import OptimConfig
 from jaxnas.search.darts import make_first_order_step
 from jaxnas.search.milenas import UPDATES, make_milenas_step
 from jaxnas.search.state import init_search_state

@@ -8,10 +8,10 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json
-from jaxnas.core.segmentation_schema import DecodeConfig, SegmentationConfig
 from jaxnas.engine.run import Run
 from jaxnas.search.calibration import fit_calibration
 from jaxnas.search.latency import OperationTimes
+from jaxnas.search.section import DecodeConfig
 from jaxnas.segmentation.deployment import GridDeployment
 from jaxnas.segmentation.derive import (
     decoded_networks,
@@ -21,6 +21,7 @@ from jaxnas.segmentation.derive import (
     draw_networks,
 )
 from jaxnas.segmentation.profile import two_level_space
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.genotype import load_genotype
 from jaxnas.spaces.paths import union_cells
 

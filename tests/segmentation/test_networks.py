@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from jaxnas.core.config import load_config
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.segmentation.deployment import two_level_network
 from jaxnas.segmentation.networks import build_segmentation_network, trained_as
 from jaxnas.segmentation.profile import two_level_space
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.genotype import Genotype, load_genotype
 
 CONFIG = SegmentationConfig(

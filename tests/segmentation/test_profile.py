@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.engine.timing import summarize
 from jaxnas.search.latency_table import LatencyTable, make_entry
 from jaxnas.segmentation.profile import (
@@ -16,6 +15,7 @@ from jaxnas.segmentation.profile import (
     time_part,
     two_level_space,
 )
+from jaxnas.segmentation.section import SegmentationConfig
 
 CONFIG = SegmentationConfig(
     task="segmentation",

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.segmentation_schema import SegmentationConfig
 from jaxnas.data.annotation import CLASSES, LabeledRef
 from jaxnas.engine.run import Run
 from jaxnas.metrics.overlap import dice, hd95
@@ -23,6 +22,7 @@ from jaxnas.segmentation.scoring import (
     evaluate_segmentation,
     heart_levels,
 )
+from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.timing import budgeted, time_predictor
 from tests.segmentation.tiny import PREPARATION, ByThreshold, volume
 

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.models.costing import network_cost
 from jaxnas.ops.candidates import OPERATIONS
 from jaxnas.reconstruction.networks import build_network
@@ -23,6 +22,7 @@ from jaxnas.spaces.joins import (
     targets,
 )
 from jaxnas.spaces.registry import SPACES
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.supernet import derived_network
 from tests.models.params import numpy_params
 from tests.spaces.test_supernet import measurement

@@ -3,9 +3,9 @@ import json
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.spaces.genotype import Genotype, genotype_from_json, load_genotype, save_genotype
 from jaxnas.spaces.registry import SPACES
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.supernet import example_genotype, fit_genotype
 
 NODE = (("sep_conv_3x3", 0), ("skip_connect", 1))

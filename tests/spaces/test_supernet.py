@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.core.trees import count
 from jaxnas.models.costing import abstract_measurement, network_cost
 from jaxnas.models.registry import paper_flops
@@ -14,6 +13,7 @@ from jaxnas.mri.fourier import fft2c
 from jaxnas.reconstruction.networks import init_variables
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.registry import SPACES
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.space import edge_weights
 from jaxnas.spaces.supernet import derived_network, example_genotype, supernet
 from tests.checks import complex_normal

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxnas.core.schema import NetworkConfig
 from jaxnas.mri import coils, fourier
 from jaxnas.mri.acquisition import measure, zero_filled
 from jaxnas.mri.consistency import data_consistency
+from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.unrolled import PostProcessing, Unrolled, unroll
 from tests.checks import complex_normal
 

@@ -7,6 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from jaxnas.core.sections import Decay, Fraction, Free, Name, Patterns, Positive, Section, Weight
 
 ServerRate = Annotated[float, Field(gt=0.0)]
+
+
 # Each with the reason why it cannot be the strategy of a search.
 NOT_FOR_A_SEARCH = {
     "non_fed": "its clients share no alphas, so that there would be no genotype in common",

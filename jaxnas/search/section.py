@@ -1,79 +1,40 @@
-"""The sections that training and search share, whatever the task: how long, by which optimiser,
-and what moves the alphas of a search."""
+"""The sections of a config on a search: what moves its alphas, the latency that it is held to, and
+the networks made of paths."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.latency_schema import ACCURACY_ALONE, ObjectiveName
-from jaxnas.core.sections import Decay, Fraction, Positive, Section, Weight
+from jaxnas.core.sections import Free, Milliseconds, Name, Positive, Section, Weight
+from jaxnas.engine.section import Budget
 
-Rate = Annotated[float, Field(gt=0.0)]
-SCHEDULES_WITH_AN_END = ("cosine", "linear", "exponential")
+# `accuracy` alone, Eq. 2 of RT-DNAS (`stable`, or `exp` to the letter, which overflows), its
+# penalty without the product (`bound`), or a regulariser of ProxylessNAS.
+ObjectiveName = Literal["accuracy", "stable", "bound", "exp", "add_linear", "mul_log"]
 
 
-class OptimConfig(Section):
-    """An optimiser and its schedule.
+ACCURACY_ALONE: ObjectiveName = "accuracy"
 
-    `drops` are the fractions of the run where `step` divides the rate by ten (the paper: 0.5).
-    `cosine`, `linear` and `exponential` lead from `rate` to `final` at the end of the run (null:
-    to 0, which an exponential cannot reach). `weight_decay` is an L2 penalty, decoupled in `adamw`.
+
+class LatencyBudget(Section):
+    """The latency of a network, and the bound it is held to (RT-DNAS, Eqs. 2–4).
+
+    `table` is what `jaxnas profile` wrote (null: measured on this device at the start). A frame are
+    `stack` slices at once. `path` adds the operations of a cell up, or takes its longest path
+    (Eq. 4). The model is calibrated on so many measured random networks. Above the budget the
+    penalty of Eq. 2 is `weight` times exp((L - budget) / `tau`), and goes on as a line beyond
+    `knee`.
     """
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    rate: Rate = 1e-3
-    final: Annotated[float, Field(ge=0.0)] | None = None
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
-    momentum: Decay = 0.9
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    schedule: Literal["constant", "step", "cosine", "linear", "exponential"] = "step"
-    drops: tuple[Fraction, ...] = (0.5,)
-    warmup: Annotated[int, Field(ge=0)] = 0
-    clip: Annotated[float, Field(gt=0.0)] | None = None
-
-    @model_validator(mode="after")
-    def _an_end_that_is_reached(self):
-        if self.schedule == "exponential" and not self.final:
-            raise ValueError("schedule exponential never reaches 0; give it a final rate above 0")
-        if self.final is None:
-            return self
-        if self.schedule not in SCHEDULES_WITH_AN_END:
-            raise ValueError(
-                f"final {self.final:g} is where a schedule out of "
-                f"{', '.join(SCHEDULES_WITH_AN_END)} ends, found schedule {self.schedule}; choose "
-                f"one of them, or set final: null"
-            )
-        if self.final > self.rate:
-            raise ValueError(
-                f"final {self.final:g} is above the rate {self.rate:g} that it starts from; lower "
-                f"final, or set final: null"
-            )
-        return self
-
-
-class Budget(Section):
-    """A length: `steps`, or `epochs`, passes over what the weights are trained on; one of them."""
-
-    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("steps", "epochs"),)
-
-    steps: Positive | None = None
-    epochs: Positive | None = None
-
-    @model_validator(mode="after")
-    def _one_budget(self):
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError(
-                f"give either steps or epochs, found steps={self.steps} and epochs={self.epochs}; "
-                f"set the other one to null"
-            )
-        return self
-
-    def in_steps(self, per_epoch: int) -> int:
-        """The budget in steps, for `per_epoch` batches in an epoch; ValueError without one."""
-        if self.steps is None and self.epochs is None:
-            raise ValueError("expected steps or epochs, found neither")
-        return self.steps if self.epochs is None else self.epochs * per_epoch
+    table: Annotated[str | None, Free.PLACE] = None
+    budget_ms: Milliseconds = 50.0
+    stack: Positive = 1
+    path: Literal["longest", "serial"] = "serial"
+    calibration: Annotated[int, Field(ge=3)] = 20
+    weight: Weight = 1.0
+    tau: Milliseconds = 1.0
+    knee: Annotated[float, Field(ge=0.0)] = 3.0
 
 
 class BilevelConfig(Budget):
@@ -126,6 +87,46 @@ class BilevelConfig(Budget):
     def held(self, length: int) -> int:
         """The number of steps, or rounds, of a search of `length` before the alphas move."""
         return length // 4 if self.warmup is None else self.warmup
+
+
+DecoderName = Literal["dijkstra", "ga", "exhaustive", "constrained", "random"]
+
+
+class DecodeConfig(Section):
+    """The networks to make of paths: every method at every number of `paths`, `constrained` at
+    every budget, and `random`, which ignores the search, `draws` times over the numbers of paths.
+    The pool are the best paths, of which the genetic algorithm and the exhaustive search choose the
+    fastest set. Where a single network is made `name` can say what it is called."""
+
+    name: Name | None = None
+    methods: Annotated[tuple[DecoderName, ...], Field(min_length=1)] = (
+        "dijkstra",
+        "ga",
+        "constrained",
+    )
+    paths: Annotated[tuple[Positive, ...], Field(min_length=1)] = (3, 5, 7)
+    budgets_ms: tuple[Milliseconds, ...] = ()
+    pool: Positive = 10
+    population: Annotated[int, Field(ge=2)] = 20
+    generations: Positive = 100
+    draws: Positive = 8
+
+    @model_validator(mode="after")
+    def _paths_in_the_pool(self):
+        if max(self.paths) > self.pool:
+            raise ValueError(f"paths {max(self.paths)} is more than the pool of {self.pool} has")
+        return self
+
+    @model_validator(mode="after")
+    def _one_network_of_a_name(self):
+        counts = {"constrained": len(self.budgets_ms) or 1, "random": self.draws}
+        made = sum(counts.get(method, len(self.paths)) for method in self.methods)
+        if self.name is not None and made > 1:
+            raise ValueError(
+                f"name {self.name!r} is for a single network, but {made} are made; ask for one "
+                f"method at one number of paths, or leave name out"
+            )
+        return self
 
 
 def check_lengths(config: Any) -> Any:
