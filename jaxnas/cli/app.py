@@ -150,7 +150,7 @@ def reconstruct(
 ):
     """Apply a trained run to HDF5 files; writes `reconstruction` per file."""
     from jaxnas.cli import reconstruct as command
-    from jaxnas.stages.load import Choice
+    from jaxnas.engine.choice import Choice
 
     choice = Choice(model, strategy, client)
     command.reconstruct_files(
@@ -178,9 +178,9 @@ def export(
 ):
     """Write a trained network as a jax.export artefact with a JSON side-car."""
     from jaxnas.cli import export as command
-    from jaxnas.stages.load import Choice
+    from jaxnas.engine.choice import Choice
 
-    command.export_run(run, out, Choice(model, strategy, client), fold=fold)
+    command.export_run(run, out, Choice(model, strategy, client, fold))
 
 
 @app.command()
@@ -195,9 +195,9 @@ def segment(
 ):
     """Apply a trained run to NIfTI volumes and cines; writes labels with the source affine."""
     from jaxnas.cli import segment as command
-    from jaxnas.stages.load import Choice
+    from jaxnas.engine.choice import Choice
 
-    command.segment_files(run, inputs, out, Choice(model, strategy, client), fold=fold)
+    command.segment_files(run, inputs, out, Choice(model, strategy, client, fold))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from jaxnas.core.errors import UserError
@@ -11,24 +12,23 @@ from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files
 from jaxnas.data.hdf5 import new_file
 from jaxnas.data.views import Calibrated
+from jaxnas.engine.choice import Choice, Trained
 from jaxnas.engine.networks import model_names
 from jaxnas.engine.run import Run, open_run
 from jaxnas.reconstruction.apply import Compiled, check_applicable, image_size, reconstruct_slices
+from jaxnas.reconstruction.deploy import Applied, acquisition_of, deploy_in
 from jaxnas.reconstruction.networks import check_coils
 from jaxnas.reconstruction.scoring import (
     classical_reconstructors,
-    network_reconstructor,
 )
-from jaxnas.reconstruction.source import common_center
-from jaxnas.stages.deploy import deploy_in
+from jaxnas.reconstruction.source import KspaceData, common_center
 from jaxnas.stages.load import (
-    Choice,
-    Trained,
     check_alone,
     check_known,
-    check_reconstruction,
+    check_task,
     load_trained,
 )
+from jaxnas.stages.run import open_cohort
 
 
 def reconstruct_files(
@@ -48,7 +48,11 @@ def reconstruct_files(
     """
     check_output_folder(out)
     run = open_run(run_dir, quiet=True)
-    check_reconstruction(run)
+    check_task(
+        run,
+        "reconstruction",
+        instead=", its networks make no image out of k-space; use jaxnas segment",
+    )
     trained = _trained(run, choice, precision)
     origin = origin or run.config.data.origin
     sources = [FastMRISource(path, origin=origin) for path in find_files(inputs)]
@@ -61,8 +65,17 @@ def reconstruct_files(
         method = classical_reconstructors(run.config.evaluate)[choice.model]
         acquisition = run.config.acquisition
     else:
-        net, params, acquisition = deploy_in(run, choice, trained, precision=precision, log=tell)
-        method = network_reconstructor(net, params)
+        acquisition = acquisition_of(run, choice.client)
+        applied = deploy_in(
+            run,
+            choice.model,
+            Applied(trained.net, trained.variables["params"], acquisition),
+            precision=precision,
+            open_cohort=partial(open_cohort, run.config, KspaceData()),
+            client=choice.client,
+            log=tell,
+        )
+        method = applied.reconstructor()
     for source in sources:
         check_applicable(source, acquisition, acceleration=acceleration)
     compiled, center = Compiled(method, peak=acquisition.peak), common_center(acquisition)

@@ -13,18 +13,17 @@ from jaxnas.data.annotation import LabeledVolume
 from jaxnas.data.files import NIFTI, find_files, has_suffix
 from jaxnas.data.grid import VoxelGrid
 from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark, write_labels
+from jaxnas.engine.choice import Choice
 from jaxnas.engine.run import Run, open_run
-from jaxnas.segmentation.apply import Predictor
+from jaxnas.segmentation.apply import Predictor, data_of
 from jaxnas.segmentation.dataset import open_preparation
 from jaxnas.segmentation.realtime import stream_summary
-from jaxnas.stages.load import Choice, load_segmenter
+from jaxnas.stages.load import check_task, load_trained
 
 LATENCY = "latency.json"
 
 
-def segment_files(
-    run_dir: Path, inputs: Sequence[Path], out: Path, choice: Choice, *, fold: int | None
-) -> None:
+def segment_files(run_dir: Path, inputs: Sequence[Path], out: Path, choice: Choice) -> None:
     """Writes `out`/NAME with the labels of every input file, frame after frame of a cine.
 
     latency.json beside them tells how long the frames took, and how many would have been dropped
@@ -32,7 +31,7 @@ def segment_files(
     """
     check_output_folder(out)
     run = open_run(run_dir, quiet=True)
-    predictor = load_predictor(run, choice, fold=fold)
+    predictor = load_predictor(run, choice)
     files = find_files(inputs, suffixes=NIFTI)
     _check_names(files, out)
     grids = {path: read_grid(path) for path in files}
@@ -59,12 +58,12 @@ def segment_files(
     write_json(out / LATENCY, report)
 
 
-def load_predictor(run: Run, choice: Choice, *, fold: int | None) -> Predictor:
+def load_predictor(run: Run, choice: Choice) -> Predictor:
     """A trained network of a run; UserError where the run has no such, or more than one."""
-    if run.config.task != "segmentation":
-        raise UserError(f"{run.path}: is a run of task {run.config.task}; use jaxnas reconstruct")
-    segmenter = load_segmenter(run, choice, fold=fold)
-    return Predictor(segmenter.net, segmenter.variables, open_preparation(segmenter.data))
+    check_task(run, "segmentation", instead="; use jaxnas reconstruct")
+    trained = load_trained(run, choice)
+    preparation = open_preparation(data_of(run, trained.choice.client))
+    return Predictor(trained.net, trained.variables, preparation)
 
 
 def _frames(path: Path, grid: VoxelGrid) -> Iterator[LabeledVolume]:

@@ -5,10 +5,13 @@ from pathlib import Path
 
 from flax import linen as nn
 
+from jaxnas.engine.artefact import Artefact
+from jaxnas.engine.choice import Trained
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.run import Run
 from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
+from jaxnas.reconstruction.export import reconstruction_artefact
 from jaxnas.reconstruction.inspect import inspect_config
 from jaxnas.reconstruction.latency import (
     check_latency,
@@ -79,6 +82,10 @@ class ReconstructionKind:
     def evaluator(self, run: Run) -> ReconstructionEvaluator:
         """The comparison of the networks of a run."""
         return ReconstructionEvaluator(run.config)
+
+    def artefact(self, run: Run, trained: Trained) -> Artefact:
+        """A trained network as one file."""
+        return reconstruction_artefact(run, trained)
 
     def profile(
         self, config: ReconstructionConfig, open_cohort: Callable[[], Cohort], *, on_part: OnPart

@@ -7,6 +7,8 @@ from typing import Protocol
 from flax import linen as nn
 
 from jaxnas.core.sections import Experiment
+from jaxnas.engine.artefact import Artefact
+from jaxnas.engine.choice import Trained
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.evaluation import Evaluator
 from jaxnas.engine.run import Run
@@ -61,6 +63,9 @@ class TaskKind(Protocol):
 
     def evaluator(self, run: Run) -> Evaluator:
         """The comparison of the networks of a run."""
+
+    def artefact(self, run: Run, trained: Trained) -> Artefact:
+        """A trained network as one file that runs without this library."""
 
     def profile(
         self, config: Experiment, open_cohort: Callable[[], Cohort], *, on_part: OnPart

@@ -17,10 +17,18 @@ from flax import linen as nn
 
 from jaxnas.data.annotation import LabeledVolume
 from jaxnas.data.prepare import Preparation
+from jaxnas.data.section import LabeledDataConfig
+from jaxnas.engine.run import Run
+from jaxnas.fed.clients import client_config
 from jaxnas.models.folding import fold_norms
 
 WARM_CALLS = 3
 _MS = 1e-6  # milliseconds in a nanosecond
+
+
+def data_of(run: Run, client: str | None) -> LabeledDataConfig:
+    """The data section of a run, or of one of its clients: how images are prepared."""
+    return (run.config if client is None else client_config(run.config, client)).data
 
 
 class FrameLatency(NamedTuple):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from flax import linen as nn
 
+from jaxnas.engine.artefact import Artefact
+from jaxnas.engine.choice import Trained
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.run import Run
 from jaxnas.search.device import given_table, load_calibration, load_objective
@@ -15,6 +17,7 @@ from jaxnas.segmentation.dataset import LabeledData
 from jaxnas.segmentation.deployment import load_deployment
 from jaxnas.segmentation.derive import check_paths_exist, derive_networks
 from jaxnas.segmentation.evaluate import SegmentationEvaluator
+from jaxnas.segmentation.export import segmentation_artefact
 from jaxnas.segmentation.inspect import inspect_segmentation
 from jaxnas.segmentation.networks import check_models, keep_genotypes, networks, trained_as
 from jaxnas.segmentation.problem import searched_weights, two_level_problem
@@ -80,6 +83,10 @@ class SegmentationKind:
     def evaluator(self, run: Run) -> SegmentationEvaluator:
         """The comparison of the networks of a run."""
         return SegmentationEvaluator(run)
+
+    def artefact(self, run: Run, trained: Trained) -> Artefact:
+        """A trained network as one file."""
+        return segmentation_artefact(run, trained)
 
     def profile(
         self, config: SegmentationConfig, open_cohort: Callable[[], Cohort], *, on_part: OnPart

@@ -184,7 +184,7 @@ def test_bfloat16_has_to_keep_the_quality(finished, tmp_path, call, monkeypatch)
         ("narrow", 100.0, ("--precision", "bfloat16")),
         ("wide", -1.0, ("--precision", "bfloat16")),
     ):
-        monkeypatch.setattr("jaxnas.stages.deploy.BUDGET_DB", budget)
+        monkeypatch.setattr("jaxnas.reconstruction.deploy.BUDGET_DB", budget)
         result = call("reconstruct", finished, tmp_path / "in", "--out", tmp_path / name,
                       "--acceleration", 4, *options)  # fmt: skip
         assert result.code == 0, result.err

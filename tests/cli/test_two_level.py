@@ -10,9 +10,9 @@ import pytest
 from jaxnas.cli.segment import load_predictor
 from jaxnas.data.acdc_layout import make_acdc
 from jaxnas.data.heart import HeartSource
+from jaxnas.engine.choice import Choice
 from jaxnas.engine.run import open_run
 from jaxnas.search.latency_table import load_table, save_table
-from jaxnas.stages.load import Choice
 from tests.cli.alone import run_alone
 
 TINY = """
@@ -123,7 +123,7 @@ def test_segment_a_cine(finished, call, tmp_path):
     summary = read(tmp_path / "out" / "latency.json")[cine.name]
     assert summary["frames"] == 3 and summary["total"]["p50"] > 0
     result = call("segment", finished, cine, "--out", tmp_path / "out")
-    assert result.code == 2 and "--model: expected one of" in result.err
+    assert result.code == 2 and "--model is missing: the run has" in result.err
     result = call("reconstruct", finished, cine, "--out", tmp_path / "out")
     assert result.code == 2 and "jaxnas segment" in result.err
 
@@ -138,7 +138,7 @@ def test_export_answers_as_the_predictor(finished, call, tmp_path, model):
     assert side["model"] == model and "(b, 32, 32)" in side["inputs"]["image"]
     assert "logits of background, rv, myo, lv" in side["output"] and len(side["preparation"]) == 4
     function = jax.export.deserialize(bytearray(path.read_bytes()))
-    predictor = load_predictor(open_run(finished), Choice(model), fold=None)
+    predictor = load_predictor(open_run(finished), Choice(model))
     for slices in (1, 3):
         stack = np.random.default_rng(slices).normal(size=(slices, 32, 32)).astype(np.float32)
         logits = function.call(stack)
@@ -152,8 +152,8 @@ def test_export_answers_as_the_predictor(finished, call, tmp_path, model):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ([], "--model: expected one of derived_dijkstra_1,"),
-        (["--model", "unet3d"], "unet2d, found unet3d"),
+        ([], "--model is missing: the run has derived_dijkstra_1,"),
+        (["--model", "unet3d"], "--model unet3d: not in this run; it has derived_dijkstra_1,"),
         (["--model", "unet2d", "--fold", 1], "--fold 1: the run has no folds; leave --fold out"),
         (["--model", "unet2d", "--strategy", "fedavg"], "leave --strategy out"),
     ],

@@ -1,0 +1,114 @@
+"""A trained network as it is applied: merged, and narrow where that is safe."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+
+from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.run import Run
+from jaxnas.fed.clients_file import read_acquisitions
+from jaxnas.mri.section import AcquisitionConfig
+from jaxnas.reconstruction.networks import trainable
+from jaxnas.reconstruction.precision import BUDGET_DB, psnr_change
+from jaxnas.reconstruction.scoring import Reconstructor, network_reconstructor
+from jaxnas.reconstruction.source import open_dataset
+from jaxnas.spaces.deploy import deploy_params, deployed
+from jaxnas.spaces.joins import prices_of
+
+NARROW = "bfloat16"
+
+
+class Applied(NamedTuple):
+    """A network with its parameters, and the acquisition that it was trained for."""
+
+    net: nn.Module
+    params: Any
+    acquisition: AcquisitionConfig
+
+    def reconstructor(self) -> Reconstructor:
+        """The network as a reconstructor."""
+        return network_reconstructor(self.net, self.params)
+
+
+def acquisition_of(run: Run, client: str | None) -> AcquisitionConfig:
+    """The acquisition of a run's networks, or of those of one client."""
+    if run.config.federated is None:
+        return run.config.acquisition
+    clients = {entry.name: entry.acquisition for entry in read_acquisitions(run.dir)}
+    own = run.config.acquisition if client is None else clients[client]
+    # All clients scale alike, but not necessarily as the acquisition of the config does.
+    first = next(iter(clients.values()))
+    return own.model_copy(update={"peak": first.peak})
+
+
+def image_of(run: Run) -> tuple[tuple[int, int], int]:
+    """Height and width of a run's k-space, and its number of coils."""
+    if run.config.federated is None:
+        ref = open_dataset(run.config).source.slices[0]
+    else:
+        ref = read_acquisitions(run.dir)[0]
+    return ref.shape, ref.coils
+
+
+def deploy(applied: Applied) -> Applied:
+    """The network in its deployed form, the same function up to rounding, joined as suits this
+    device."""
+    net, prices = applied.net, prices_of(jax.default_backend())
+    params = deploy_params(net, applied.params, prices=prices)
+    return applied._replace(net=deployed(net, prices=prices), params=params)
+
+
+def deploy_in(
+    run: Run,
+    model: str,
+    applied: Applied,
+    *,
+    precision: str | None,
+    open_cohort: Callable[[], Cohort],
+    client: str | None,
+    log: Callable[[str], None],
+) -> Applied:
+    """The network `model` of a run in its deployed form.
+
+    `precision` is what it computes in, None that of the training; data consistency stays in single
+    precision. bfloat16 has to prove itself on the run's own test slices, those of `client` if its
+    weights are meant: where the mean PSNR moves by more than `BUDGET_DB` the network stays in
+    float32, and `log` is told.
+    """
+    own = run.config.network.dtype
+    if precision in (None, own):
+        return deploy(applied)
+    network = run.config.network.model_copy(update={"dtype": precision})
+    other_run = dataclasses.replace(run, config=run.config.model_copy(update={"network": network}))
+    other = applied._replace(net=trainable(other_run)[model])
+    if precision != NARROW:
+        return deploy(other)
+    change = _psnr_change(run, open_cohort(), client, applied, other)
+    kept = change <= BUDGET_DB
+    log(
+        f"{model}: in {NARROW} the mean PSNR of the run's test slices moves by "
+        f"{change:.4f} dB, {'within' if kept else 'more than'} the {BUDGET_DB:g} dB allowed; "
+        f"{NARROW if kept else own} is used"
+    )
+    return deploy(other if kept else applied)
+
+
+def _psnr_change(
+    run: Run, cohort: Cohort, client: str | None, wide: Applied, narrow: Applied
+) -> float:
+    """The change where it is largest, among the data sets the network is for."""
+    methods = [deploy(applied).reconstructor() for applied in (wide, narrow)]
+    return max(
+        psnr_change(
+            *methods,
+            dataset.source,
+            dataset.slices("test"),
+            wide.acquisition,
+            batch=run.config.evaluate.batch,
+        )
+        for name, dataset in cohort.members.items()
+        if client in (None, name)
+    )
