@@ -84,9 +84,9 @@ def reconstruct_files(
         compiled_s, start = compiled.compile_s, time.perf_counter()
         images = reconstruct_slices(
             compiled,
-            volume,
             source,
             acquisition,
+            size=image_size(volume),
             acceleration=acceleration,
             batch=run.config.evaluate.batch,
         )

@@ -3,9 +3,10 @@
 Every error of a file is reported at once, each with its file, line and key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -30,23 +31,58 @@ def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> Experimen
     A top-level `base: other.yaml` (relative to the file) is read first and overridden key by key.
     Raises UserError naming file:line and key for every unknown key, duplicate key, wrong type
     and value out of bounds; what may be said depends on its `task`.
+
+    >>> import pathlib, tempfile
+    >>> import jaxnas
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "mine.yaml")
+    >>> _ = file.write_text("search: {steps: 5}")
+    >>> jaxnas.load_config(file, overrides=["seed=3"]).seed
+    3
     """
     path = Path(path)
     values, origins = _read(path, seen=())
     for item in overrides:
         _override(values, origins, item)
-    schema = _schema(values, origins, str(path))
-    try:
-        config = schema.model_validate(values)
-    except ValidationError as error:
-        raise UserError(explain(error, schema, values, origins, str(path))) from None
+    config = _validated(values, origins, str(path))
     _say_who_stays(config, overrides)
     return config if config.name else config.model_copy(update={"name": path.stem})
+
+
+def make_config(values: Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Experiment:
+    """The config of `values`, sections as nested mappings, with `a.b=value` overrides.
+
+    UserError as `load_config`, but for the lines.
+
+    >>> import jaxnas
+    >>> jaxnas.make_config({"search": {"steps": 5}}).search.steps
+    5
+    """
+    copied, origins = _plain(values), {}
+    for item in overrides:
+        _override(copied, origins, item)
+    return _validated(copied, origins, "config")
 
 
 def dump_config(config: Experiment) -> str:
     """The resolved config as YAML; loading it again gives an equal config."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _plain(value: Any) -> Any:
+    """Nested values with lists for tuples and text for paths, as YAML writes them."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _validated(values: dict, origins: Origins, where: str) -> Experiment:
+    schema = _schema(values, origins, where)
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, schema, values, origins, where)) from None
 
 
 def _say_who_stays(config: Experiment, overrides: Sequence[str]) -> None:

@@ -11,6 +11,13 @@ class UserError(ValueError):
     """The user's input is wrong; the message is the whole story.
 
     One sentence: which file, line or key, what was found, what is expected, what to do.
+
+    >>> import jaxnas
+    >>> try:
+    ...     jaxnas.make_config({"search": {"stepz": 5}})
+    ... except jaxnas.UserError as error:
+    ...     print(error)
+    config: search.stepz: unknown key; did you mean 'steps'?
     """
 
     exit_code = 2

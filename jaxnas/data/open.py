@@ -8,7 +8,7 @@ from jaxnas.data.cc359 import CC359, CC359Source
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import ARRAYS, HDF5
 from jaxnas.data.modl_brain import ModlBrainSource
-from jaxnas.data.section import DataConfig
+from jaxnas.data.section import MEMORY, DataConfig
 from jaxnas.data.source import Source
 from jaxnas.data.synthetic import SyntheticSource
 
@@ -26,6 +26,11 @@ def open_source(config: DataConfig, *, seed: int) -> Source:
     is wrong, or the section describes what the layout of its source fixes.
     """
     check_fields(config)
+    if config.source == MEMORY:
+        raise UserError(
+            "data.source memory: its volumes were arrays of a Python program; give them again, as "
+            "jaxnas.search(..., data=jaxnas.Arrays(...)), or set another source"
+        )
     if config.source == "synthetic":
         return _open_synthetic(config, seed)
     return READERS[config.source](config)

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from jaxnas.core.sections import Free, MatrixSize, Patterns, Positive, Section
 
+MEMORY = "memory"  # the source of data that are given in Python
+
 
 class SyntheticConfig(Section):
     """The embedded source: anatomy-like phantoms, a pure function of the seed."""
@@ -62,7 +64,7 @@ class DataConfig(Section):
     first padded with zeros, then cropped.
     """
 
-    source: Literal["synthetic", "fastmri", "arrays", "modl_brain", "cc359"] = "synthetic"
+    source: Literal["synthetic", "memory", "fastmri", "arrays", "modl_brain", "cc359"] = "synthetic"
     path: Annotated[str | Patterns | None, Free.PLACE] = None
     origin: Literal["center", "corner"] = "center"
     domain: Literal["kspace", "image", "magnitude"] = "kspace"
@@ -78,7 +80,7 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _path_where_needed(self):
-        if self.source != "synthetic" and not self.path:
+        if self.source not in ("synthetic", MEMORY) and not self.path:
             raise ValueError(f"path is required for source {self.source!r}")
         return self
 
@@ -123,7 +125,7 @@ class LabeledDataConfig(Section):
     ed_es` leaves out all labelled frames but end-diastole and end-systole.
     """
 
-    source: Literal["heart", "acdc", "sunnybrook"] = "heart"
+    source: Literal["heart", "memory", "acdc", "sunnybrook"] = "heart"
     path: Annotated[str | None, Free.PLACE] = None
     phases: Literal["all", "ed_es"] = "all"
     heart: HeartConfig = HeartConfig()
@@ -134,7 +136,7 @@ class LabeledDataConfig(Section):
 
     @model_validator(mode="after")
     def _path_where_needed(self):
-        if self.source != "heart" and not self.path:
+        if self.source not in ("heart", MEMORY) and not self.path:
             raise ValueError(f"path is required for source {self.source!r}")
         return self
 

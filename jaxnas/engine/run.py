@@ -21,7 +21,14 @@ SHOWN = 3  # keys that a message names where there are more
 
 @dataclass(frozen=True)
 class Run:
-    """`config` is what is run, `path` where it is kept, `quiet` whether to show progress."""
+    """`config` is what is run, `path` where it is kept, `quiet` whether to show progress.
+
+    >>> import pathlib
+    >>> import jaxnas
+    >>> run = jaxnas.Run(jaxnas.make_config({}), pathlib.Path("runs/mine"))
+    >>> run.dir.genotype.exists()
+    False
+    """
 
     config: Experiment
     path: Path

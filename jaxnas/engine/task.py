@@ -79,6 +79,9 @@ class DataOpener(Protocol):
 
     unit: ClassVar[str]  # of a split, in messages: volume, patient
 
+    def holding(self, source: Any) -> Self:
+        """The opener of a source that is given in memory instead of by a config."""
+
     def source_key(self, config: Experiment) -> Hashable:
         """Equal for configs that read one source."""
 

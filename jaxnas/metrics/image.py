@@ -24,7 +24,13 @@ def mse(target: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def nmse(target: jax.Array, image: jax.Array) -> jax.Array:
-    """Normalised error ‖x - t‖² / ‖t‖² of (..., H, W), per slice: (...)."""
+    """Normalised error ‖x - t‖² / ‖t‖² of (..., H, W), per slice: (...).
+
+    >>> import jax.numpy as jnp
+    >>> import jaxnas
+    >>> float(jaxnas.nmse(jnp.full((8, 8), 2.0), jnp.full((8, 8), 3.0)))
+    0.25
+    """
     target, image = _pair(target, image)
     error = jnp.sum(jnp.square(image - target), axis=SLICE)
     return error / jnp.sum(jnp.square(target), axis=SLICE)
@@ -34,6 +40,12 @@ def psnr(target: jax.Array, image: jax.Array, *, data_range: ArrayLike) -> jax.A
     """Peak signal-to-noise ratio 10 log₁₀(L² / MSE) in dB of (..., H, W), per slice: (...).
 
     `data_range` L is a scalar or one value per slice. Equal images give infinity.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxnas
+    >>> target = jnp.ones((8, 8))
+    >>> round(float(jaxnas.psnr(target, 1.1 * target, data_range=1.0)), 3)
+    20.0
     """
     target, image = _pair(target, image)
     error = _normalise(image - target, data_range)
@@ -47,6 +59,12 @@ def ssim(target: jax.Array, image: jax.Array, *, data_range: ArrayLike) -> jax.A
     and c₂ = (K₂ L)²,
         S = (2 μₓ μₜ + c₁)(2 σₓₜ + c₂) / ((μₓ² + μₜ² + c₁)(σₓ² + σₜ² + c₂)),
     averaged. `data_range` L is a scalar or one value per slice. A side below 7 is a ValueError.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxnas
+    >>> target = jnp.arange(64.0).reshape(8, 8)
+    >>> round(float(jaxnas.ssim(target, target, data_range=63.0)), 6)
+    1.0
     """
     target, image = _pair(target, image)
     if min(target.shape[-2:]) < WINDOW:

@@ -20,6 +20,12 @@ def dice(truth: np.ndarray, prediction: np.ndarray, labels: Sequence[int]) -> np
 
     NaN where neither side has the label, 0 where only one has it. ValueError for arrays of two
     shapes.
+
+    >>> import numpy as np
+    >>> import jaxnas
+    >>> truth, found = np.array([[0, 1], [1, 1]]), np.array([[0, 1], [1, 0]])
+    >>> jaxnas.dice(truth, found, [1]).tolist()
+    [0.8]
     """
     truth, prediction = _pair(truth, prediction)
     scores = []
@@ -45,6 +51,13 @@ def hd95(
     the voxels of A with a face neighbour outside A; outside of the grid is outside of A, except
     across an axis of a single voxel. `spacing` is mm per axis. NaN where either side lacks the
     label. ValueError for two shapes, or another number of spacings than of axes.
+
+    >>> import numpy as np
+    >>> import jaxnas
+    >>> truth = np.zeros((9, 9), int)
+    >>> truth[2:5, 2:5] = 1
+    >>> jaxnas.hd95(truth, np.roll(truth, 2, axis=1), [1], (1.5, 1.5)).tolist()
+    [3.0]
     """
     truth, prediction = _pair(truth, prediction)
     spacing = np.asarray(spacing, np.float64)

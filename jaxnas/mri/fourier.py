@@ -11,14 +11,28 @@ FFT_AXES = (-2, -1)
 
 
 def fft2c(image: jax.Array) -> jax.Array:
-    """Image (..., H, W) to k-space (..., H, W), complex64."""
+    """Image (..., H, W) to k-space (..., H, W), complex64.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxnas
+    >>> kspace = jaxnas.fft2c(jnp.ones((8, 8)))
+    >>> float(abs(kspace[4, 4]))
+    8.0
+    """
     return jnp.fft.fftshift(
         jnp.fft.fft2(jnp.fft.ifftshift(image, FFT_AXES), norm="ortho"), FFT_AXES
     )
 
 
 def ifft2c(kspace: jax.Array) -> jax.Array:
-    """K-space (..., H, W) to image (..., H, W), complex64."""
+    """K-space (..., H, W) to image (..., H, W), complex64.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxnas
+    >>> image = jnp.arange(64.0).reshape(8, 8)
+    >>> bool(jnp.allclose(jaxnas.ifft2c(jaxnas.fft2c(image)), image, atol=1e-4))
+    True
+    """
     return jnp.fft.fftshift(
         jnp.fft.ifft2(jnp.fft.ifftshift(kspace, FFT_AXES), norm="ortho"), FFT_AXES
     )

@@ -97,6 +97,13 @@ def make_mask(
     an integer or a file name; a name seeds with its characters' codes, so that all slices of a
     volume share a mask. NumPy's global generator is neither used nor changed. Raises UserError as
     `validate` does.
+
+    >>> import jaxnas
+    >>> mask = jaxnas.make_mask(
+    ...     "equispaced", (64, 64), accelerations=[4], center_fractions=[0.08], seed=0
+    ... )
+    >>> mask.samples.shape, int(mask.samples.sum())
+    ((1, 64), 20)
     """
     validate(kind, accelerations=accelerations, center_fractions=center_fractions, size=size)
     rng = np.random.RandomState(tuple(map(ord, seed)) if isinstance(seed, str) else seed)

@@ -22,7 +22,7 @@ from jaxnas.mri.acquisition import in_scan_units, measure
 from jaxnas.mri.complexes import magnitude
 from jaxnas.mri.masks import make_mask
 from jaxnas.mri.section import AcquisitionConfig
-from jaxnas.reconstruction.scoring import Reconstructor, as_pytree
+from jaxnas.reconstruction.scoring import ReconstructionMethod, as_pytree
 
 UNDER_WAY = 2  # batches on the device: one is computed while the one before is copied back
 _CHUNKS_AHEAD = 2  # batches decoded ahead
@@ -34,7 +34,7 @@ class Compiled:
     `compile_s` adds up the seconds that tracing and compiling took.
     """
 
-    def __init__(self, method: Reconstructor, *, peak: float) -> None:
+    def __init__(self, method: ReconstructionMethod, *, peak: float) -> None:
         self.method = jax.device_put(as_pytree(method))
         self.compile_s = 0.0
         self._peak = peak
@@ -56,7 +56,11 @@ class Compiled:
 
 
 def _images(
-    method: Reconstructor, batch: Mapping[str, jax.Array], *, size: tuple[int, int], peak: float
+    method: ReconstructionMethod,
+    batch: Mapping[str, jax.Array],
+    *,
+    size: tuple[int, int],
+    peak: float,
 ) -> jax.Array:
     measurement = measure(batch["kspace"], batch["mask"], batch.get("sens"), peak=peak)
     image = center_crop(magnitude(method(measurement)), size)
@@ -65,21 +69,21 @@ def _images(
 
 def reconstruct_slices(
     method: Compiled,
-    volume: Volume,
     source: Source,
     acquisition: AcquisitionConfig,
     *,
+    size: tuple[int, int],
     acceleration: float | None = None,
     batch: int = 1,
 ) -> Iterator[np.ndarray]:
-    """The magnitudes float32 `image_size(volume)` of a volume, slice after slice.
+    """The magnitudes float32, cropped to `size`, of a volume, slice after slice.
 
     Slices run `batch` at a time while the next are decoded, so memory does not grow with their
     number. An undersampled file is taken as it is. A fully sampled one is undersampled first, by a
     mask of `acceleration` seeded by its name; without an acceleration it is refused with UserError.
     """
     chunks = _Chunks(source, acquisition, acceleration, min(batch, len(source.slices)))
-    return islice(_stream(method, chunks, image_size(volume)), len(source.slices))
+    return islice(_stream(method, chunks, size), len(source.slices))
 
 
 def image_size(volume: Volume) -> tuple[int, int]:

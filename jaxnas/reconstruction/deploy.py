@@ -13,7 +13,7 @@ from jaxnas.fed.clients_file import read_acquisitions
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.networks import trainable
 from jaxnas.reconstruction.precision import BUDGET_DB, psnr_change
-from jaxnas.reconstruction.scoring import Reconstructor, network_reconstructor
+from jaxnas.reconstruction.scoring import ReconstructionMethod, network_reconstructor
 from jaxnas.reconstruction.source import open_dataset
 from jaxnas.spaces.deploy import deploy_params, deployed
 from jaxnas.spaces.joins import prices_of
@@ -28,7 +28,7 @@ class Applied(NamedTuple):
     params: Any
     acquisition: AcquisitionConfig
 
-    def reconstructor(self) -> Reconstructor:
+    def reconstructor(self) -> ReconstructionMethod:
         """The network as a reconstructor."""
         return network_reconstructor(self.net, self.params)
 

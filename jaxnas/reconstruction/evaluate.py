@@ -16,7 +16,7 @@ from jaxnas.reconstruction.dataset import KspaceDataset
 from jaxnas.reconstruction.rows import slices_csv, summaries
 from jaxnas.reconstruction.scoring import (
     Evaluation,
-    Reconstructor,
+    ReconstructionMethod,
     SliceScore,
     classical_reconstructors,
     evaluate_reconstruction,
@@ -37,18 +37,22 @@ class ReconstructionEvaluator:
     config: ReconstructionConfig
 
     @cached_property
-    def untrained(self) -> dict[str, Reconstructor]:
+    def untrained(self) -> dict[str, ReconstructionMethod]:
         """The classical methods of the config."""
         return classical_reconstructors(self.config.evaluate)
 
     def predictor(
         self, net: nn.Module, variables: Variables, dataset: KspaceDataset
-    ) -> Reconstructor:
+    ) -> ReconstructionMethod:
         """A trained network as a reconstructor."""
         return network_reconstructor(net, variables["params"])
 
     def evaluate(
-        self, predictors: Mapping[str, Reconstructor], dataset: KspaceDataset, *, fold: int | None
+        self,
+        predictors: Mapping[str, ReconstructionMethod],
+        dataset: KspaceDataset,
+        *,
+        fold: int | None,
     ) -> Evaluation:
         """The scores on the test slices of a dataset, as it is acquired."""
         return evaluate_reconstruction(
@@ -66,7 +70,7 @@ class ReconstructionEvaluator:
         return [{**row, "params": 0, "macs": 0} for row in summaries(slices, volumes)]
 
     def facts(
-        self, model: str, net: nn.Module, predictor: Reconstructor, dataset: KspaceDataset
+        self, model: str, net: nn.Module, predictor: ReconstructionMethod, dataset: KspaceDataset
     ) -> dict[str, Any]:
         """Parameters and operations of a network for the first test slice of a dataset."""
         ref = dataset.source.slices[dataset.slices("test")[0]]

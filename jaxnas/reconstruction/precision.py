@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxnas.data.source import Source
 from jaxnas.mri.section import AcquisitionConfig
-from jaxnas.reconstruction.scoring import Reconstructor, evaluate_reconstruction
+from jaxnas.reconstruction.scoring import ReconstructionMethod, evaluate_reconstruction
 
 BUDGET_DB = 0.01
 CHECKED = 8  # slices, spread evenly over those given
@@ -15,8 +15,8 @@ WIDE, NARROW = "wide", "narrow"
 
 
 def psnr_change(
-    wide: Reconstructor,
-    narrow: Reconstructor,
+    wide: ReconstructionMethod,
+    narrow: ReconstructionMethod,
     source: Source,
     indices: Sequence[int],
     acquisition: AcquisitionConfig,

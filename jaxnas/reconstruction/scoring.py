@@ -27,7 +27,7 @@ from jaxnas.mri.tv import tv_reconstruct
 from jaxnas.reconstruction.acquire import fixed_example, named_masks
 from jaxnas.reconstruction.section import EvaluateConfig
 
-Reconstructor = Callable[[Measurement], jax.Array]
+ReconstructionMethod = Callable[[Measurement], jax.Array]
 
 
 class SliceScore(NamedTuple):
@@ -68,12 +68,12 @@ class Evaluation:
     pictured: Mapping[str, Mapping[str, Any]]
 
 
-def network_reconstructor(net: nn.Module, params: Any) -> Reconstructor:
+def network_reconstructor(net: nn.Module, params: Any) -> ReconstructionMethod:
     """A trained network as a reconstructor; its weights stay arguments of compiled code."""
     return Partial(_apply, Partial(net.apply), params)
 
 
-def classical_reconstructors(config: EvaluateConfig) -> dict[str, Reconstructor]:
+def classical_reconstructors(config: EvaluateConfig) -> dict[str, ReconstructionMethod]:
     """The untrained reconstructions of `config`, by name."""
     weight = {} if config.tv.weight is None else {"weight": config.tv.weight}
     tv = functools.partial(tv_reconstruct, iterations=config.tv.iterations, **weight)
@@ -82,7 +82,7 @@ def classical_reconstructors(config: EvaluateConfig) -> dict[str, Reconstructor]
 
 
 def evaluate_reconstruction(
-    reconstructors: Mapping[str, Reconstructor],
+    reconstructors: Mapping[str, ReconstructionMethod],
     source: Source,
     indices: Sequence[int],
     acquisition: AcquisitionConfig,
@@ -240,7 +240,7 @@ def _label(acceleration: float) -> int | float:
     return int(acceleration) if acceleration == int(acceleration) else acceleration
 
 
-def as_pytree(reconstructor: Reconstructor) -> Partial:
+def as_pytree(reconstructor: ReconstructionMethod) -> Partial:
     """A reconstructor as an argument of compiled code."""
     return reconstructor if isinstance(reconstructor, Partial) else Partial(reconstructor)
 

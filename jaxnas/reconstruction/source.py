@@ -1,7 +1,7 @@
 """From the sections of a config to the data of a reconstruction, at one site or of clients."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 from jaxnas.core.errors import UserError, naming
@@ -39,10 +39,17 @@ class Center(NamedTuple):
     points: bool
 
 
+@dataclass(frozen=True)
 class KspaceData:
-    """The `DataOpener` of a reconstruction."""
+    """The `DataOpener` of a reconstruction; `given` volumes take the place of files."""
+
+    given: Source | None = None
 
     unit: ClassVar[str] = "volume"
+
+    def holding(self, source: Source) -> "KspaceData":
+        """The opener of volumes that are in memory."""
+        return KspaceData(source)
 
     def source_key(self, config: ReconstructionConfig) -> tuple[DataConfig, Center]:
         """Two clients read one source where they have one data section and one centre."""
@@ -50,11 +57,12 @@ class KspaceData:
 
     def open_source(self, config: ReconstructionConfig, *, share: int = 1) -> Source:
         """The slices as the networks of `config` see them; UserError as in `ready_source`."""
+        data = placed(config).data
         return ready_source(
-            placed(config).data,
+            self.given or open_source(data, seed=config.seed),
+            data,
             config.network,
             center=common_center(config.acquisition),
-            seed=config.seed,
             cache_bytes=CACHE_BYTES // share,
         )
 
@@ -123,22 +131,21 @@ def common_center(acquisition: AcquisitionConfig) -> Center:
 
 
 def ready_source(
+    source: Source,
     config: DataConfig,
     network: NetworkConfig,
     *,
     center: Center,
-    seed: int,
     cache_bytes: int = CACHE_BYTES,
 ) -> Source:
     """The slices of a data section as `network` sees them, kept decoded up to `cache_bytes`.
 
-    Opened, thinned, given coil maps where they have none, combined, padded, cropped, cached. What
+    Thinned, given coil maps where they have none, combined, padded, cropped, cached. What
     is not fully sampled is refused when it is read, or before by `KspaceDataset.check_sampled`.
     Coil maps may only know the `center` of k-space, which every acceleration samples. UserError
     where there is nothing to read, a pad or crop does not fit, or the network has no λ for several
     coils.
     """
-    source: Source = open_source(config, seed=seed)
     if config.slices is not None:
         source = Thinned(source, config.slices)
     if config.source != "synthetic":

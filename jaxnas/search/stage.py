@@ -22,7 +22,7 @@ from jaxnas.spaces.genotype import Genotype
 RANKING_BATCHES = 8
 
 
-def search(run: Run, cohort: Cohort, problem: SearchProblem, writer: MetricWriter) -> Genotype:
+def search_site(run: Run, cohort: Cohort, problem: SearchProblem, writer: MetricWriter) -> Genotype:
     """Searches on the only member of a cohort, writes alphas.json and returns the genotype."""
     (batches,), clock = search_streams(run.config, cohort).values(), Clock()
     config = config_in_steps(run.config, search_steps(run.config, batches.per_epoch)).search

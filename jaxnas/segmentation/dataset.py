@@ -92,10 +92,17 @@ class LabeledDataset:
         return prepare_slices(self.source, volume_indices(self.source, patients), self.preparation)
 
 
+@dataclass(frozen=True)
 class LabeledData:
-    """The `DataOpener` of a segmentation."""
+    """The `DataOpener` of a segmentation; `given` volumes take the place of files."""
+
+    given: LabeledSource | None = None
 
     unit: ClassVar[str] = "patient"
+
+    def holding(self, source: LabeledSource) -> "LabeledData":
+        """The opener of volumes that are in memory."""
+        return LabeledData(source)
 
     def source_key(self, config: SegmentationConfig) -> LabeledDataConfig:
         """Two clients read one source where they have one data section."""
@@ -104,7 +111,7 @@ class LabeledData:
     def open_source(self, config: SegmentationConfig, *, share: int = 1) -> LabeledSource:
         """The source of a config; nothing of it stays in memory."""
         del share
-        return open_labeled_source(placed(config).data, seed=config.seed)
+        return self.given or open_labeled_source(placed(config).data, seed=config.seed)
 
     def names(self, source: LabeledSource) -> Patients:
         """The patients of a source."""

@@ -33,6 +33,11 @@ class Genotype:
     `cells` holds (cell name, nodes) pairs; a node is a tuple of (operation, input) picks.
     `weights`, nested alike, holds the softmax weight of every pick, renormalised to one over the
     picks of an edge; None where the search has none to tell.
+
+    >>> import jaxnas
+    >>> node = (("sep_conv_3x3", 0), ("skip_connect", 1))
+    >>> jaxnas.Genotype("csmri_a", (("normal", (node,)),)).to_json()["cells"]
+    {'normal': [[['sep_conv_3x3', 0], ['skip_connect', 1]]]}
     """
 
     space: str
@@ -120,7 +125,13 @@ def _weights(
 
 
 def load_genotype(path: str | Path) -> Genotype:
-    """Reads a genotype file; UserError when missing, not JSON or malformed."""
+    """Reads a genotype file; UserError when missing, not JSON or malformed.
+
+    >>> import jaxnas
+    >>> jaxnas.load_genotype("nowhere.json")
+    Traceback (most recent call last):
+    jaxnas.core.errors.UserError: nowhere.json: no such file
+    """
     return genotype_from_json(read_json(path), where=str(path))
 
 

@@ -17,7 +17,7 @@ from jaxnas.fed.training import load_method
 from jaxnas.search.task_kind import TaskKind
 
 
-def evaluate(run: Run, kind: TaskKind, cohort: Cohort) -> list[dict[str, Any]]:
+def evaluate_cohort(run: Run, kind: TaskKind, cohort: Cohort) -> list[dict[str, Any]]:
     """Writes metrics.json and what belongs to it; returns the rows.
 
     A contender at one site or with folds has the rows of all test data: with folds every volume is

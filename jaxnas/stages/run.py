@@ -21,9 +21,9 @@ from jaxnas.fed.clients_file import write_clients
 from jaxnas.fed.search import check_federated_search, search_clients
 from jaxnas.fed.training import check_methods, train_methods
 from jaxnas.search.budget import check_search
-from jaxnas.search.stage import search
+from jaxnas.search.stage import search_site
 from jaxnas.search.task_kind import TaskKind
-from jaxnas.stages.evaluate import evaluate
+from jaxnas.stages.evaluate import evaluate_cohort
 
 
 def named_stages(run: Run, command: str) -> tuple[str, ...]:
@@ -33,9 +33,12 @@ def named_stages(run: Run, command: str) -> tuple[str, ...]:
     return ("search", "derive") if command == "search" else (command,)
 
 
-def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
+def run_stages(
+    run: Run, stages: Sequence[str], *, fresh: bool, data: DataOpener | None = None
+) -> None:
     """Runs stages in order in one process; each starts from what is on disk.
 
+    `data` opens other data than the config names.
     Everything that can be wrong with the user's input is looked at before anything is written.
     """
     check_directory(run, fresh=fresh)
@@ -49,10 +52,10 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
         "search": _search,
         "derive": lambda run, cohort, writer: kind.derive(run, cohort),
         "train": _train,
-        "evaluate": lambda run, cohort, writer: evaluate(run, kind, cohort),
+        "evaluate": lambda run, cohort, writer: evaluate_cohort(run, kind, cohort),
         "report": _report,
     }
-    cohort = prepare(run, stages, fresh=fresh)
+    cohort = prepare(run, stages, fresh=fresh, data=data)
     inputs = describe_inputs(cohort.held(), run.config.latency and run.config.latency.table)
     if not fresh:
         check_inputs(run.dir.inputs, inputs)
@@ -63,16 +66,19 @@ def run_stages(run: Run, stages: Sequence[str], *, fresh: bool) -> None:
             functions[stage](run, cohort, writer)
 
 
-def prepare(run: Run, stages: Sequence[str], *, fresh: bool) -> Cohort:
+def prepare(
+    run: Run, stages: Sequence[str], *, fresh: bool, data: DataOpener | None = None
+) -> Cohort:
     """The data of a run, each seen to have what the stages need; writes nothing."""
     config, kind = run.config, task_kind(run.config)
+    data = data or kind.data
     kind.check_config(config, stages)
     nets = {}
     if "train" in stages:
         nets = kind.networks(run, searched="search" in stages, fresh=fresh)
-    cohort = open_cohort(config, kind.data)
+    cohort = open_cohort(config, data)
     if {"search", "train", "evaluate"} & {*stages}:
-        cohort.each(lambda name, dataset: kind.data.check(dataset))
+        cohort.each(lambda name, dataset: data.check(dataset))
     kind.check_device(config, cohort)
     if "search" in stages:
         searched = cohort if cohort.weights else cohort.head
@@ -125,7 +131,7 @@ def _search(run: Run, cohort: Cohort, writer: MetricWriter) -> None:
         write_clients(run.dir, cohort)
         genotype = search_clients(run, cohort, problem, writer)
     else:
-        genotype = search(run, cohort.head, problem, writer)
+        genotype = search_site(run, cohort.head, problem, writer)
     kind.keep_found(run, genotype)
 
 

@@ -57,7 +57,7 @@ def test_every_slice_once_in_order(batch):
     scan, method = Scan(7), Compiled(zero_filled, peak=6.0)
     volume = Volume((6, 40))
     assert image_size(volume) == (6, 10) and image_size(Volume(None)) == SHAPE
-    images = list(reconstruct_slices(method, volume, scan, ACQUISITION, batch=batch))
+    images = list(reconstruct_slices(method, scan, ACQUISITION, size=(6, 10), batch=batch))
     np.testing.assert_allclose(images, expected(scan)[:, 3:9], rtol=1e-4, atol=1e-9)
     assert images[0].dtype == np.float32
 
@@ -65,19 +65,19 @@ def test_every_slice_once_in_order(batch):
 def test_compiled_once_for_files_of_one_shape():
     method = Compiled(zero_filled, peak=6.0)
     assert method.compile_s == 0
-    list(reconstruct_slices(method, Volume(None), Scan(3), ACQUISITION, batch=2))
+    list(reconstruct_slices(method, Scan(3), ACQUISITION, size=SHAPE, batch=2))
     taken = method.compile_s
     assert taken > 0
-    list(reconstruct_slices(method, Volume(None), Scan(5), ACQUISITION, batch=2))
+    list(reconstruct_slices(method, Scan(5), ACQUISITION, size=SHAPE, batch=2))
     assert method.compile_s == taken
-    list(reconstruct_slices(method, Volume((6, 6)), Scan(5), ACQUISITION, batch=2))
+    list(reconstruct_slices(method, Scan(5), ACQUISITION, size=(6, 6), batch=2))
     assert method.compile_s > taken
 
 
 def test_a_long_volume_is_not_read_ahead_of_its_use():
     """At most the batches that are decoded ahead, under way or handed out are in memory."""
     scan, method = Scan(40), Compiled(zero_filled, peak=6.0)
-    for taken, _ in enumerate(reconstruct_slices(method, Volume(None), scan, ACQUISITION, batch=2)):
+    for taken, _ in enumerate(reconstruct_slices(method, scan, ACQUISITION, size=SHAPE, batch=2)):
         assert scan.read_so_far <= taken + 2 * 7
     assert scan.read_so_far == 40
 
@@ -104,7 +104,7 @@ def test_empty_slices_stay_empty_through_a_network_with_biases(batch):
     images = np.stack(
         list(
             reconstruct_slices(
-                method, Volume(None), Whole(), ACQUISITION, acceleration=4.0, batch=batch
+                method, Whole(), ACQUISITION, size=SHAPE, acceleration=4.0, batch=batch
             )
         )
     )
@@ -133,8 +133,6 @@ def test_masks_of_samples_and_of_columns_in_one_batch():
     scan.kspace[0] = 0
     scan.read = lambda i: Slice(scan.kspace[i], None, planes[i] if i else None, "a.h5", i)
     images = list(
-        reconstruct_slices(
-            Compiled(zero_filled, peak=6.0), Volume(None), scan, ACQUISITION, batch=4
-        )
+        reconstruct_slices(Compiled(zero_filled, peak=6.0), scan, ACQUISITION, size=SHAPE, batch=4)
     )
     np.testing.assert_allclose(images, expected(scan), rtol=1e-4, atol=1e-9)

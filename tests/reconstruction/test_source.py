@@ -8,6 +8,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.data.batches import stack
 from jaxnas.data.coils import combine_coils
 from jaxnas.data.layouts import LAYOUTS
+from jaxnas.data.open import open_source
 from jaxnas.data.section import DataConfig, SplitConfig
 from jaxnas.data.source import labels_of, volume_names
 from jaxnas.data.synthetic import SyntheticSource
@@ -24,7 +25,8 @@ EXACT, FINITE = NetworkConfig(), NetworkConfig(lam=20.0)
 
 
 def ready(network=FINITE, **fields):
-    return ready_source(DataConfig(**fields), network, center=CENTER, seed=0)
+    config = DataConfig(**fields)
+    return ready_source(open_source(config, seed=0), config, network, center=CENTER)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +140,7 @@ def test_a_slice_is_read_once():
     source = ready(**fields)
     assert source.read(0).kspace is source.read(0).kspace
     config = DataConfig(**fields)
-    bare = ready_source(config, FINITE, center=CENTER, seed=0, cache_bytes=0)
+    bare = ready_source(open_source(config, seed=0), config, FINITE, center=CENTER, cache_bytes=0)
     assert bare.read(0).kspace is not bare.read(0).kspace
 
 
