@@ -74,8 +74,8 @@ def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
 
     from benchmarks.ours import prepare_function, unflat
     from jaxnas.mri.acquisition import Measurement
+    from jaxnas.ops.costs import device_costs
     from jaxnas.spaces.deploy import deploy_params, deployed
-    from jaxnas.spaces.joins import prices_of
 
     _, net = make_network(json.loads(str(problem["setting"]))["space"])
     measurement = Measurement(
@@ -83,7 +83,7 @@ def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
     )
     params = unflat(problem, "params/")
     if name == DEPLOYED:
-        prices = prices_of(jax.default_backend())
+        prices = device_costs(jax.default_backend()).deployment
         params, net = deploy_params(net, params, prices=prices), deployed(net, prices=prices)
 
     def apply(params, measurement):

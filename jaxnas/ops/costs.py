@@ -1,4 +1,7 @@
-"""The cost of a linear map on a device: the seconds of its forward and backward pass.
+"""The cost of a linear map on a device, in two readings: `Rates` for a search, whose plans are run
+forward and backward, and `Prices` for a deployed network, which is run forward alone.
+
+The rates of a search are seconds of its forward and backward pass:
 
     dense convolution   2 · 3 · pixels · kh kw I O / conv(√(I O))       the pass and two gradients
     depthwise taps          3 · pixels · kh kw C   / taps(C)
@@ -13,7 +16,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 BYTES = 4  # of a float32
 PASSES = 3  # forward, gradient of the image, gradient of the kernel
@@ -59,28 +62,60 @@ class Rates:
         return rates
 
 
-# For whatever is only described, not run. The CPU's were measured on two cores of an AMD EPYC; an
-# accelerator's are no more than the order of magnitude that data sheets give.
+class Prices(NamedTuple):
+    """The charges of a device per pixel, in multiply-accumulates of a dense convolution.
+
+    For the forward pass alone: `Rates` include both gradients, which makes depthwise convolutions
+    look dear and narrow ones cheap.
+
+    `tap` is the price of one in a depthwise convolution, `value` that of reading or writing a
+    number. A dense convolution of fewer outputs than `outputs` costs as if it had so many.
+    """
+
+    tap: float
+    value: float
+    outputs: int = 1
+
+
+class DeviceCosts(NamedTuple):
+    """Both readings of one device."""
+
+    training: Rates
+    deployment: Prices
+
+
+# Rates are for whatever is only described, not run: those of a CPU were measured on two cores of an
+# AMD EPYC, an accelerator's are no more than the order of magnitude that data sheets give. Prices
+# of a CPU as measured at 320 x 320 pixels: dense convolutions of 16 outputs and more run at 50 G
+# multiply-accumulates a second, of 6 and 8 outputs at 11 to 24 G, depthwise ones at 5 to 20 G. On
+# accelerators memory is what counts: their peak rates are some 30 multiply-accumulates for a
+# float32.
 BUILT_IN = {
-    "cpu": Rates(
-        copy=7e10,
-        matmul=((8, 1.4e10), (16, 5e10), (48, 6e10)),
-        conv=((8, 4e10), (16, 5e10), (48, 7e10)),
-        taps=((8, 4e9), (16, 1e10), (64, 1e10)),
-        call=1e-6,
+    "cpu": DeviceCosts(
+        Rates(
+            copy=7e10,
+            matmul=((8, 1.4e10), (16, 5e10), (48, 6e10)),
+            conv=((8, 4e10), (16, 5e10), (48, 7e10)),
+            taps=((8, 4e9), (16, 1e10), (64, 1e10)),
+            call=1e-6,
+        ),
+        Prices(tap=2.0, value=5.0, outputs=12),
     ),
-    "gpu": Rates(
-        copy=1e12,
-        matmul=((8, 1e12), (16, 3e12), (48, 1e13)),
-        conv=((8, 1e12), (16, 3e12), (48, 1e13)),
-        taps=((8, 1e11), (64, 1e11)),
-        call=5e-6,
+    "gpu": DeviceCosts(
+        Rates(
+            copy=1e12,
+            matmul=((8, 1e12), (16, 3e12), (48, 1e13)),
+            conv=((8, 1e12), (16, 3e12), (48, 1e13)),
+            taps=((8, 1e11), (64, 1e11)),
+            call=5e-6,
+        ),
+        Prices(tap=1.0, value=30.0),
     ),
 }
 
 
-def built_in_rates(backend: str) -> Rates:
-    """The rates to reckon with where nothing is measured, by the name of JAX's backend."""
+def device_costs(backend: str) -> DeviceCosts:
+    """The costs to reckon with where nothing is measured, by the name of JAX's backend."""
     return BUILT_IN.get(backend, BUILT_IN["gpu"])
 
 

@@ -11,12 +11,12 @@ from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.run import Run
 from jaxnas.fed.clients_file import read_acquisitions
 from jaxnas.mri.section import AcquisitionConfig
+from jaxnas.ops.costs import device_costs
 from jaxnas.reconstruction.networks import trainable
 from jaxnas.reconstruction.precision import BUDGET_DB, psnr_change
 from jaxnas.reconstruction.scoring import ReconstructionMethod, network_reconstructor
 from jaxnas.reconstruction.source import open_dataset
 from jaxnas.spaces.deploy import deploy_params, deployed
-from jaxnas.spaces.joins import prices_of
 
 NARROW = "bfloat16"
 
@@ -56,7 +56,7 @@ def image_of(run: Run) -> tuple[tuple[int, int], int]:
 def deploy(applied: Applied) -> Applied:
     """The network in its deployed form, the same function up to rounding, joined as suits this
     device."""
-    net, prices = applied.net, prices_of(jax.default_backend())
+    net, prices = applied.net, device_costs(jax.default_backend()).deployment
     params = deploy_params(net, applied.params, prices=prices)
     return applied._replace(net=deployed(net, prices=prices), params=params)
 

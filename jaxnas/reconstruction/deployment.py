@@ -11,6 +11,7 @@ import numpy as np
 from jaxnas.engine.timing import Timing
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.ops.candidates import NONE
+from jaxnas.ops.costs import device_costs
 from jaxnas.reconstruction.networks import init_variables
 from jaxnas.reconstruction.profile import Scan, UnrolledTimes
 from jaxnas.reconstruction.section import ReconstructionConfig
@@ -19,7 +20,6 @@ from jaxnas.search.latency import LatencyModel, derived_stack_latency, expected_
 from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.derive import kept_of
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.joins import prices_of
 from jaxnas.spaces.space import CellSpace
 from jaxnas.spaces.supernet import derived_network, space_of
 
@@ -85,7 +85,7 @@ class UnrolledDeployment:
         asked, scan = self.config.latency, self.scan
         net = deployed(
             derived_network(self.config.network, genotype),
-            prices=prices_of(jax.default_backend()),
+            prices=device_costs(jax.default_backend()).deployment,
         )
         variables = init_variables(jax.random.key(0), net, coils=scan.coils)
         measurement = abstract_measurement(

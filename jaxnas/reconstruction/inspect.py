@@ -14,13 +14,13 @@ from jaxnas.engine.networks import DERIVED, model_names, models_key
 from jaxnas.engine.rundir import RunDir
 from jaxnas.fed.training import abstract_model, round_traffic
 from jaxnas.models.costing import network_cost
+from jaxnas.ops.costs import device_costs
 from jaxnas.reconstruction.networks import build_network, check_names
 from jaxnas.reconstruction.problem import proxy
 from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.reconstruction.task import reconstruction_task
 from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
-from jaxnas.spaces.joins import prices_of
 from jaxnas.spaces.supernet import example_genotype, fit_genotype, supernet
 
 DEFAULT_SIZE = (320, 320)
@@ -70,7 +70,7 @@ def describe_config(
 def _row(name: str, net: nn.Module, size: tuple[int, int]) -> dict[str, Any]:
     """The sizes of a network, and of its deployed form on this device where that is another."""
     row = {"model": name, **network_cost(net, size).to_json()}
-    small = deployed(net, prices=prices_of(jax.default_backend()))
+    small = deployed(net, prices=device_costs(jax.default_backend()).deployment)
     if small is not net:
         cost = network_cost(small, size)
         row["deployed"] = {"params": cost.params, "macs": cost.cost.macs}

@@ -13,36 +13,9 @@ from itertools import combinations
 from typing import NamedTuple
 
 from jaxnas.ops.candidates import NONE, OPERATIONS, SKIP
+from jaxnas.ops.costs import Prices
 from jaxnas.ops.plans import dense_shape
 from jaxnas.spaces.genotype import Nested, Node
-
-
-class Prices(NamedTuple):
-    """The charges of a device per pixel, in multiply-accumulates of a dense convolution.
-
-    For the forward pass alone: the rates of `ops.costs` include both gradients, which makes
-    depthwise convolutions look dear and narrow ones cheap.
-
-    `tap` is the price of one in a depthwise convolution, `value` that of reading or writing a
-    number. A dense convolution of fewer outputs than `outputs` costs as if it had so many.
-    """
-
-    tap: float
-    value: float
-    outputs: int = 1
-
-
-# On CPU as measured at 320 x 320 pixels: dense convolutions of 16 outputs and more run at 50 G
-# multiply-accumulates a second, of 6 and 8 outputs at 11 to 24 G, depthwise ones at 5 to 20 G. On
-# accelerators memory is what counts: their peak rates are some 30 multiply-accumulates for a
-# float32.
-CPU = Prices(tap=2.0, value=5.0, outputs=12)
-ACCELERATOR = Prices(tap=1.0, value=30.0)
-
-
-def prices_of(platform: str) -> Prices:
-    """The prices of a platform as JAX names it."""
-    return CPU if platform == "cpu" else ACCELERATOR
 
 
 class Term(NamedTuple):

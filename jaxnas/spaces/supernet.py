@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from jaxnas.core.errors import UserError
 from jaxnas.mri.acquisition import Measurement
-from jaxnas.ops.costs import Rates, built_in_rates
+from jaxnas.ops.costs import Rates, device_costs
 from jaxnas.spaces.denoiser import Denoiser
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.registry import SPACES
@@ -53,7 +53,7 @@ def supernet(config: NetworkConfig, *, rates: Rates | None = None) -> Supernet:
     """
     plan = config.plan
     if plan == "auto":
-        plan = rates or built_in_rates(jax.default_backend())
+        plan = rates or device_costs(jax.default_backend()).training
     return Supernet(space_of(config), _unrolled(config, None, plan))
 
 

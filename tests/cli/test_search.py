@@ -23,7 +23,7 @@ def test_the_plan_is_chosen_by_the_rates_of_the_run(tiny, tmp_path, call, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     cache, found = tmp_path / "cache" / "jaxnas", {}
     for plan, taps in (("stack", 1e12), ("dense", 1e3)):
-        rates = dataclasses.replace(BUILT_IN["cpu"], taps=((8, taps),))
+        rates = dataclasses.replace(BUILT_IN["cpu"].training, taps=((8, taps),))
         monkeypatch.setattr("jaxnas.engine.rates.measure_rates", lambda rates=rates: rates)
         for run in ("auto", plan):
             folder = tmp_path / f"{run}-{plan}"

@@ -23,7 +23,7 @@ def measured(monkeypatch, tmp_path):
     found = []
 
     def measure():
-        found.append(dataclasses.replace(BUILT_IN["cpu"], call=1e-6 * (1 + len(found))))
+        found.append(dataclasses.replace(BUILT_IN["cpu"].training, call=1e-6 * (1 + len(found))))
         return found[-1]
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -16,7 +16,7 @@ from jaxnas.ops.candidates import (
     OPERATIONS,
 )
 from jaxnas.ops.conv import reference_lowering
-from jaxnas.ops.costs import BUILT_IN, PASSES, Rates, at, built_in_rates, pass_seconds
+from jaxnas.ops.costs import BUILT_IN, PASSES, Rates, at, device_costs, pass_seconds
 from jaxnas.ops.mixed import PLANS, mix
 from jaxnas.ops.plans import cheapest_plan, plan_seconds
 
@@ -27,7 +27,7 @@ SPACES = {
 }
 # One multiply-add a second and nothing else counts: the seconds are the multiply-adds.
 COUNTING = Rates(copy=1e30, matmul=((8, 2.0),), conv=((8, 2.0),), taps=((8, 1.0),), call=1e-30)
-CPU = BUILT_IN["cpu"]
+CPU = BUILT_IN["cpu"].training
 
 
 def edge_kernels(operations, channels, key):
@@ -118,7 +118,7 @@ def test_a_pass_is_its_bytes_and_its_call():
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu", "tpu"])
 def test_rates_survive_json(backend):
-    rates = built_in_rates(backend)
+    rates = device_costs(backend).training
     assert Rates.from_json(rates.to_json()) == rates
 
 
