@@ -1,8 +1,10 @@
 """The library as a notebook uses it: names, examples, arrays in and arrays out."""
 
 import doctest
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import jaxnas
 from jaxnas import api
 from jaxnas.core.errors import UserError
 
+README = Path(__file__).resolve().parent.parent / "README.md"
 TINY = {
     "data": {"split": {"valid_fraction": 0, "test_fraction": 0.25}},
     "acquisition": {"accelerations": [2], "center_fractions": [0.2]},
@@ -86,6 +89,15 @@ def test_a_search_on_arrays_is_trained_evaluated_and_loaded(tmp_path):
     np.testing.assert_allclose(reconstruct(kspace[1], mask), images[1], rtol=1e-4, atol=1e-6)
     with pytest.raises(UserError, match="fully sampled, there is nothing to reconstruct"):
         reconstruct(kspace)
+
+
+def test_the_readme_in_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    kspace = {name: np.asarray(jaxnas.fft2c(images)) for name, images in volumes(0).items()}
+    given = {"volumes": kspace, "kspace": kspace["v0"], "mask": np.arange(16) % 2 == 0}
+    exec(snippet, given)
+    assert given["images"].shape == (2, 16, 16) and {row["model"] for row in given["rows"]}
 
 
 def test_other_arrays_do_not_go_on_with_a_run(tmp_path):
