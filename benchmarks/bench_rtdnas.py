@@ -142,7 +142,9 @@ def make_network(setting: dict):
     from jaxnas.spaces.genotype import load_genotype
 
     genotype = load_genotype(GENOTYPE)
-    return build_segmentation_network("derived", channels=setting["channels"], genotype=genotype)
+    return build_segmentation_network(
+        "derived", channels=setting["channels"], classes=4, genotype=genotype
+    )
 
 
 def make_inference_problem(path: Path, *, channels: int = 32, size: int = 160) -> None:

@@ -20,6 +20,7 @@ directory, and go on from what is there, exactly as the command line does.
 """
 
 from collections.abc import Mapping, Sequence
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from jaxnas.core.identity import fingerprint
 from jaxnas.core.sections import Experiment
 from jaxnas.data.annotation import LabeledSource, LabeledVolume
 from jaxnas.data.memory import Arrays
+from jaxnas.data.named import with_labels
 from jaxnas.data.section import MEMORY
 from jaxnas.data.source import Source
 from jaxnas.data.views import Calibrated
@@ -276,11 +278,13 @@ def _run_of(
         return config
     if data is not None:
         overrides = (*overrides, f"data.source={MEMORY}")
+        if isinstance(data, LabeledSource):
+            overrides = (*overrides, f"data.labels={dumps(data.labels)}")
     if isinstance(config, str | Path):
         path = None if workdir is None else Path(workdir)
         return open_run(Path(config), overrides=overrides, workdir=path, quiet=True)
     values = config.model_dump(mode="json") if isinstance(config, Experiment) else config
-    made = make_config(values, overrides=overrides)
+    made = with_labels(make_config(values, overrides=overrides))
     made = made if made.name else made.model_copy(update={"name": "run"})
     path = Path(workdir) if workdir else Path("runs") / f"{made.name}-{fingerprint(made)}"
     return Run(made, path.resolve(), quiet=True)

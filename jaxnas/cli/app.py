@@ -21,6 +21,7 @@ from jaxnas.cli.options import (
     FoldOption,
     Fresh,
     GenotypeOption,
+    LabelsOption,
     LayoutName,
     ModelOption,
     Origin,
@@ -241,7 +242,7 @@ def data_make(
         LayoutName.fastmri
     ),
 ):
-    """Write synthetic volumes in the layout of fastMRI, MoDL-Brain, CC359, or cines in ACDC's."""
+    """Write synthetic volumes in a public layout: beating hearts in acdc's, bellies in nnunet's."""
     from jaxnas.cli import data
 
     data.make(
@@ -264,6 +265,7 @@ def data_check(
     axes: AxesOption = None,
     sens: SensOption = None,
     origin: OriginOption = Origin.center,
+    labels: LabelsOption = None,
 ):
     """Read every file whole and name each one a run would stumble over."""
     from jaxnas.cli import data
@@ -276,6 +278,7 @@ def data_check(
         axes=axes,
         sens=sens,
         origin=origin.value,
+        labels=labels,
     )
     data.check_data(config)
 
@@ -289,6 +292,7 @@ def data_info(
     axes: AxesOption = None,
     sens: SensOption = None,
     origin: OriginOption = Origin.center,
+    labels: LabelsOption = None,
     json: AsJson = False,
 ):
     """One line per volume: slices, shape, coils, contrast; as JSON also every label."""
@@ -302,6 +306,7 @@ def data_info(
         axes=axes,
         sens=sens,
         origin=origin.value,
+        labels=labels,
     )
     data.info(config, as_json=json)
 

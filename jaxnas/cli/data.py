@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,27 +10,41 @@ from jaxnas.core.console import show, show_table
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
 from jaxnas.core.outputs import check_output_folder
-from jaxnas.data import acdc_layout as labeled_layouts
-from jaxnas.data.annotation import CLASSES, annotated
-from jaxnas.data.cardiac import LABELED_READERS, open_labeled
+from jaxnas.data.acdc_layout import make_acdc
+from jaxnas.data.annotation import LabeledSource, annotated
 from jaxnas.data.check import Problem
 from jaxnas.data.check import check_source as find_problems
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.info import summarise_volumes
 from jaxnas.data.layouts import LAYOUTS
+from jaxnas.data.nnunet_layout import make_nnunet
 from jaxnas.data.open import SUFFIXES, check_fields, open_source
+from jaxnas.data.organs import OrganSource
 from jaxnas.data.presence import describe_absent, require_foreground
+from jaxnas.data.readers import LABELED_READERS, open_labeled
 from jaxnas.data.section import DataConfig
 from jaxnas.data.source import Source
-from jaxnas.data.survey import check_labeled, summarise_labeled
+from jaxnas.data.survey import LabeledRow, check_labeled, summarise_labeled
 from jaxnas.data.synthetic import SyntheticSource
 
 
 class Labeled(NamedTuple):
-    """A labelled data set: what it is, and where."""
+    """A labelled data set: what it is, where, and what its labels are called if it does not say."""
 
     kind: str
     paths: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+
+    def open(self) -> LabeledSource:
+        """The source of its volumes."""
+        return open_labeled(self.kind, self.paths, labels=self.labels)
+
+
+# The embedded volumes with labels, and the layout they are written in.
+LABELED_LAYOUTS = {
+    "acdc": (partial(HeartSource, phases="all"), make_acdc),
+    "nnunet": (OrganSource, make_nnunet),
+}
 
 
 def make(
@@ -42,11 +57,13 @@ def make(
     coils: int,
     seed: int,
 ) -> None:
-    """Writes synthetic volumes, or beating hearts, in a public layout and names what it wrote."""
+    """Writes synthetic volumes in a public layout, beating hearts in that of ACDC and bellies in
+    that of nnU-Net, and names what it wrote."""
     check_output_folder(out)
-    if layout in labeled_layouts.LABELED_LAYOUTS:
-        hearts = HeartSource(patients=volumes, slices=slices, size=size, phases="all", seed=seed)
-        labeled_layouts.LABELED_LAYOUTS[layout](out, hearts, on_file=_name)
+    if layout in LABELED_LAYOUTS:
+        open_phantoms, write = LABELED_LAYOUTS[layout]
+        phantoms = open_phantoms(patients=volumes, slices=slices, size=size, seed=seed)
+        write(out, phantoms, on_file=_name)
         return
     source = SyntheticSource(volumes=volumes, slices=slices, size=size, coils=coils, seed=seed)
     LAYOUTS[layout](out, source, on_file=_name)
@@ -65,11 +82,13 @@ def section(
     axes: str | None,
     sens: str | None,
     origin: str,
+    labels: str | None,
 ) -> DataConfig | Labeled:
     """The data that the options of `check_data` and `info` make up."""
     paths = tuple(str(path) for path in inputs)
     if source in LABELED_READERS:
-        return Labeled(source, paths)
+        names = labels and tuple(name.strip() for name in labels.split(","))
+        return Labeled(source, paths, names)
     config = DataConfig(
         source=source,
         path=paths,
@@ -100,13 +119,14 @@ def check_data(config: DataConfig | Labeled) -> None:
 
 
 def _check_labeled(config: Labeled) -> None:
-    doubts = _sorted_out(check_labeled(config.kind, config.paths))
-    source, where = open_labeled(config.kind, config.paths), ", ".join(config.paths)
+    doubts = _sorted_out(check_labeled(config.kind, config.paths, labels=config.labels))
+    source, where = config.open(), ", ".join(config.paths)
     rows = summarise_labeled(source)
     known = [row.millilitres for row in rows if row.millilitres is not None]
-    present = [{CLASSES.index(name) for name, ml in each.items() if ml} for each in known]
-    require_foreground(present, what=where)
-    absent = describe_absent(present, annotated(source), what=where)
+    names = annotated(source)
+    present = [{names[name] for name, ml in each.items() if ml} for each in known]
+    require_foreground(present, names, what=where)
+    absent = describe_absent(present, names, what=where)
     for sentence in absent:
         warn(sentence)
     bare = len(rows) - len(known)
@@ -157,25 +177,25 @@ def info(config: DataConfig | Labeled, *, as_json: bool) -> None:
 
 
 def _labeled_info(config: Labeled, *, as_json: bool) -> None:
-    rows = summarise_labeled(open_labeled(config.kind, config.paths))
+    rows = summarise_labeled(config.open())
     if as_json:
         show(json.dumps([row._asdict() for row in rows], indent=2))
         return
-    show_table(
-        ["volume", "patient", "phase", "group", "shape", "spacing (mm)", "volumes (ml)"],
-        [
-            [
-                row.name,
-                row.patient,
-                row.phase,
-                row.group or "",
-                "×".join(map(str, row.shape)),
-                "×".join(f"{step:g}" for step in row.spacing),
-                ", ".join(f"{name} {ml:.0f}" for name, ml in (row.millilitres or {}).items()),
-            ]
-            for row in rows
-        ],
-    )
+    columns = {
+        "volume": [row.name for row in rows],
+        "patient": [row.patient for row in rows],
+        "phase": [row.phase for row in rows],
+        "group": [row.group or "" for row in rows],
+        "shape": ["×".join(map(str, row.shape)) for row in rows],
+        "spacing (mm)": ["×".join(f"{step:g}" for step in row.spacing) for row in rows],
+        "volumes (ml)": [_millilitres(row) for row in rows],
+    }
+    told = {head: column for head, column in columns.items() if any(column)}
+    show_table([*told], [list(row) for row in zip(*told.values())])
+
+
+def _millilitres(row: LabeledRow) -> str:
+    return ", ".join(f"{name} {ml:.0f}" for name, ml in (row.millilitres or {}).items())
 
 
 def _open(config: DataConfig) -> Source:

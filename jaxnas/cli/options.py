@@ -70,6 +70,7 @@ class LayoutName(StrEnum):
     cc359 = "cc359"
     cc359_multi = "cc359_multi"
     acdc = "acdc"
+    nnunet = "nnunet"
 
 
 class SourceKind(StrEnum):
@@ -81,6 +82,7 @@ class SourceKind(StrEnum):
     cc359 = "cc359"
     acdc = "acdc"
     sunnybrook = "sunnybrook"
+    nifti_folder = "nifti_folder"
 
 
 class Origin(StrEnum):
@@ -118,4 +120,10 @@ OriginOption = Annotated[
 ]
 SensOption = Annotated[
     str | None, typer.Option("--sens", help="Of arrays: the name of the coil maps in the file.")
+]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--labels", help="Of nifti_folder without dataset.json: background, and all names in order."
+    ),
 ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxnas.core.config import load_config
 from jaxnas.core.notices import tell
 from jaxnas.core.outputs import check_output_file
+from jaxnas.data.named import with_labels
 from jaxnas.search.latency_table import save_table
 from jaxnas.stages.run import open_cohort, task_kind
 
@@ -14,7 +15,7 @@ from jaxnas.stages.run import open_cohort, task_kind
 def profile_config(config: Path, *, out: Path, overrides: Sequence[str]) -> None:
     """Times every operation that a network of the config may have, and writes the table."""
     check_output_file(out)
-    asked = load_config(config, overrides=overrides)
+    asked = with_labels(load_config(config, overrides=overrides))
     kind = task_kind(asked)
     table = kind.profile(
         asked,

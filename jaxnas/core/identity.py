@@ -46,6 +46,8 @@ def _said(section: Section, above: Key = ()) -> Iterator[tuple[Key, Any, Free | 
     """Every value of a config: its key, itself as JSON, and whether it is free to change."""
     plain = section.model_dump(mode="json")
     for name, field in type(section).model_fields.items():
+        if name not in plain:  # a key that means nothing beside others
+            continue
         key, value = (*above, name), getattr(section, name)
         free = next((mark for mark in field.metadata if isinstance(mark, Free)), None)
         if isinstance(value, Section):

@@ -11,36 +11,22 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import CLASSES, ED, ES, Cine, LabeledRef, LabeledVolume, Phases
+from jaxnas.data.annotation import LabeledRef, LabeledVolume
+from jaxnas.data.cine import ED, ES, HEART_CAVITIES, HEART_LABELS, Cine, Phases
 from jaxnas.data.files import NIFTI, PathLike, visible
-from jaxnas.data.grid import Turn, VoxelGrid, turn_onto
+from jaxnas.data.grid import Turn, VoxelGrid
 from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark
+from jaxnas.data.pairs import Place, contiguous, read_labels, turn_to
 from jaxnas.data.patients import INFO, find_patients, frame_number, left_out_remarks, read_info
-
-WHOLE = 1e-3  # how far from a whole number a label may be
-
-
-class _Place(NamedTuple):
-    """A volume in a file: all of it, or frame `frame` (from 0) of a four-dimensional one."""
-
-    path: Path
-    grid: VoxelGrid
-    frame: int | None = None
-
-    def read(self) -> np.ndarray:
-        """The voxels (Z, H, W)."""
-        return read_voxels(self.path, self.grid, frame=self.frame)
 
 
 class _Frame(NamedTuple):
     """One volume of the table, image and labels; `turn` brings labels onto the image's grid."""
 
     ref: LabeledRef
-    image: _Place
-    labels: _Place | None
+    image: Place
+    labels: Place | None
     turn: Turn | None
 
 
@@ -52,6 +38,9 @@ class AcdcSource:
     "ed_es" none. A patient without any label file (the challenge's test set as first released) has
     ED and ES without labels. A frame without a file of its own is taken from the cine.
     """
+
+    labels = HEART_LABELS
+    cavities = HEART_CAVITIES
 
     def __init__(self, paths: PathLike, *, phases: Phases = "all"):
         """UserError for a missing Info.cfg, ED, ES or label file, and for unequal shapes."""
@@ -66,8 +55,8 @@ class AcdcSource:
         """The volume `volumes[i]`; UserError for damaged files and labels outside 0 to 3."""
         ref, image, labels, turn = self._frames[i]
         return LabeledVolume(
-            image=_contiguous(image.read()),
-            labels=None if labels is None else _read_labels(labels, turn),
+            image=contiguous(image.read()),
+            labels=None if labels is None else read_labels(labels, turn, self.labels),
             spacing=image.grid.spacing,
             affine=image.grid.affine,
             name=ref.name,
@@ -83,7 +72,7 @@ def read_cine(path: str | Path) -> Cine:
     UserError for a missing or damaged file.
     """
     grid = read_grid(path)
-    frames = _contiguous(read_voxels(path, grid)).reshape(-1, *grid.shape[-3:])
+    frames = contiguous(read_voxels(path, grid)).reshape(-1, *grid.shape[-3:])
     return Cine(frames, grid.spacing, grid.affine)
 
 
@@ -117,48 +106,38 @@ def _frame(
     number: int,
     phase: str | None,
     group: str | None,
-    labels: _Place | None,
+    labels: Place | None,
 ) -> _Frame:
     name = f"{patient}_frame{number:02d}"
     image = _image_place(folder, patient, number, phase)
     shape = image.grid.shape[-3:]
-    turn = None if labels is None else _turn(image, labels)
+    turn = None if labels is None else turn_to(image, labels)
     ref = LabeledRef(name, patient, phase or f"frame{number:02d}", shape, group, labels is not None)
     return _Frame(ref, image, labels, turn)
 
 
-def _turn(image: _Place, labels: _Place) -> Turn:
-    try:
-        return turn_onto(image.grid, labels.grid)
-    except ValueError as error:
-        raise UserError(
-            f"{labels.path}: {error}, compared with {image.path}; expected labels on the grid of "
-            "their image, resample them to it or correct the header that is wrong"
-        ) from None
-
-
-def _label_places(folder: Path, patient: str) -> dict[int, _Place]:
+def _label_places(folder: Path, patient: str) -> dict[int, Place]:
     """The places of the labels of every labelled frame, by its number; files of one frame win."""
-    places: dict[int, _Place] = {}
+    places: dict[int, Place] = {}
     cine = _existing(folder, f"{patient}_4d_gt")
     if cine is not None:
         grid = _cine_grid(cine)
-        places = {t + 1: _Place(cine, grid, t) for t in range(grid.shape[0])}
+        places = {t + 1: Place(cine, grid, t) for t in range(grid.shape[0])}
     pattern = re.compile(rf"{re.escape(patient)}_frame(\d+)_gt\.nii(\.gz)?")
     for path in visible(folder):
         match = pattern.fullmatch(path.name)
         if match:
-            places[int(match[1])] = _Place(path, _frame_grid(path))
+            places[int(match[1])] = Place(path, _frame_grid(path))
     return places
 
 
-def _image_place(folder: Path, patient: str, number: int, phase: str | None) -> _Place:
+def _image_place(folder: Path, patient: str, number: int, phase: str | None) -> Place:
     path = _existing(folder, f"{patient}_frame{number:02d}")
     if path is not None:
-        return _Place(path, _frame_grid(path))
+        return Place(path, _frame_grid(path))
     cine = _existing(folder, f"{patient}_4d")
     if cine is not None and number <= (grid := _cine_grid(cine)).shape[0]:
-        return _Place(cine, grid, number - 1)
+        return Place(cine, grid, number - 1)
     raise UserError(
         f"{folder}: no image of {phase or 'the labelled frame'} {number}; expected "
         f"{patient}_frame{number:02d}.nii.gz or a {patient}_4d.nii.gz that long, restore the file "
@@ -190,27 +169,3 @@ def _frame_grid(path: Path) -> VoxelGrid:
             f"name it {path.name.partition('_')[0]}_4d.nii.gz if it is one"
         )
     return grid
-
-
-def _contiguous(voxels: np.ndarray) -> np.ndarray:
-    """Slices in one piece each; a file has its voxels the other way round."""
-    return np.ascontiguousarray(voxels, np.float32)
-
-
-def _read_labels(place: _Place, turn: Turn) -> np.ndarray:
-    voxels = turn(place.read())
-    if voxels.dtype.kind == "f":
-        whole = np.rint(voxels)
-        _refuse_labels(place, voxels[np.abs(voxels - whole) > WHOLE])
-        voxels = whole
-    _refuse_labels(place, voxels[(voxels < 0) | (voxels >= len(CLASSES))])
-    return np.ascontiguousarray(voxels, np.uint8)
-
-
-def _refuse_labels(place: _Place, strange: np.ndarray) -> None:
-    if strange.size:
-        names = ", ".join(f"{i} {name}" for i, name in enumerate(CLASSES))
-        raise UserError(
-            f"{place.path}: has the label {strange.min()} ({strange.size} such voxels); expected "
-            f"{names} only, correct the labels"
-        )

@@ -1,12 +1,12 @@
 """Writing beating hearts in the layout of ACDC: folders of .nii.gz files with Info.cfg."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from jaxnas.core.files import write_atomic
-from jaxnas.data.annotation import ED, ES, LabeledVolume
+from jaxnas.data.annotation import LabeledVolume
+from jaxnas.data.cine import ED, ES
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.make import OnFile, ignore_file
 from jaxnas.data.nifti import write_image
@@ -40,9 +40,6 @@ def make_acdc(
         on_file(path)
         folders.append(path)
     return folders
-
-
-LABELED_LAYOUTS: dict[str, Callable[..., list[Path]]] = {"acdc": make_acdc}
 
 
 def _info(frames: list[LabeledVolume]) -> str:

@@ -1,19 +1,15 @@
-"""The protocol of sources of labelled cardiac images: a table of volumes, and a way to read one.
+"""The protocol of sources of labelled images: a table of volumes, and a way to read one.
 
-Volumes are short-axis stacks (Z, H, W), slice by slice; pixels are uint8 labels, the positions of
-their names in CLASSES, as the ACDC challenge numbers them.
+Volumes are stacks of slices (Z, H, W); pixels are uint8 labels, the positions of their names in the
+`labels` of the source. The first of them, 0, is the background.
 """
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-CLASSES = ("background", "rv", "myo", "lv")
-ED, ES = "ED", "ES"  # end-diastole and end-systole
-
-# Which volumes of a cine a source has: every labelled frame, or ED and ES alone.
-Phases = Literal["all", "ed_es"]
+BACKGROUND = "background"
 
 
 class LabeledRef(NamedTuple):
@@ -21,7 +17,7 @@ class LabeledRef(NamedTuple):
 
     Attributes:
       name: unique in the source, as patient001_frame01.
-      phase: "ED", "ES", or "frame07" for another moment of the cardiac cycle.
+      phase: the moment of the cardiac cycle, see `jaxnas.data.cine`; empty for what does not beat.
       shape: (Z, H, W).
       group: diagnosis or clinical group, or None.
       labeled: whether `read` gives labels.
@@ -40,7 +36,7 @@ class LabeledVolume(NamedTuple):
 
     Attributes:
       image: float32 (Z, H, W), finite, in the units of the file.
-      labels: uint8 (Z, H, W), see CLASSES, or None.
+      labels: uint8 (Z, H, W), below the number of the source's labels, or None.
       spacing: (dz, dy, dx) in mm.
       affine: from voxel (x, y, z) to scanner mm, float64 (4, 4), or None where no file says so.
     """
@@ -55,42 +51,37 @@ class LabeledVolume(NamedTuple):
     group: str | None = None
 
 
-class Cine(NamedTuple):
-    """A beating heart: `frames` float32 (T, Z, H, W), spacing and affine as of LabeledVolume."""
-
-    frames: np.ndarray
-    spacing: tuple[float, float, float]
-    affine: np.ndarray | None
-
-    def volume(self, t: int, name: str) -> LabeledVolume:
-        """Frame `t` (from 0) as a volume without labels, called `name`_frameTT from 01."""
-        phase = f"frame{t + 1:02d}"
-        return LabeledVolume(
-            self.frames[t], None, self.spacing, self.affine, f"{name}_{phase}", name, phase
-        )
-
-
 @runtime_checkable
 class LabeledSource(Protocol):
     """Volumes in a fixed order; `read` may be called from any number of threads.
 
-    A source may also have `annotated`, the classes that its labels tell apart; see `annotated`; and
-    `remarks`, sentences about what it found strange in its files and what it made of that.
+    `labels` are the names of the labels 0, 1, …, of which a network tells as many classes apart.
+
+    A source may also have `annotated`, those that its labels tell apart; see `annotated`;
+    `cavities`, those that fill and empty as a heart beats; see `cavities`; and `remarks`, sentences
+    about what it found strange in its files and what it made of that.
     """
 
     volumes: tuple[LabeledRef, ...]
+    labels: tuple[str, ...]
 
     def read(self, i: int) -> LabeledVolume:
         """The volume behind `volumes[i]`."""
         ...
 
 
-def annotated(source: LabeledSource) -> tuple[str, ...]:
-    """The names of the foreground classes that `source` labels; all where it does not say.
+def annotated(source: LabeledSource) -> dict[str, int]:
+    """The foreground classes that `source` labels and their labels; all where it does not say.
 
     A class that is not among them is part of the background of its labels.
     """
-    return getattr(source, "annotated", CLASSES[1:])
+    names = getattr(source, "annotated", source.labels[1:])
+    return {name: source.labels.index(name) for name in names}
+
+
+def cavities(source: LabeledSource) -> tuple[str, ...]:
+    """The classes that fill and empty between end-diastole and end-systole; none but in hearts."""
+    return getattr(source, "cavities", ())
 
 
 def patient_names(source: LabeledSource) -> tuple[str, ...]:

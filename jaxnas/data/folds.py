@@ -10,6 +10,7 @@ from jaxnas.core.errors import UserError
 
 FOLDS = 5
 NNUNET_SEED = 1234
+KFOLD_SEED = 12345
 
 
 class Fold(NamedTuple):
@@ -26,6 +27,16 @@ def nnunet_held(patients: list[str], fold: int) -> list[str]:
     return shuffled[fold::FOLDS].tolist()
 
 
+def kfold_held(patients: list[str], fold: int) -> list[str]:
+    """The part `fold` of the sorted patients, shuffled and cut in five, as nnU-Net splits any data.
+
+    The same as KFold(5, shuffle=True, random_state=12345) of scikit-learn.
+    """
+    shuffled = np.array(patients)
+    np.random.RandomState(KFOLD_SEED).shuffle(shuffled)
+    return np.array_split(shuffled, FOLDS)[fold].tolist()
+
+
 def modulo_held(patients: list[str], fold: int) -> list[str]:
     """The patients whose number leaves the remainder `fold` when divided by five.
 
@@ -37,6 +48,7 @@ def modulo_held(patients: list[str], fold: int) -> list[str]:
 
 SCHEMES: dict[str, Callable[[list[str], int], list[str]]] = {
     "nnunet": nnunet_held,
+    "kfold": kfold_held,
     "modulo": modulo_held,
 }
 

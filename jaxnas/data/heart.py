@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import ED, ES, Cine, LabeledRef, LabeledVolume, Phases
+from jaxnas.data.annotation import LabeledRef, LabeledVolume
+from jaxnas.data.cine import ED, ES, HEART_CAVITIES, HEART_LABELS, Cine, Phases
 from jaxnas.data.thorax import Thorax, draw_thorax, paint, render_thorax
 from jaxnas.data.ventricles import (
     PATIENT_GROUPS,
@@ -70,6 +71,9 @@ class HeartSource:
     end-diastole. Intensities are whole numbers, as a scanner's. `phases` "ed_es" gives two volumes
     a patient, "all" one for every frame.
     """
+
+    labels = HEART_LABELS
+    cavities = HEART_CAVITIES
 
     def __init__(
         self,

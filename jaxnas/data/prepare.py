@@ -6,7 +6,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import CLASSES, LabeledVolume
+from jaxnas.data.annotation import LabeledVolume
 from jaxnas.data.transforms import center_crop, center_pad
 
 _SAME = 1e-4  # relative difference of spacings below which pixels stay as they are
@@ -142,8 +142,8 @@ def _between(low: np.ndarray, high: np.ndarray, weight: np.ndarray) -> np.ndarra
 
 
 def _indicators(labels: np.ndarray) -> np.ndarray:
-    """float32 (K, Z, H, W), 1 where a pixel has the label."""
-    return np.stack([labels == k for k in range(len(CLASSES))]).astype(np.float32)
+    """float32 (K, Z, H, W), 1 where a pixel has the label, K − 1 being the largest there is."""
+    return np.stack([labels == k for k in range(int(labels.max()) + 1)]).astype(np.float32)
 
 
 def _largest(scores: np.ndarray) -> np.ndarray:

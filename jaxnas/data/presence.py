@@ -3,37 +3,40 @@
 `present` is, of every volume, the labels that at least one of its pixels has.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
-from jaxnas.data.annotation import CLASSES
 
 
 def labels_in(labels: np.ndarray) -> frozenset[int]:
     """The labels that at least one pixel has, uint8 of any shape."""
-    return frozenset(np.flatnonzero(np.bincount(labels.ravel(), minlength=len(CLASSES))).tolist())
+    return frozenset(np.flatnonzero(np.bincount(labels.ravel())).tolist())
 
 
-def require_foreground(present: Sequence[Collection[int]], *, what: str) -> None:
-    """UserError where no volume of `what` has anything but background."""
+def require_foreground(
+    present: Sequence[Collection[int]], names: Collection[str], *, what: str
+) -> None:
+    """UserError where no volume of `what` has anything but background; expected are `names`."""
     if present and not set().union(*present) - {0}:
         raise UserError(
             f"{what}: all {len(present)} label maps are background only; expected "
-            f"{', '.join(CLASSES[1:])}, give the labels or a data.size that holds the heart"
+            f"{', '.join(names)}, give the labels or a data.size that holds them"
         )
 
 
 def describe_absent(
-    present: Sequence[Collection[int]], names: Sequence[str], *, what: str
+    present: Sequence[Collection[int]], names: Mapping[str, int], *, what: str
 ) -> list[str]:
-    """A sentence about the classes among `names` that volumes of `what` lack; none if all have all.
+    """A sentence about the classes that volumes of `what` lack; none if all have all.
+
+    `names` are those of the classes, with their labels.
 
     For `warn`, or for a list of what was found.
     """
-    missing = {n: sum(CLASSES.index(n) not in found for found in present) for n in names}
+    missing = {n: sum(k not in found for found in present) for n, k in names.items()}
     lacking = ", ".join(f"{name} in {count}" for name, count in missing.items() if count)
     if not lacking:
         return []
@@ -43,7 +46,9 @@ def describe_absent(
     ]
 
 
-def warn_of_absent(present: Sequence[Collection[int]], names: Sequence[str], *, what: str) -> None:
+def warn_of_absent(
+    present: Sequence[Collection[int]], names: Mapping[str, int], *, what: str
+) -> None:
     """Warns of what `describe_absent` describes."""
     for sentence in describe_absent(present, names, what=what):
         warn(sentence)

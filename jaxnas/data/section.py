@@ -1,8 +1,8 @@
 """The sections of a config on data: its source, what is kept of it, and who is in which group."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from jaxnas.core.sections import Free, MatrixSize, Patterns, Positive, Section
 
@@ -102,11 +102,12 @@ class HeartConfig(Section):
 class PatientSplitConfig(Section):
     """The patients that train, validate and test.
 
-    `fractions` draws them at random; `nnunet` tests on fold `fold` of nnU-Net's five, `modulo` on
-    the patients whose number is `fold` modulo five. `valid_fraction` is of those that train.
+    `fractions` draws them at random; `nnunet` tests on fold `fold` of the five that nnU-Net has for
+    ACDC, `kfold` of those that it makes of any other data set, `modulo` on the patients whose
+    number is `fold` modulo five. `valid_fraction` is of those that train.
     """
 
-    method: Literal["fractions", "nnunet", "modulo"] = "fractions"
+    method: Literal["fractions", "nnunet", "kfold", "modulo"] = "fractions"
     fold: Annotated[int, Field(ge=0, le=4)] = 0
     valid_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     test_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
@@ -117,16 +118,22 @@ class PatientSplitConfig(Section):
         return self.method == "fractions"
 
 
+LabelName = Annotated[str, Field(min_length=1, max_length=100)]
+HEART_KEYS = ("phases", "heart")  # say nothing about other organs
+
+
 class LabeledDataConfig(Section):
     """The source of images and labels, and the preparation of their slices.
 
     `spacing` is the in-plane pixel size in mm after resampling (null: as in the file), `size` the
     centre crop, `clip` the percentiles of a volume between which intensities are kept. `phases:
-    ed_es` leaves out all labelled frames but end-diastole and end-systole.
+    ed_es` leaves out all labelled frames but end-diastole and end-systole. `labels` are the names
+    of the labels 0, 1, … of a nifti_folder, background first (null: as its dataset.json says).
     """
 
-    source: Literal["heart", "memory", "acdc", "sunnybrook"] = "heart"
+    source: Literal["heart", "memory", "acdc", "sunnybrook", "nifti_folder"] = "heart"
     path: Annotated[str | None, Free.PLACE] = None
+    labels: Annotated[tuple[LabelName, ...], Field(min_length=2)] | None = None
     phases: Literal["all", "ed_es"] = "all"
     heart: HeartConfig = HeartConfig()
     split: PatientSplitConfig = PatientSplitConfig()
@@ -139,6 +146,21 @@ class LabeledDataConfig(Section):
         if self.source not in ("heart", MEMORY) and not self.path:
             raise ValueError(f"path is required for source {self.source!r}")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_keys_of_hearts(cls, values: Any) -> Any:
+        """They may come from the base of a config, whose source is another one."""
+        if not isinstance(values, dict) or values.get("source") != "nifti_folder":
+            return values
+        return {key: value for key, value in values.items() if key not in HEART_KEYS}
+
+    @model_serializer(mode="wrap")
+    def _without_keys_of_other_sources(self, dump: Any) -> dict[str, Any]:
+        hidden = HEART_KEYS if self.source == "nifti_folder" else ()
+        if self.labels is None:
+            hidden = (*hidden, "labels")
+        return {key: value for key, value in dump(self).items() if key not in hidden}
 
     @property
     def place(self) -> tuple:

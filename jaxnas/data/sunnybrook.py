@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import CLASSES, ED, ES, LabeledRef, LabeledVolume
+from jaxnas.data.annotation import LabeledRef, LabeledVolume
+from jaxnas.data.cine import ED, ES, HEART_CAVITIES, HEART_LABELS
 from jaxnas.data.files import HDF5, PathLike, find_files
 from jaxnas.data.hdf5 import get_dataset, open_file, read_dataset
 
@@ -39,6 +40,8 @@ class SunnybrookSource:
     score the cavity, not to train all classes.
     """
 
+    labels = HEART_LABELS
+    cavities = HEART_CAVITIES
     annotated = ("lv",)
 
     def __init__(self, paths: PathLike):
@@ -61,7 +64,7 @@ class SunnybrookSource:
             )
         return LabeledVolume(
             image=image.astype(np.float32),
-            labels=np.where(cavity == CAVITY, CLASSES.index("lv"), 0).astype(np.uint8),
+            labels=np.where(cavity == CAVITY, self.labels.index("lv"), 0).astype(np.uint8),
             spacing=SPACING,
             affine=None,
             name=ref.name,

@@ -1,6 +1,6 @@
 """Reading every labelled volume once: what a source holds, and all that would stop a long run."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import CLASSES, LabeledSource, LabeledVolume, annotated
-from jaxnas.data.cardiac import LABELED_READERS, PARTS
+from jaxnas.data.annotation import LabeledSource, LabeledVolume, annotated
 from jaxnas.data.check import Problem
 from jaxnas.data.files import PathLike, listed, why_left_out
+from jaxnas.data.readers import LABELED_READERS, PARTS
 
 
 class LabeledRow(NamedTuple):
@@ -34,11 +34,13 @@ def summarise_labeled(source: LabeledSource) -> list[LabeledRow]:
     return [_row(source.read(i), annotated(source)) for i, _ in enumerate(source.volumes)]
 
 
-def check_labeled(kind: str, paths: PathLike) -> list[Problem]:
+def check_labeled(
+    kind: str, paths: PathLike, *, labels: Sequence[str] | None = None
+) -> list[Problem]:
     """Opens every patient or file of data set `kind` and reads every volume; all problems.
 
-    `kind` is one of LABELED_READERS. An image of one value is a problem that is not certain. An
-    empty list means that the data can be used.
+    `kind` is one of LABELED_READERS, `labels` as in `open_labeled`. An image of one value is a
+    problem that is not certain. An empty list means that the data can be used.
     """
     problems = []
     for path in map(Path, listed(paths)):
@@ -50,15 +52,13 @@ def check_labeled(kind: str, paths: PathLike) -> list[Problem]:
         else:
             why = partial(why_left_out, expected=PARTS[kind].expected)
             problems += [Problem(entry, why(entry)) for entry in rest]
-            problems += [
-                problem for part in found for problem in _check_part(part, LABELED_READERS[kind])
-            ]
+            problems += [problem for part in found for problem in _check_part(part, kind, labels)]
     return problems
 
 
-def _check_part(part: Path, reader: Callable[..., LabeledSource]) -> list[Problem]:
+def _check_part(part: Path, kind: str, labels: Sequence[str] | None) -> list[Problem]:
     try:
-        source = reader(part, "all")
+        source = LABELED_READERS[kind](part, "all", labels)
     except UserError as error:
         return [Problem(part, str(error))]
     problems = []
@@ -80,12 +80,12 @@ def _doubts(part: Path, volume: LabeledVolume) -> list[Problem]:
     return [Problem(part, text, certain=False)]
 
 
-def _row(volume: LabeledVolume, names: tuple[str, ...]) -> LabeledRow:
+def _row(volume: LabeledVolume, names: Mapping[str, int]) -> LabeledRow:
     millilitres = None
     if volume.labels is not None:
-        counts = np.bincount(volume.labels.ravel(), minlength=len(CLASSES))
+        counts = np.bincount(volume.labels.ravel(), minlength=1 + max(names.values()))
         voxel = np.prod(volume.spacing) / 1000
-        millilitres = {name: float(counts[CLASSES.index(name)] * voxel) for name in names}
+        millilitres = {name: float(counts[k] * voxel) for name, k in names.items()}
     return LabeledRow(
         volume.name,
         volume.patient,

@@ -13,6 +13,7 @@ from jaxnas.core.notices import tell
 from jaxnas.core.outputs import check_output_folder, writing
 from jaxnas.core.places import anchored
 from jaxnas.core.sections import Experiment
+from jaxnas.data.named import with_labels
 from jaxnas.engine.locks import LOCK, locked
 from jaxnas.engine.rundir import RunDir
 
@@ -55,7 +56,7 @@ def open_run(
     """The run of a config file, or the existing run of a run directory; writes nothing."""
     target = Path(target)
     if not target.is_dir():
-        config = load_config(target, overrides=overrides)
+        config = with_labels(load_config(target, overrides=overrides))
         path = workdir or Path("runs") / f"{config.name}-{fingerprint(config)}"
         return Run(config, path.resolve(), quiet)
     resolved = RunDir(target).config.path

@@ -4,7 +4,7 @@ from typing import Any
 
 from jaxnas.report.federated import SPLITS
 from jaxnas.report.names import EVERYONE, row_name
-from jaxnas.report.overlaps import HEADS, dice_of
+from jaxnas.report.overlaps import class_names, class_title, dice_of
 from jaxnas.report.tables import Column, Table, make_table, spread
 
 
@@ -40,15 +40,15 @@ def client_dice_table(metrics: dict[str, Any]) -> Table:
     for row in metrics["rows"]:
         methods.setdefault(row_name(row), {})[row.get("client", EVERYONE)] = row
     clients = list(dict.fromkeys(client for rows in methods.values() for client in rows))
+    classes = class_names(metrics)
     columns = [
         Column(client, lambda rows, c=client: _dice(rows.get(c)), "{:.3f}".format, max)
         for client in clients
     ] + [
-        Column(head, lambda rows, k=name: rows[EVERYONE]["dice"][k], spread(3), max)
-        for name, head in HEADS.items()
-        if name != "mean"
+        Column(class_title(k), lambda rows, k=k: rows[EVERYONE]["dice"][k], spread(3), max)
+        for k in classes
     ]
-    groups = (("", 1), ("average Dice at", len(clients)), ("all volumes, mean ± std", 3))
+    groups = (("", 1), ("average Dice at", len(clients)), ("all volumes, mean ± std", len(classes)))
     title = "Every method with the weights and the statistics that a client uses"
     return make_table(
         title, "Method", list(methods), list(methods.values()), columns, groups=groups

@@ -8,7 +8,16 @@ from jaxnas.report import overlays, pareto
 from jaxnas.report.cells import draw_cell
 from jaxnas.report.inputs import RunFiles
 from jaxnas.report.names import method_key
-from jaxnas.report.overlaps import Row, dice_of, is_random, is_searched, is_valid, limits_of
+from jaxnas.report.overlaps import (
+    Row,
+    class_names,
+    class_title,
+    dice_of,
+    is_random,
+    is_searched,
+    is_valid,
+    limits_of,
+)
 from jaxnas.report.overlaps import network_name as name_of
 from jaxnas.report.paths import CELL_FRAMES, draw_paths, path_edges
 from jaxnas.report.plan import Plan
@@ -59,9 +68,23 @@ def _overlay_plan(run: RunFiles) -> Plan:
     volumes = dict.fromkeys(o.volume for o in run.overlays if o.volume)
     place = f" Volumes: {', '.join(volumes)}." if volumes else ""
     draw = functools.partial(
-        overlays.draw_overlays, run.overlays, models, [names.get(m, m) for m in models]
+        overlays.draw_overlays,
+        run.overlays,
+        models,
+        [names.get(m, m) for m in models],
+        _class_titles(run),
     )
-    return Plan("images", "overlays", OVERLAY_CAPTION + place + rest, draw)
+    beating = any(overlay.level in _HEART_LEVELS for overlay in run.overlays)
+    what = HEART_CAPTION if beating else EXTENT_CAPTION
+    return Plan("images", "overlays", what + OVERLAY_CAPTION + place + rest, draw)
+
+
+def _class_titles(run: RunFiles) -> list[str]:
+    """The readers' names of the labels 1, 2, …; numbers where no evaluation names them."""
+    if run.metrics and (known := class_names(run.metrics)):
+        return [class_title(name) for name in known]
+    most = max(int(overlay.truth.max()) for overlay in run.overlays)
+    return [f"label {k}" for k in range(1, 1 + most)]
 
 
 def _ranked(rows: Sequence[Row], limits: dict[str, float]) -> list[Row]:
@@ -80,8 +103,14 @@ PARETO_CAPTION = (
     "Shaded: where a network keeps the limit of that axis. Line: the networks that keep both "
     "limits and that no other such network beats in Dice and speed. Nₗ: number of paths."
 )
-OVERLAY_CAPTION = (
+_HEART_LEVELS = ("base", "mid", "apex")
+HEART_CAPTION = (
     "Slices at base, middle and apex of the heart, at end-diastole (ED) and end-systole (ES). "
+)
+EXTENT_CAPTION = (
+    "Slices low, in the middle and high, by their numbers, within the labelled part of a volume. "
+)
+OVERLAY_CAPTION = (
     "Left: the contours of the truth. Then what every network finds, in colour, under the "
     "contours of the truth, in white."
 )

@@ -19,7 +19,7 @@ from jaxnas.report.tables import (
 )
 
 Row = dict[str, Any]
-HEADS = {"rv": "RV", "myo": "MYO", "lv": "LV", "mean": "Average"}
+TITLES = {"rv": "RV", "myo": "MYO", "lv": "LV", "mean": "Average"}  # others go by their names
 LIMITS = {"latency_ms": 50.0, "throughput_fps": 22.0}
 COSTS = [
     Column("Params", lambda row: row.get("params"), short_number, min),
@@ -45,6 +45,27 @@ def throughput_of(row: Row) -> float | None:
 def dice_of(row: Row, *, name: str = "mean") -> float | None:
     """The mean Dice of a class, or over the classes."""
     return mean_of((row.get("dice") or {}).get(name))
+
+
+def heads(rows: Iterable[Row]) -> dict[str, str]:
+    """The heads of columns by what they read of a row: every class, and `mean` over the classes."""
+    names = dict.fromkeys(name for row in rows for name in row.get("dice") or {} if name != "mean")
+    return {name: class_title(name) for name in (*names, "mean")}
+
+
+def class_names(metrics: dict[str, Any]) -> tuple[str, ...]:
+    """The names of the labels 1, 2, … of an evaluation."""
+    return tuple(name for name in heads(metrics["rows"]) if name != "mean")
+
+
+def class_title(name: str) -> str:
+    """A reader's name of a class."""
+    return TITLES.get(name, name)
+
+
+def is_cardiac(metrics: dict[str, Any]) -> bool:
+    """True for an evaluation of hearts at two moments, whose ejection fractions are known."""
+    return any(row.get("ejection_fraction") for row in metrics["rows"])
 
 
 def limits_of(metrics: dict[str, Any]) -> dict[str, float]:
@@ -128,12 +149,13 @@ def fold_table(metrics: dict[str, Any]) -> Table | None:
     numbers = rows[0]["folds"]["numbers"]
     columns = [
         Column(head, lambda row, k=name: row["folds"]["dice"][k], spread(3), max)
-        for name, head in HEADS.items()
+        for name, head in heads(rows).items()
     ] + [
         Column(f"fold {fold}", _fold_reader(place), "{:.3f}".format, max)
         for place, fold in enumerate(numbers)
     ]
-    groups = [("", 1), ("mean ± std over folds", len(HEADS)), ("average Dice of", len(numbers))]
+    groups = [("", 1), ("mean ± std over folds", len(columns) - len(numbers))]
+    groups.append(("average Dice of", len(numbers)))
     names = [network_name(row) for row in rows]
     title = f"Cross-validation, {len(numbers)} fold{'s' if len(numbers) > 1 else ''}"
     return make_table(title, "Network", names, rows, columns, groups=tuple(groups))
@@ -147,26 +169,31 @@ def random_table(metrics: dict[str, Any]) -> Table | None:
 
 
 def distance_table(metrics: dict[str, Any]) -> Table:
-    """The 95 % Hausdorff distance, how often a class is missing, and ejection fractions."""
+    """The 95 % Hausdorff distance, how often a class is missing, and ejection fractions if any."""
     rows = [row for row in metrics["rows"] if not is_random(row)]
+    classes = class_names(metrics)
     columns = [
         Column(head, lambda row, k=name: (row.get("hd95") or {}).get(k), spread(2), min)
-        for name, head in HEADS.items()
+        for name, head in heads(rows).items()
     ]
     groups = [("", 1), ("HD95 (mm)", len(columns))]
     columns += [
-        Column(HEADS[name], lambda row, k=name: _empty_text(row, k), str, None)
-        for name in ("rv", "myo", "lv")
+        Column(class_title(name), lambda row, k=name: _empty_text(row, k), str, None)
+        for name in classes
     ]
-    groups.append(("empty on one side / both", 3))
-    for name in ("lv", "rv"):
+    groups.append(("empty on one side / both", len(classes)))
+    cavities = {name for row in rows for name in row.get("ejection_fraction") or {}}
+    for name in reversed([name for name in classes if name in cavities]):
+        head = class_title(name)
         columns += [
-            Column(f"{HEADS[name]} r", _ejection_reader(name, "pearson"), "{:.3f}".format, max),
-            Column(f"{HEADS[name]} bias", _ejection_reader(name, "bias"), "{:+.1f}".format, None),
+            Column(f"{head} r", _ejection_reader(name, "pearson"), "{:.3f}".format, max),
+            Column(f"{head} bias", _ejection_reader(name, "bias"), "{:+.1f}".format, None),
         ]
-    groups.append(("ejection fraction (%)", 4))
+    title = "Distances and empty classes"
+    if cavities:
+        groups.append(("ejection fraction (%)", 2 * len(cavities)))
+        title = "Distances, empty classes and ejection fractions"
     names = [network_name(row) for row in rows]
-    title = "Distances, empty classes and ejection fractions"
     return make_table(title, "Network", names, rows, columns, groups=tuple(groups))
 
 
@@ -236,7 +263,7 @@ def _facts(row: Row) -> str:
 def _table(title: str, rows: list[Row], limits: dict[str, float], *, costs: list[Column]) -> Table:
     columns = [
         Column(head, lambda row, k=name: (row.get("dice") or {}).get(k), spread(3), max)
-        for name, head in HEADS.items()
+        for name, head in heads(rows).items()
     ]
     columns += [
         Column("LT (ms)", latency_of, _figures, min, lambda x: x <= limits["latency_ms"]),

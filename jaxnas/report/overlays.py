@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STRUCTURE_STYLES = {1: ("RV", style.BLUE), 2: ("MYO", style.GREEN), 3: ("LV", style.VERMILLION)}
+# Of the labels 1, 2, …, from the start again where there are more.
+_COLOURS = (style.BLUE, style.GREEN, style.VERMILLION, style.ORANGE, style.PURPLE, style.SKY)
+_COLOURS += (style.BROWN,)
 _PANEL = 1.5
-_MARGIN = 0.35  # around the heart, of its extent
+_MARGIN = 0.35  # around what is labelled, of its extent
 OPACITY = 0.5
 
 
@@ -23,6 +25,7 @@ OPACITY = 0.5
 class Overlay:
     """One slice: image float32, truth and the labels by every model uint8, all (H, W).
 
+    `phase` is that of a heart, else the name of the volume; `level` says which slice it is.
     `spacing` is the pixel size (dy, dx) in mm; `volume` and `slice` are None where not known.
     """
 
@@ -54,11 +57,15 @@ def read_overlays(file: ArraysFile) -> list[Overlay]:
 
 @style.styled
 def draw_overlays(
-    overlays: Sequence[Overlay], models: Sequence[str], names: Sequence[str]
+    overlays: Sequence[Overlay],
+    models: Sequence[str],
+    names: Sequence[str],
+    classes: Sequence[str],
 ) -> "Figure":
     """A row per slice: the image, then the labels of every model under the truth's contours.
 
-    All slices show the part around the heart. `names` are those of the `models` for the reader.
+    All slices show the part around what is labelled. `names` are those of the `models` for the
+    reader, `classes` those of the labels 1, 2, …
     """
     boxes = {phase: _box([o for o in overlays if o.phase == phase]) for phase in _phases(overlays)}
     columns = 1 + len(models)
@@ -79,8 +86,13 @@ def draw_overlays(
             if column == 0:
                 axes.set_ylabel(_row_name(overlay), fontsize=8.5, labelpad=4)
         y -= gap
-    _legend(figure)
+    _legend(figure, classes)
     return figure
+
+
+def label_colour(label: int) -> str:
+    """The colour of a label, from 1."""
+    return _COLOURS[(label - 1) % len(_COLOURS)]
 
 
 def choose_segmenters(
@@ -113,19 +125,19 @@ def _phases(overlays: Sequence[Overlay]) -> list[str]:
 
 
 def _box(overlays: Sequence[Overlay]) -> tuple[slice, slice]:
-    """The part of all slices around their hearts; everything where there is none."""
-    heart = np.any([overlay.truth > 0 for overlay in overlays], axis=0)
+    """The part of all slices around their labels; everything where there are none."""
+    inside = np.any([overlay.truth > 0 for overlay in overlays], axis=0)
     sides = []
     for axis in (0, 1):
-        places = np.flatnonzero(heart.any(1 - axis))
-        low, high = (places[0], places[-1] + 1) if len(places) else (0, heart.shape[axis])
+        places = np.flatnonzero(inside.any(1 - axis))
+        low, high = (places[0], places[-1] + 1) if len(places) else (0, inside.shape[axis])
         sides.append((low, high))
     # The same number of millimetres on every side, so that the panels are about square.
     dy, dx = overlays[0].spacing
     extent = max((sides[0][1] - sides[0][0]) * dy, (sides[1][1] - sides[1][0]) * dx)
     reach = extent * (1 + 2 * _MARGIN) / 2
     box = []
-    for (low, high), step, size in zip(sides, (dy, dx), heart.shape):
+    for (low, high), step, size in zip(sides, (dy, dx), inside.shape):
         middle = (low + high) / 2
         box.append(
             slice(max(int(middle - reach / step), 0), min(int(middle + reach / step) + 1, size))
@@ -150,13 +162,13 @@ def _show(axes: "Axes", overlay: Overlay, model: str | None, box: tuple[slice, s
     if model is not None and model in overlay.labels:
         found = overlay.labels[model][box]
         tint = np.zeros((*found.shape, 4))
-        for label, (_, colour) in _STRUCTURE_STYLES.items():
-            tint[found == label] = to_rgba(colour, OPACITY)
+        for label in _labels(found):
+            tint[found == label] = to_rgba(label_colour(label), OPACITY)
         axes.imshow(tint, aspect="auto", interpolation="nearest")
-    for label, (_, colour) in _STRUCTURE_STYLES.items():
+    for label in _labels(truth):
         mask = (truth == label).astype(float)
-        if 0 < mask.mean() < 1:
-            line = colour if model is None else "white"
+        if mask.mean() < 1:
+            line = label_colour(label) if model is None else "white"
             axes.contour(
                 mask, levels=[0.5], colors=[line], linewidths=1.3 if model is None else 0.8
             )
@@ -171,11 +183,16 @@ def _row_name(overlay: Overlay) -> str:
     return f"{overlay.phase}, {overlay.level}{place}"
 
 
-def _legend(figure: "Figure") -> None:
+def _labels(found: np.ndarray) -> list[int]:
+    """The labels that a slice has, without the background."""
+    return [int(label) for label in np.unique(found) if label]
+
+
+def _legend(figure: "Figure", classes: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=colour, label=name) for name, colour in _STRUCTURE_STYLES.values()]
+    handles = [Patch(color=label_colour(k), label=name) for k, name in enumerate(classes, 1)]
     handles.append(
         Line2D([], [], color="#BBBBBB", linewidth=1.2, label="white lines: contours of the truth")
     )

@@ -28,6 +28,7 @@ CLIENTS_NOTE = (
     "multiply–accumulates for one slice of the first client, FLOPs are MACs plus biases, and "
     "+ act. adds the activations, as Table 2 of FedAutoMRI does."
 )
+DISTANCES, EJECTION = "Hausdorff distances, empty classes", ", ejection fractions"
 VOLUME_SUMMARY = (
     "The same models under fastMRI's convention: whole volumes, data range = maximum of the volume"
 )
@@ -127,7 +128,7 @@ def _segmentation_texts(run: RunFiles) -> dict[str, str]:
             [
                 _limits_note(run.metrics),
                 _tables(table for table in shown if table),
-                _folded("Hausdorff distances, empty classes, ejection fractions", hidden),
+                _folded(DISTANCES + EJECTION * segmentation.is_cardiac(run.metrics), hidden),
                 _folded("Random architectures", [drawn] if drawn else []),
             ]
         )

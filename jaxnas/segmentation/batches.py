@@ -49,7 +49,7 @@ def prepare_slices(
     with ThreadPoolExecutor(workers, thread_name_prefix="volumes") as pool:
         images, labels = zip(*pool.map(prepare, indices))
     present = [labels_in(found) for found in labels]
-    require_foreground(present, what="the training volumes")
+    require_foreground(present, annotated(source), what="the training volumes")
     warn_of_absent(present, annotated(source), what="the training volumes")
     volumes = np.repeat(np.asarray(indices, np.int32), [len(image) for image in images])
     return Slices(np.concatenate(images), np.concatenate(labels), volumes)

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 from jaxnas.core.errors import UserError
 from jaxnas.core.places import placed
 from jaxnas.data.annotation import LabeledSource, patient_names, volume_indices
-from jaxnas.data.cardiac import HeartSettings, open_labeled
 from jaxnas.data.folds import split_fold
 from jaxnas.data.labels import patient_labels
+from jaxnas.data.named import common_labels
 from jaxnas.data.prepare import Preparation
+from jaxnas.data.readers import HeartSettings, open_labeled
 from jaxnas.data.section import LabeledDataConfig, PatientSplitConfig
 from jaxnas.data.splits import halve, split_volumes
 from jaxnas.engine.inputs import Held, HeldGroups
@@ -133,7 +134,15 @@ class LabeledData:
         names: Sequence[str] | None = None,
         fold: int | None = None,
     ) -> LabeledDataset:
-        """The patients `names`, split as the config says; `fold` replaces that of the config."""
+        """The patients `names`, split as the config says; `fold` replaces that of the config.
+
+        UserError for a source with other labels than the config says, for which networks are built.
+        """
+        if config.data.labels not in (None, source.labels):
+            raise UserError(
+                f"data.labels: found {', '.join(config.data.labels)}, but the labels of the data "
+                f"are {', '.join(source.labels)}; expected the same, begin another run with these"
+            )
         split = config.data.split
         if fold is not None:
             split = split.model_copy(update={"fold": fold})
@@ -145,7 +154,7 @@ class LabeledData:
         self, config: SegmentationConfig, members: Mapping[str, LabeledDataset]
     ) -> Mapping[str, LabeledDataset]:
         """The clients; UserError unless all prepared slices have the size of the config, for which
-        latencies are known: they are computed together."""
+        latencies are known, and the same labels: they are computed together."""
         for name, dataset in members.items():
             size = dataset.preparation.size
             if size != config.data.size:
@@ -153,6 +162,7 @@ class LabeledData:
                     f"client {name!r}: data.size is {size}, that of the config {config.data.size}; "
                     f"expected one size everywhere, because clients are computed together"
                 )
+        common_labels({name: dataset.source.labels for name, dataset in members.items()})
         return members
 
     def check(self, dataset: LabeledDataset) -> None:
@@ -166,6 +176,7 @@ def open_labeled_source(config: LabeledDataConfig, *, seed: int) -> LabeledSourc
         config.source,
         config.path,
         phases=config.phases,
+        labels=config.labels,
         heart=HeartSettings(heart.patients, heart.slices, heart.size, heart.frames),
         seed=seed,
     )

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.data.named import config_labels
 from jaxnas.engine.run import Run
 from jaxnas.engine.timing import Timing
 from jaxnas.models.folding import fold_norms
@@ -110,6 +111,7 @@ def two_level_network(config: SegmentationConfig, genotype: Genotype) -> RtdnasN
     return RtdnasNet(
         genotype,
         network.channels,
+        len(config_labels(config)),
         stem_stride=network.stem_stride,
         dtype=jnp.dtype(network.dtype),
     )

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from flax import linen as nn
 
-from jaxnas.data.annotation import CLASSES, annotated
+from jaxnas.data.annotation import annotated
 from jaxnas.engine.evaluation import Contender
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
@@ -61,7 +61,9 @@ class SegmentationEvaluator:
     def rows(self, name: str, found: Sequence[SegmentationEvaluation]) -> list[dict[str, Any]]:
         """The row over all volumes."""
         own = [score for each in found for score in each.scores if score.model == name]
-        return segmentation_rows(own)
+        (row,) = segmentation_rows(own, found[0].part)
+        # Scores go by the contender, a row by its model and, across clients, its strategy.
+        return [{key: value for key, value in row.items() if key != "model"}]
 
     def facts(
         self, model: str, net: nn.Module, predictor: Predictor, dataset: LabeledDataset
@@ -88,12 +90,14 @@ class SegmentationEvaluator:
     def describe(self, datasets: Sequence[LabeledDataset]) -> str:
         """Test volumes and patients, phases, and labels that the data lack."""
         refs = [d.source.volumes[i] for d in datasets for i in d.volumes("test")]
-        phases = dict.fromkeys("frames" if r.phase.startswith("frame") else r.phase for r in refs)
-        patients, known = {ref.patient for ref in refs}, annotated(datasets[0].source)
-        lacking = [name for name in CLASSES[1:] if name not in known]
+        named = [ref.phase for ref in refs if ref.phase]
+        phases = dict.fromkeys("frames" if name.startswith("frame") else name for name in named)
+        moments = f" ({', '.join(phases)})" if phases else ""
+        patients, source = {ref.patient for ref in refs}, datasets[0].source
+        lacking = [name for name in source.labels[1:] if name not in annotated(source)]
         without = f", without labels of {', '.join(lacking)}" if lacking else ""
         return (
-            f"{len(refs)} test volumes ({', '.join(phases)}) of {len(patients)} "
+            f"{len(refs)} test volumes{moments} of {len(patients)} "
             f"patient{'s' if len(patients) > 1 else ''}{without}"
         )
 
@@ -111,7 +115,8 @@ class SegmentationEvaluator:
     ) -> None:
         """Writes volumes.csv, and the overlays of the first member."""
         first, *_ = found.values()
-        run_dir.volumes.write(volumes_csv(s for each in found.values() for s in each.scores))
+        scores = (score for each in found.values() for score in each.scores)
+        run_dir.volumes.write(volumes_csv(scores, first.part.classes))
         run_dir.overlays.write(first.examples, first.pictured)
 
     @cached_property

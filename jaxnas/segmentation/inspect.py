@@ -6,6 +6,7 @@ from pathlib import Path
 from flax import linen as nn
 
 from jaxnas.core.console import show, show_table
+from jaxnas.data.named import config_labels
 from jaxnas.engine.networks import DERIVED
 from jaxnas.engine.rundir import RunDir
 from jaxnas.segmentation.deployment import two_level_network
@@ -67,7 +68,9 @@ def _networks(config: SegmentationConfig, genotype: Genotype) -> dict[str, nn.Mo
         if name in config.train.models:
             found[name] = space.check(load_genotype(file), where=file)
     return {name: two_level_network(config, g) for name, g in found.items()} | {
-        name: build_segmentation_network(name, channels=config.network.unet_channels)
+        name: build_segmentation_network(
+            name, channels=config.network.unet_channels, classes=len(config_labels(config))
+        )
         for name in config.train.models
         if name in SEGMENTATION_MODELS
     }

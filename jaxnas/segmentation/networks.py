@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
+from jaxnas.data.named import config_labels
 from jaxnas.engine.genotypes import settle_genotype
 from jaxnas.engine.networks import DERIVED, model_names, models_key
 from jaxnas.engine.run import Run
@@ -51,9 +52,9 @@ def build_segmentation_network(
     name: str,
     *,
     channels: int,
+    classes: int,
     genotype: Genotype | None = None,
     stem_stride: int = 2,
-    classes: int = 4,
     dtype: Any = jnp.float32,
 ) -> nn.Module:
     """The network `name` of the given width; `genotype` and `stem_stride` are of `derived`.
@@ -96,8 +97,10 @@ def networks(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[s
             continue
         if name in SEGMENTATION_MODELS:
             width = run.config.network.unet_channels
-            dtype = jnp.dtype(run.config.network.dtype)
-            found[name] = build_segmentation_network(name, channels=width, dtype=dtype)
+            dtype, classes = jnp.dtype(run.config.network.dtype), len(config_labels(run.config))
+            found[name] = build_segmentation_network(
+                name, channels=width, classes=classes, dtype=dtype
+            )
             continue
         for own, genotype in _genotypes(run, name, fresh=fresh).items():
             found[own] = two_level_network(run.config, genotype)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.errors import UserError
+from jaxnas.data.named import config_labels
 from jaxnas.engine.run import Run
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.search.methods import SearchProblem
@@ -51,6 +52,7 @@ def two_level_supernet(config: SegmentationConfig, space: TwoLevelSpace) -> Rtdn
         space.operations,
         space.nodes,
         channels=config.search.channels,
+        classes=len(config_labels(config)),
         partial=config.search.partial,
         stem_stride=config.network.stem_stride,
         dtype=jnp.dtype(config.network.dtype),

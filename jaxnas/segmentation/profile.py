@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.data.named import config_labels
 from jaxnas.engine.timing import Timing
 from jaxnas.search.latency import OperationTimes
 from jaxnas.search.latency_table import LatencyTable, op_key
@@ -43,6 +44,7 @@ def deployed_parts(config: SegmentationConfig) -> tuple[NetworkPart, ...]:
         two_level_space(config),
         config.data.size,
         channels=network.channels,
+        classes=len(config_labels(config)),
         stem_stride=network.stem_stride,
         dtype=jnp.dtype(network.dtype),
     )

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnas.data.annotation import ED, ES
-from jaxnas.metrics.overlap import ejection_fraction, pearson
-from jaxnas.segmentation.scoring import FOREGROUND, ClassScore, OverlapScore
+from jaxnas.segmentation.body_part import BodyPart
+from jaxnas.segmentation.scores import ClassScore, OverlapScore, significant
 
 EMPTY = {
     "decoder": None,
@@ -20,18 +19,17 @@ EMPTY = {
     "throughput_fps": None,
     "timings": [],
 }
-CAVITIES = ("rv", "lv")
 PLACE = ("model", "volume", "patient", "phase", "group", "fold")
 
 
-def segmentation_rows(scores: Sequence[OverlapScore]) -> list[dict[str, Any]]:
+def segmentation_rows(scores: Sequence[OverlapScore], part: BodyPart) -> list[dict[str, Any]]:
     """The rows of metrics.json: one per model, in the order of the scores.
 
     `dice` and `hd95` (mm) per class and as `mean` over classes: mean, standard deviation (division
     by n) and n over the volumes in which they are defined; `empty` counts per class the volumes in
-    which both sides lack it and those in which one does; `ejection_fraction` compares ED and ES of
-    every patient; `folds` compares the folds of a cross-validation. None where nothing is defined.
-    The entries of EMPTY stand for facts beside the scores, where nobody adds them.
+    which both sides lack it and those in which one does; then what the part of the body measures;
+    `folds` compares the folds of a cross-validation. None where nothing is defined. The entries
+    of EMPTY stand for facts beside the scores, where nobody adds them.
     """
     rows = []
     for model in dict.fromkeys(score.model for score in scores):
@@ -41,58 +39,60 @@ def segmentation_rows(scores: Sequence[OverlapScore]) -> list[dict[str, Any]]:
                 "model": model,
                 "n": len(mine),
                 "patients": len({score.patient for score in mine}),
-                "dice": _spreads(mine, "dice"),
-                "hd95": _spreads(mine, "hd95"),
-                "empty": {name: _empty(mine, name) for name in FOREGROUND},
-                "ejection_fraction": {name: _ejection(mine, name) for name in CAVITIES},
-                "folds": _folds(mine),
+                "dice": _spreads(mine, "dice", part.classes),
+                "hd95": _spreads(mine, "hd95", part.classes),
+                "empty": {name: _empty(mine, name) for name in part.classes},
+                **part.measures(mine),
+                "folds": _folds(mine, part.classes),
                 **EMPTY,
             }
         )
     return rows
 
 
-def volumes_csv(scores: Iterable[OverlapScore]) -> str:
+def volumes_csv(scores: Iterable[OverlapScore], classes: Sequence[str]) -> str:
     """The text of volumes.csv: a line per model and volume, undefined scores empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    measures = [f"{field}_{name}" for field in ClassScore._fields for name in FOREGROUND]
+    measures = [f"{field}_{name}" for field in ClassScore._fields for name in classes]
     writer.writerow([*PLACE, "dice_mean", *measures])
     for score in scores:
         values = [
             getattr(score.classes[name], field) if name in score.classes else np.nan
             for field in ClassScore._fields
-            for name in FOREGROUND
+            for name in classes
         ]
         place = [getattr(score, name) for name in PLACE]
         writer.writerow([*place, *map(_text, [_mean(score, "dice"), *values])])
     return text.getvalue()
 
 
-def _spreads(scores: Sequence[OverlapScore], field: str) -> dict[str, Any]:
+def _spreads(scores: Sequence[OverlapScore], field: str, classes: Sequence[str]) -> dict[str, Any]:
     """The spread per class, and `mean`: of every volume the mean over those it is defined for."""
     found = {
         name: [getattr(s.classes[name], field) for s in scores if name in s.classes]
-        for name in FOREGROUND
+        for name in classes
     }
     found["mean"] = [_mean(score, field) for score in scores]
     return {name: _spread(values) for name, values in found.items()}
 
 
-def _folds(scores: Sequence[OverlapScore]) -> dict[str, Any] | None:
+def _folds(scores: Sequence[OverlapScore], classes: Sequence[str]) -> dict[str, Any] | None:
     """The `numbers` of the folds; `dice` and `hd95` per class and as `mean`: `values`, the mean of
     every fold, and their mean, standard deviation and n. None without folds."""
     numbers = sorted({score.fold for score in scores if score.fold is not None})
     if not numbers:
         return None
     return {"numbers": numbers} | {
-        field: _over_folds([[s for s in scores if s.fold == k] for k in numbers], field)
+        field: _over_folds([[s for s in scores if s.fold == k] for k in numbers], field, classes)
         for field in ("dice", "hd95")
     }
 
 
-def _over_folds(parts: Sequence[Sequence[OverlapScore]], field: str) -> dict[str, Any]:
-    spreads = [_spreads(part, field) for part in parts]
+def _over_folds(
+    parts: Sequence[Sequence[OverlapScore]], field: str, classes: Sequence[str]
+) -> dict[str, Any]:
+    spreads = [_spreads(part, field, classes) for part in parts]
     values = {name: [spread[name]["mean"] for spread in spreads] for name in spreads[0]}
     return {
         name: _spread([x for x in found if x is not None]) | {"values": found}
@@ -110,7 +110,7 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     known = [value for value in values if np.isfinite(value)]
     if not known:
         return {"mean": None, "std": None, "n": 0}
-    return {"mean": _number(np.mean(known)), "std": _number(np.std(known)), "n": len(known)}
+    return {"mean": significant(np.mean(known)), "std": significant(np.std(known)), "n": len(known)}
 
 
 def _empty(scores: Sequence[OverlapScore], name: str) -> dict[str, int]:
@@ -120,33 +120,6 @@ def _empty(scores: Sequence[OverlapScore], name: str) -> dict[str, int]:
         "both": sides.count((False, False)),
         "one": sides.count((True, False)) + sides.count((False, True)),
     }
-
-
-def _ejection(scores: Sequence[OverlapScore], name: str) -> dict[str, Any] | None:
-    """Pearson's r and the bias (predicted − true, percentage points) over patients; None without
-    a patient of whom ED and ES are there."""
-    cavity = {(s.patient, s.phase): s.classes[name] for s in scores if name in s.classes}
-    pairs = []
-    for patient in dict.fromkeys(patient for patient, _ in cavity):
-        if (patient, ED) in cavity and (patient, ES) in cavity:
-            ed, es = cavity[patient, ED], cavity[patient, ES]
-            pairs.append(
-                (ejection_fraction(ed.ml, es.ml), ejection_fraction(ed.truth_ml, es.truth_ml))
-            )
-    known = [pair for pair in pairs if np.isfinite(pair).all()]
-    if not known:
-        return None
-    predicted, true = np.array(known).T
-    correlation = pearson(predicted, true)
-    return {
-        "pearson": _number(correlation) if np.isfinite(correlation) else None,
-        "bias": _number(np.mean(predicted - true)),
-        "n": len(known),
-    }
-
-
-def _number(value: float) -> float:
-    return float(f"{value:.7g}")
 
 
 def _text(value: float) -> str:

@@ -2,56 +2,29 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import CLASSES, ED, ES, LabeledSource, LabeledVolume, annotated
+from jaxnas.data.annotation import LabeledSource, LabeledVolume, annotated
 from jaxnas.data.presence import labels_in, warn_of_absent
 from jaxnas.metrics.overlap import dice, hd95, volume_ml
 from jaxnas.segmentation.apply import Predictor
-
-FOREGROUND = CLASSES[1:]
-LEVELS = {"base": 1 / 6, "mid": 1 / 2, "apex": 5 / 6}  # of the way down the heart
-
-
-class ClassScore(NamedTuple):
-    """One class in one volume: Dice, 95 % Hausdorff distance in mm, volumes in ml.
-
-    Dice is NaN where neither side has the class, the distance where one of them lacks it.
-    """
-
-    dice: float
-    hd95: float
-    ml: float
-    truth_ml: float
-
-
-class OverlapScore(NamedTuple):
-    """One volume by one network; `classes` holds a ClassScore per class that the truth knows.
-
-    `fold` is the fold that the network was trained on, None without cross-validation.
-    """
-
-    model: str
-    volume: str
-    patient: str
-    phase: str
-    group: str | None
-    classes: Mapping[str, ClassScore]
-    fold: int | None = None
+from jaxnas.segmentation.body_part import BodyPart, body_part_of
+from jaxnas.segmentation.scores import ClassScore, OverlapScore
 
 
 @dataclass(frozen=True)
 class SegmentationEvaluation:
     """All scores, and one patient to look at.
 
-    `examples` holds `<phase>/<level>/image` float32, `/truth` and `/<model>` uint8, each (H, W);
-    `pictured` says per phase of which volume they are, its pixel size (dy, dx) in mm, and per level
-    the number of the slice.
+    `examples` holds `<place>/<level>/image` float32, `/truth` and `/<model>` uint8, each (H, W). A
+    place is the phase of a heart, else the volume; `pictured` says of which volume it is, its pixel
+    size (dy, dx) in mm, and per level the number of the slice.
     """
 
+    part: BodyPart
     scores: tuple[OverlapScore, ...]
     examples: Mapping[str, np.ndarray] = field(default_factory=dict)
     pictured: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -69,14 +42,14 @@ def evaluate_segmentation(
 
     A network takes `slices` slices of a volume at a time; one volume is in memory at a time.
     Classes that the source does not annotate are part of the background on both sides and have no
-    score. Pictured is the first patient of whom both ED and ES are there, else the first volume.
+    score. The part of the body says what is pictured.
     Raises UserError if there is nothing to evaluate, or a volume has no labels; warns of classes
     that volumes lack.
     """
     if not indices:
         raise UserError("nothing to evaluate: the test split is empty; change data.split")
-    known = annotated(source)
-    shown = _shown(source, indices)
+    known, part = annotated(source), body_part_of(source)
+    shown = {ref.name for ref in part.shown([source.volumes[i] for i in indices])}
     scores: list[OverlapScore] = []
     examples: dict[str, np.ndarray] = {}
     pictured: dict[str, dict[str, Any]] = {}
@@ -95,61 +68,36 @@ def evaluate_segmentation(
         }
         found = (_score(name, volume, each, known) for name, each in labels.items())
         scores += [score._replace(fold=fold) for score in found]
-        if i in shown:
-            levels = heart_levels(volume.labels)
-            pictured[volume.phase] = {
+        if volume.name in shown:
+            levels = part.levels(volume.labels)
+            pictured[_place(volume)] = {
                 "volume": volume.name,
                 "spacing": [float(step) for step in volume.spacing[1:]],
                 "slices": levels,
             }
             examples |= dict(_pictures(volume, labels, levels))
     warn_of_absent(present, known, what="the test volumes")
-    return SegmentationEvaluation(tuple(scores), examples, pictured)
+    return SegmentationEvaluation(part, tuple(scores), examples, pictured)
 
 
-def heart_levels(labels: np.ndarray) -> dict[str, int]:
-    """The slices at base, mid and apex of labels (Z, H, W), as far as the heart reaches.
-
-    The base is the end with the larger cross-section. A heart of fewer than three slices has
-    fewer levels; labels without a heart have their middle slice.
-    """
-    areas = np.count_nonzero(labels, axis=(1, 2))
-    heart = np.flatnonzero(areas)
-    if not len(heart):
-        return {"mid": len(labels) // 2}
-    half = len(heart) // 2
-    if areas[heart[:half]].sum() < areas[heart[len(heart) - half :]].sum():
-        heart = heart[::-1]
-    names = {1: ("mid",), 2: ("base", "apex")}.get(len(heart), tuple(LEVELS))
-    return {name: int(heart[int(LEVELS[name] * len(heart))]) for name in names}
-
-
-def _shown(source: LabeledSource, indices: Sequence[int]) -> set[int]:
-    """The volumes to picture."""
-    phases: dict[str, dict[str, int]] = {}
-    for i in indices:
-        ref = source.volumes[i]
-        phases.setdefault(ref.patient, {}).setdefault(ref.phase, i)
-    for found in phases.values():
-        if {ED, ES} <= set(found):
-            return {found[ED], found[ES]}
-    return {indices[0]}
+def _place(volume: LabeledVolume) -> str:
+    return volume.phase or volume.name
 
 
 def _pictures(
     volume: LabeledVolume, labels: Mapping[str, np.ndarray], levels: Mapping[str, int]
 ) -> Iterator[tuple[str, np.ndarray]]:
     for level, z in levels.items():
-        place = f"{volume.phase}/{level}"
+        place = f"{_place(volume)}/{level}"
         yield f"{place}/image", volume.image[z]
         yield f"{place}/truth", volume.labels[z]
         yield from ((f"{place}/{name}", found[z]) for name, found in labels.items())
 
 
 def _score(
-    model: str, volume: LabeledVolume, labels: np.ndarray, known: Sequence[str]
+    model: str, volume: LabeledVolume, labels: np.ndarray, known: Mapping[str, int]
 ) -> OverlapScore:
-    numbers = [CLASSES.index(name) for name in known]
+    numbers = [*known.values()]
     overlaps = dice(volume.labels, labels, numbers)
     distances = hd95(volume.labels, labels, numbers, volume.spacing)
     classes = {

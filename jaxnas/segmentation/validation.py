@@ -6,11 +6,10 @@ import numpy as np
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import CLASSES, annotated
+from jaxnas.data.annotation import annotated
 from jaxnas.metrics.overlap import dice
 from jaxnas.segmentation.apply import Predictor
 from jaxnas.segmentation.dataset import LabeledDataset
-from jaxnas.segmentation.scoring import FOREGROUND
 
 
 class DiceValidation:
@@ -28,7 +27,7 @@ class DiceValidation:
     def __call__(self, variables: Any, dataset: LabeledDataset) -> float:
         """The score of `params` and `batch_stats`; UserError where no class is defined anywhere."""
         predictor = self._with(variables, dataset)
-        known = [CLASSES.index(name) for name in annotated(dataset.source) if name in FOREGROUND]
+        known = [*annotated(dataset.source).values()]
         scores = []
         for i in dataset.volumes("valid"):
             volume = dataset.source.read(i)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from jaxnas.cli import app
-from jaxnas.data import acdc_layout as labeled_layouts
+from jaxnas.cli.data import LABELED_LAYOUTS
 from jaxnas.data.arrays import DOMAINS
-from jaxnas.data.cardiac import LABELED_READERS
 from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.open import SUFFIXES
+from jaxnas.data.readers import LABELED_READERS
 
 SIZE = ("--size", 18, 16)
 
@@ -32,7 +32,7 @@ def written(tmp_path_factory, call):
 
 def test_options_name_what_there_is():
     for options, known in (
-        (app.LayoutName, [*LAYOUTS, *labeled_layouts.LABELED_LAYOUTS]),
+        (app.LayoutName, [*LAYOUTS, *LABELED_LAYOUTS]),
         (app.SourceKind, [*SUFFIXES, *LABELED_READERS]),
         (app.Domain, DOMAINS),
     ):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.cardiac import open_labeled
 from jaxnas.data.prepare import Preparation
+from jaxnas.data.readers import open_labeled
 from jaxnas.segmentation.batches import prepare_slices
 from tests.data.acdc_files import save, write_patient
 

@@ -10,6 +10,7 @@ from jaxnas.data.heart import HeartSource
 from jaxnas.data.splits import split_volumes
 
 PATIENTS = [f"patient{n:03d}" for n in range(1, 101)]
+KFOLD = [[0, 3, 8], [7, 10, 11], [6, 9], [1, 4], [2, 5]]
 
 
 @pytest.mark.parametrize("fold", range(FOLDS))
@@ -21,6 +22,13 @@ def test_nnunet_folds(fold):
     found = split_fold([*reversed(PATIENTS), *PATIENTS], scheme="nnunet", fold=fold)
     assert set(found.held) == set(held) and len(found.held) == 20
     assert set(found.train) == set(PATIENTS) - set(held)
+
+
+def test_kfold_folds():
+    """Those of KFold(5, shuffle=True, random_state=12345) of scikit-learn on twelve names."""
+    names = [f"case_{n:02d}" for n in range(12)]
+    held = [split_fold(names, scheme="kfold", fold=k).held for k in range(FOLDS)]
+    assert [[int(name[-2:]) for name in part] for part in held] == KFOLD
 
 
 @pytest.mark.parametrize("fold", range(FOLDS))
@@ -64,7 +72,7 @@ def test_no_patient_is_on_two_sides(seed):
 @pytest.mark.parametrize(
     ("patients", "scheme", "fold", "message"),
     [
-        (PATIENTS, "kfold", 0, "no scheme of folds is called 'kfold'; expected one of nnunet"),
+        (PATIENTS, "thirds", 0, "no scheme of folds is called 'thirds'; expected one of nnunet"),
         (PATIENTS, "nnunet", 5, "fold 5 of 5 does not exist; expected 0 to 4"),
         (PATIENTS, "modulo", -1, "fold -1 of 5"),
         (PATIENTS[:3], "nnunet", 4, "0 held back"),

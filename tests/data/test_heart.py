@@ -5,11 +5,12 @@ import pytest
 from scipy import ndimage
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import CLASSES, LabeledSource
+from jaxnas.data.annotation import LabeledSource
+from jaxnas.data.cine import HEART_LABELS
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.ventricles import PATIENT_GROUPS, contraction
 
-RV, MYO, LV = (CLASSES.index(name) for name in ("rv", "myo", "lv"))
+RV, MYO, LV = (HEART_LABELS.index(name) for name in ("rv", "myo", "lv"))
 FIVE = range(len(PATIENT_GROUPS))
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from jaxnas.data.annotation import patient_names
-from jaxnas.data.cardiac import open_labeled
 from jaxnas.data.folds import FOLDS, SCHEMES, split_fold
 from jaxnas.data.nifti import write_labels
 from jaxnas.data.prepare import Preparation
+from jaxnas.data.readers import open_labeled
 from jaxnas.data.survey import check_labeled
 
 pytestmark = pytest.mark.real_data

@@ -44,7 +44,7 @@ def write(path, rows=ROWS, **replaced):
 def test_volumes(tmp_path):
     content = write(tmp_path / "a.h5")
     source = SunnybrookSource(tmp_path)
-    assert isinstance(source, LabeledSource) and annotated(source) == ("lv",)
+    assert isinstance(source, LabeledSource) and annotated(source) == {"lv": 3}
     assert [(ref.name, ref.phase, ref.shape, ref.group) for ref in source.volumes] == [
         ("SC-HF-I-04_ED", "ED", (2, 9, 8), "HF-I"),
         ("SC-HF-I-04_ES", "ES", (2, 9, 8), "HF-I"),

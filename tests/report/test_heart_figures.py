@@ -82,15 +82,15 @@ def test_overlays_come_back_as_they_were_written(example):
 
 def test_predictions_are_tinted_and_the_truth_outlined(example):
     found = overlays.read_overlays(example[0])[:1]
-    figure = overlays.draw_overlays(found, ["unet2d"], ["U-Net 2D"])
+    figure = overlays.draw_overlays(found, ["unet2d"], ["U-Net 2D"], ["RV", "MYO", "LV"])
     truth, network = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["truth", "U-Net 2D"]
     assert len(truth.images) == 1 and len(network.images) == 2
     tint = network.images[1].get_array()
     box = overlays._box(found)
     labels = found[0].labels["unet2d"][box]
-    for label, (_, colour) in overlays._STRUCTURE_STYLES.items():
-        inside = tint[labels == label]
+    for label in (1, 2, 3):
+        inside, colour = tint[labels == label], overlays.label_colour(label)
         assert len(inside) and all(same_color(pixel[:3], colour) for pixel in inside[:5])
     assert not tint[labels == 0].any()
 
@@ -101,7 +101,7 @@ def test_the_window_shows_the_whole_heart_in_millimetres(example):
     for o in found:
         assert np.count_nonzero(o.truth[rows, columns]) == np.count_nonzero(o.truth)
     empty = overlays.Overlay("ED", "mid", np.ones((9, 7)), np.zeros((9, 7), np.uint8), {})
-    overlays.draw_overlays([empty], [], [])
+    overlays.draw_overlays([empty], [], [], [])
 
 
 def test_shown_are_the_best_of_every_kind():

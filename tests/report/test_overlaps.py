@@ -107,7 +107,7 @@ def test_folds_have_a_table(metrics):
     assert segmentation.fold_table(metrics) is None
     for row in metrics["rows"]:
         spread = row["dice"]["mean"] | {"values": [0.9, None]}
-        row["folds"] = {"numbers": [0, 3], "dice": dict.fromkeys(segmentation.HEADS, spread)}
+        row["folds"] = {"numbers": [0, 3], "dice": dict.fromkeys(segmentation.TITLES, spread)}
     table = segmentation.fold_table(metrics)
     assert (
         table.title == "Cross-validation, 2 folds" and len(table.rows) == len(metrics["rows"]) - 3

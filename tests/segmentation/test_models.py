@@ -21,7 +21,9 @@ from tests.models.params import Training, numpy_params
 
 def build(name, channels=4, dtype=jnp.float32):
     genotype = RTDNAS.random_genotype(np.random.default_rng(0), paths=1)
-    return build_segmentation_network(name, channels=channels, genotype=genotype, dtype=dtype)
+    return build_segmentation_network(
+        name, channels=channels, classes=4, genotype=genotype, dtype=dtype
+    )
 
 
 def make_params(net, x):
@@ -176,9 +178,9 @@ def test_parameters_and_logits_are_float32(name):
 def test_names():
     assert ("derived", *SEGMENTATION_MODELS) == SEGMENTATION_NAMES
     with pytest.raises(ValueError, match="needs a genotype"):
-        build_segmentation_network("derived", channels=8)
+        build_segmentation_network("derived", channels=8, classes=4)
     with pytest.raises(ValueError, match="unknown network 'unet3d'"):
-        build_segmentation_network("unet3d", channels=8)
+        build_segmentation_network("unet3d", channels=8, classes=4)
 
 
 @pytest.mark.parametrize(("net", "least"), [(UNet2d(levels=3), 8), (BixUnet(), 32)])

@@ -33,8 +33,8 @@ def test_networks_of_the_same_cells_are_trained_once():
         "reversed": net(BOTH[::-1]),
         "crossed": net(CROSSED),
         "other_cells": net(BOTH, (*CELLS[:1], ("keep", ((("conv_3x3", 0),),)))),
-        "unet2d": build_segmentation_network("unet2d", channels=4),
-        "wider": build_segmentation_network("unet2d", channels=8),
+        "unet2d": build_segmentation_network("unet2d", channels=4, classes=4),
+        "wider": build_segmentation_network("unet2d", channels=8, classes=4),
     }
     expected = {name: name for name in nets} | {"reversed": "both", "crossed": "both"}
     assert trained_as(nets) == expected

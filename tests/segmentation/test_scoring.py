@@ -9,26 +9,26 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import CLASSES, LabeledRef
+from jaxnas.data.annotation import LabeledRef
+from jaxnas.data.cine import HEART_CAVITIES, HEART_LABELS
 from jaxnas.engine.run import Run
 from jaxnas.metrics.overlap import dice, hd95
 from jaxnas.segmentation.apply import Predictor
+from jaxnas.segmentation.body_part import Heart, Organs
 from jaxnas.segmentation.dataset import LabeledDataset
 from jaxnas.segmentation.evaluate import SegmentationEvaluator
 from jaxnas.segmentation.rows import segmentation_rows, volumes_csv
-from jaxnas.segmentation.scoring import (
-    ClassScore,
-    OverlapScore,
-    evaluate_segmentation,
-    heart_levels,
-)
+from jaxnas.segmentation.scores import ClassScore, OverlapScore
+from jaxnas.segmentation.scoring import evaluate_segmentation
 from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.timing import budgeted, time_predictor
 from tests.segmentation.tiny import PREPARATION, ByThreshold, volume
 
 
 class Source:
-    """Volumes in memory."""
+    """Volumes of hearts in memory."""
+
+    labels, cavities = HEART_LABELS, HEART_CAVITIES
 
     def __init__(self, volumes):
         self.kept = volumes
@@ -77,6 +77,9 @@ def evaluated():
     return source, evaluate_segmentation(predictors, source, range(4), slices=2)
 
 
+HEART = Heart(HEART_LABELS[1:], HEART_CAVITIES)
+
+
 def by_model(rows):
     return {row["model"]: row for row in rows}
 
@@ -87,7 +90,7 @@ def test_every_volume_is_scored_on_its_own_grid(evaluated):
     for score in evaluation.scores:
         if score.model == "shifted":
             truth = next(v for v in source.kept if v.name == score.volume)
-            got = [score.classes[name] for name in CLASSES[1:]]
+            got = [score.classes[name] for name in HEART_LABELS[1:]]
             want = dice(truth.labels, shifted(truth), (1, 2, 3))
             np.testing.assert_array_equal([x.dice for x in got], want)
             want = hd95(truth.labels, shifted(truth), (1, 2, 3), truth.spacing)
@@ -97,7 +100,7 @@ def test_every_volume_is_scored_on_its_own_grid(evaluated):
 
 
 def test_rows_count_what_is_undefined(evaluated):
-    rows = by_model(segmentation_rows(evaluated[1].scores))
+    rows = by_model(segmentation_rows(evaluated[1].scores, HEART))
     truth, no_lv = rows["truth"], rows["no_lv"]
     assert truth["dice"]["mean"] == {"mean": 1.0, "std": 0.0, "n": 4}
     assert truth["dice"]["rv"]["n"] == 3 and truth["empty"]["rv"] == {"both": 1, "one": 0}
@@ -111,13 +114,13 @@ def test_rows_count_what_is_undefined(evaluated):
 
 def test_folds_are_compared_by_their_means(evaluated):
     source, whole = evaluated
-    assert segmentation_rows(whole.scores)[0]["folds"] is None
+    assert segmentation_rows(whole.scores, HEART)[0]["folds"] is None
     predictors = {"no_lv": Fixed(source, no_lv), "shifted": Fixed(source, shifted)}
     parts = [
         evaluate_segmentation(predictors, source, indices, slices=2, fold=fold)
         for fold, indices in ((2, (2, 3)), (0, (0, 1)))
     ]
-    rows = by_model(segmentation_rows([x for part in parts for x in part.scores]))
+    rows = by_model(segmentation_rows([x for part in parts for x in part.scores], HEART))
     folds = rows["no_lv"]["folds"]
     assert folds["numbers"] == [0, 2] and rows["no_lv"]["n"] == 4
     # Two thirds in every volume, but half in the one that has no right ventricle.
@@ -141,7 +144,7 @@ def test_ejection_fractions_are_compared_patient_by_patient():
         score("p9", "ED", 100.0, 100.0),
         score("p8", "frame07", 80.0, 80.0),
     ]
-    (row,) = segmentation_rows(scores)
+    (row,) = segmentation_rows(scores, HEART)
     # Predicted 60, 50, 40 %; true 56, 46, 36 %.
     assert row["ejection_fraction"]["lv"] == {"pearson": 1.0, "bias": 4.0, "n": 3}
     assert row["ejection_fraction"]["rv"] is None
@@ -162,7 +165,7 @@ def test_classes_that_the_source_does_not_know_have_no_score(tmp_path):
 
 
 def test_volumes_csv_has_a_line_per_model_and_volume(evaluated):
-    lines = list(csv.DictReader(io.StringIO(volumes_csv(evaluated[1].scores))))
+    lines = list(csv.DictReader(io.StringIO(volumes_csv(evaluated[1].scores, HEART.classes))))
     assert len(lines) == 12
     line = next(x for x in lines if x["model"] == "no_lv" and x["volume"] == "p2_ES")
     assert (line["patient"], line["phase"], line["group"]) == ("p2", "ES", "")
@@ -200,7 +203,41 @@ def test_levels_follow_the_size_of_the_heart(areas, levels):
     labels = np.zeros((len(areas), 4, 4), np.uint8)
     for z, area in enumerate(areas):
         labels[z].ravel()[:area] = 3
-    assert heart_levels(labels) == levels
+    assert HEART.levels(labels) == levels
+
+
+@pytest.mark.parametrize(
+    ("areas", "levels"),
+    [
+        ([0, 9, 8, 7, 6, 5, 0], {"lower": 1, "middle": 3, "upper": 5}),
+        ([1] + [8, 7, 6, 5, 4] * 2 + [9], {"lower": 2, "middle": 6, "upper": 10}),
+        ([0, 3, 9], {"lower": 1, "upper": 2}),
+        ([0, 4, 0], {"middle": 1}),
+        ([0, 0, 0, 0], {"middle": 2}),
+    ],
+)
+def test_levels_of_organs_follow_the_numbers_of_slices(areas, levels):
+    labels = np.zeros((len(areas), 4, 4), np.uint8)
+    for z, area in enumerate(areas):
+        labels[z].ravel()[:area] = 1
+    assert Organs(("liver",)).levels(labels) == levels
+
+
+def test_organs_have_no_moments_and_no_ejection_fraction(tmp_path):
+    """Pictured is the first volume, under its own name."""
+    volumes = [volume(f"case_{k}", patient=f"case_{k}", phase="") for k in (1, 2)]
+    source = Source(volumes)
+    source.labels, source.cavities = ("background", "liver", "left kidney", "spleen"), ()
+    found = evaluate_segmentation({"net": Fixed(source, shifted)}, source, [0, 1], slices=2)
+    (row,) = segmentation_rows(found.scores, found.part)
+    assert [*row["dice"]] == ["liver", "left kidney", "spleen", "mean"]
+    assert "ejection_fraction" not in row and [*row][:7][-1] == "folds"
+    assert [*found.pictured] == ["case_1"] and "case_1/middle/truth" in found.examples
+    (first, *_) = volumes_csv(found.scores, found.part.classes).splitlines()
+    assert "dice_left kidney" in first
+    dataset = LabeledDataset(source, PREPARATION, {"test": ("case_1", "case_2")})
+    line = SegmentationEvaluator(Run(SegmentationConfig(task="segmentation"), tmp_path))
+    assert line.describe([dataset]) == "2 test volumes of 2 patients"
 
 
 def test_what_cannot_be_evaluated_is_the_users_error(evaluated):
@@ -244,7 +281,7 @@ def test_a_lone_slice_smaller_than_the_patch_is_scored_and_timed(predictor):
     small.image[0, 0, 0], small.image[0, 0, 1] = 100, 220  # the whole range, to normalise by
     small.labels[0, 0, :2] = 0, 3
     evaluation = evaluate_segmentation({"net": predictor}, Source([small]), [0], slices=2)
-    (row,) = segmentation_rows(evaluation.scores)
+    (row,) = segmentation_rows(evaluation.scores, HEART)
     assert row["n"] == 1 and row["empty"]["rv"]["one"] + row["empty"]["rv"]["both"] == 1
     assert row["dice"]["lv"]["n"] == row["dice"]["myo"]["n"] == 1
     assert evaluation.pictured["ED"]["slices"] == {"mid": 0}

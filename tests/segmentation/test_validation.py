@@ -32,5 +32,5 @@ def test_dice_is_that_of_the_evaluation():
             dataset.volumes("valid"),
             slices=2,
         )
-        (row,) = segmentation_rows(found.scores)
+        (row,) = segmentation_rows(found.scores, found.part)
         assert score(own, dataset) == pytest.approx(row["dice"]["mean"]["mean"], rel=1e-6)

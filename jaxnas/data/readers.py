@@ -7,9 +7,12 @@ from pathlib import Path
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
 from jaxnas.data.acdc import AcdcSource
-from jaxnas.data.annotation import LabeledSource, Phases
-from jaxnas.data.files import HDF5, PathLike, expand_paths, left_out
+from jaxnas.data.annotation import LabeledSource
+from jaxnas.data.cine import HEART_LABELS, Phases
+from jaxnas.data.dataset_json import check_labels
+from jaxnas.data.files import HDF5, PathLike, expand_paths, left_out, listed
 from jaxnas.data.heart import HeartSource
+from jaxnas.data.nifti_folder import NiftiFolderSource, case_folders, labels_in_folders
 from jaxnas.data.patients import EXPECTED, find_patients, left_out_patients
 from jaxnas.data.sunnybrook import SunnybrookSource
 
@@ -29,12 +32,14 @@ def open_labeled(
     path: PathLike | None,
     *,
     phases: Phases = "all",
+    labels: Sequence[str] | None = None,
     heart: HeartSettings = HeartSettings(),
     seed: int = 0,
 ) -> LabeledSource:
     """The labelled volumes of data set `kind`, one of KINDS.
 
     `phases` "all" has every labelled frame, "ed_es" ED and ES only; Sunnybrook has no others.
+    `labels` are the names of the labels, background first, where the source does not say them.
     `heart` and `seed` are of the embedded hearts, which need no path. UserError for an unknown kind
     and a missing path, and as the readers do. Warns of what a reader remarks.
     """
@@ -57,18 +62,52 @@ def open_labeled(
             f"no path is given for the data set {kind!r}; expected the folder or file that holds "
             "it, set the data path"
         )
-    source = LABELED_READERS[kind](path, phases)
+    check_named(kind, labels)
+    source = LABELED_READERS[kind](path, phases, labels)
     for remark in getattr(source, "remarks", ()):
         warn(remark)
     return source
 
 
 EMBEDDED = "heart"
-LABELED_READERS: dict[str, Callable[[PathLike, Phases], LabeledSource]] = {
-    "acdc": lambda paths, phases: AcdcSource(paths, phases=phases),
-    "sunnybrook": lambda paths, phases: SunnybrookSource(paths),
+Reader = Callable[[PathLike, Phases, Sequence[str] | None], LabeledSource]
+LABELED_READERS: dict[str, Reader] = {
+    "acdc": lambda paths, phases, labels: AcdcSource(paths, phases=phases),
+    "sunnybrook": lambda paths, phases, labels: SunnybrookSource(paths),
+    "nifti_folder": lambda paths, phases, labels: NiftiFolderSource(paths, labels=labels),
 }
 KINDS = (EMBEDDED, *LABELED_READERS)
+HEARTS = (EMBEDDED, "acdc", "sunnybrook")  # sources whose labels are always the same
+
+
+def label_names(
+    kind: str, path: PathLike | None, *, labels: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """The names of the labels of data set `kind`, background first; reads no image.
+
+    `labels` are those given, which are taken for granted, so that the data need not be there.
+    UserError where nothing names them, or where both the source and `labels` do.
+    """
+    check_named(kind, labels)
+    if kind in HEARTS:
+        return HEART_LABELS
+    if labels is not None:
+        return check_labels(tuple(labels), where="data.labels")
+    if not path:
+        raise UserError(
+            f"data.labels: the source {kind!r} names no labels; expected their names, background "
+            "first, give them"
+        )
+    return labels_in_folders([Path(folder) for folder in listed(path)])
+
+
+def check_named(kind: str, labels: Sequence[str] | None) -> None:
+    """UserError for labels that are given, although the source knows them."""
+    if kind in HEARTS and labels is not None and tuple(labels) != HEART_LABELS:
+        raise UserError(
+            f"data.labels: found {', '.join(labels)}, but the labels of {kind!r} are always "
+            f"{', '.join(HEART_LABELS)}; leave data.labels out"
+        )
 
 
 @dataclass(frozen=True)
@@ -83,6 +122,11 @@ class Parts:
 
 PARTS = {
     "acdc": Parts(EXPECTED, find_patients, left_out_patients),
+    "nifti_folder": Parts(
+        "folder of images and labels",
+        lambda path: [path] if case_folders(path) else [],
+        lambda path: [],
+    ),
     "sunnybrook": Parts(
         f"{' or '.join(HDF5)} file",
         lambda path: expand_paths(path, suffixes=HDF5),
