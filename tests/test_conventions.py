@@ -11,6 +11,8 @@ import pytest
 
 import jaxnas
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(jaxnas.__path__[0])
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages([str(ROOT)], "jaxnas.") if m.name != "jaxnas.__main__"

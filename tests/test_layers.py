@@ -8,6 +8,8 @@ import pytest
 
 import jaxnas
 
+pytestmark = pytest.mark.quick
+
 ORDER = [
     "core",
     "mri",

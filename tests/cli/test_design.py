@@ -1,11 +1,10 @@
 """The test of the architecture: every method runs in every space and every setting from a config.
 
-Spaces keep three of their operations here, and XLA does not optimise: compiling is all this costs.
+Spaces keep three of their operations here: compiling is all this costs.
 """
 
 import dataclasses
 
-import jax
 import pytest
 
 from jaxnas.core.config import load_config
@@ -51,9 +50,6 @@ def little_to_compile(monkeypatch):
     for name, space in SPACES.items():
         few = (*space.operations[:2], space.operations[-1])
         monkeypatch.setitem(SPACES, name, dataclasses.replace(space, operations=few))
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -38,6 +38,7 @@ def test_the_plan_is_chosen_by_the_rates_of_the_run(tiny, tmp_path, call, monkey
     assert found["stack"] != found["dense"]
 
 
+@pytest.mark.quick
 def test_a_searched_genotype_goes_through_all_stages(tiny, tmp_path, call):
     """MiLeNAS, then training and evaluation of what it found, by weighted edges and adamw."""
     run = tmp_path / "run"

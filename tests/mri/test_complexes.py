@@ -7,6 +7,8 @@ from jax.test_util import check_grads
 from jaxnas.mri.complexes import from_channels, magnitude, rss, to_channels
 from tests.mri.scans import random_complex
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("shape", [(3, 5), (2, 4, 7)])
 def test_channels_are_real_and_imaginary_parts_and_round_trip(shape):

@@ -5,6 +5,8 @@ import pytest
 from jaxnas.mri.fourier import FFT_AXES, fft1c, fft2c, ifft1c, ifft2c
 from tests.mri.scans import random_complex
 
+pytestmark = pytest.mark.quick
+
 SHAPES = [(4, 4), (5, 6), (3, 7, 5), (2, 3, 6, 9)]
 
 

@@ -6,6 +6,8 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.mri import masks
 
+pytestmark = pytest.mark.quick
+
 R4, R8, BOTH = ((4,), (0.08,)), ((8,), (0.04,)), ((4, 8), (0.08, 0.04))
 NAME = "file1000000.h5"
 SIZE = (48, 64)

@@ -8,6 +8,8 @@ import pytest
 from jaxnas.reconstruction.loss import DISTANCES, l2
 from jaxnas.reconstruction.section import ReconstructionConfig
 
+pytestmark = pytest.mark.quick
+
 
 def images(seed):
     rng = np.random.default_rng(seed)
