@@ -22,6 +22,8 @@ import pytest  # noqa: E402
 
 from jaxnas.core.notices import forget_warnings  # noqa: E402
 
+COSTLY = {"cli", "fed", "ops", "reconstruction", "search", "segmentation", "spaces"}
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 if jax.config.jax_platforms == "cpu":
     jax.config.update("jax_num_cpu_devices", 4)
@@ -62,8 +64,14 @@ def real_data():
     return folder
 
 
+def pytest_configure(config):
+    """Files go to the workers as they are sorted below, not by how many tests they have."""
+    config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items):
-    """Skips `gpu` tests where there is no GPU."""
+    """Costly rooms come first, to end together; `gpu` tests are skipped where there is no GPU."""
+    items.sort(key=lambda item: COSTLY.isdisjoint(item.path.relative_to(ROOT).parts))
     if any(item.get_closest_marker("gpu") for item in items) and jax.default_backend() != "gpu":
         skip = pytest.mark.skip(reason="no GPU; set JAXNAS_GPU=1 on a machine that has one")
         for item in items:

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from jaxnas.core.errors import UserError
 
@@ -114,6 +113,8 @@ def _mape(predicted: np.ndarray, measured: np.ndarray) -> float:
 def _ranks(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0, 0.0
+    from scipy import stats  # takes as long to import as JAX
+
     return float(stats.spearmanr(x, y).statistic), float(stats.kendalltau(x, y).statistic)
 
 

@@ -3,6 +3,9 @@
 What else a process has compiled before may change the last bits of a run.
 """
 
+import fcntl
+import os
+import shutil
 import subprocess
 import sys
 
@@ -23,3 +26,16 @@ def run_alone(config, folder):
         finally:
             process.kill()  # nothing where it has ended
     assert process.returncode == 0, stderr
+
+
+def run_once(config, factory, name):
+    """A whole run for this worker of the tests alone: one worker makes it, and all copy it."""
+    shared, own = factory.getbasetemp(), factory.mktemp("run") / name
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / name).exists():
+            run_alone(config, shared / f"{name}.begun")
+            (shared / f"{name}.begun").rename(shared / name)
+    return shutil.copytree(shared / name, own)

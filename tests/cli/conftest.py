@@ -5,7 +5,7 @@ import pytest
 
 from jaxnas.cli.app import app
 from jaxnas.cli.exits import exit_code
-from tests.cli.alone import run_alone
+from tests.cli.alone import run_once
 
 TINY = """
 data:
@@ -79,9 +79,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope="session")
 def finished(tiny, tmp_path_factory):
     """The run directory of the tiny config, all stages done."""
-    folder = tmp_path_factory.mktemp("run") / "tiny"
-    run_alone(tiny, folder)
-    return folder
+    return run_once(tiny, tmp_path_factory, "tiny")
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +93,4 @@ def tiny_federated(tmp_path_factory):
 @pytest.fixture(scope="session")
 def federated(tiny_federated, tmp_path_factory):
     """The run directory of the tiny federated config, all stages done."""
-    folder = tmp_path_factory.mktemp("run") / "tiny_federated"
-    run_alone(tiny_federated, folder)
-    return folder
+    return run_once(tiny_federated, tmp_path_factory, "tiny_federated")
