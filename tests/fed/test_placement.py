@@ -44,6 +44,7 @@ def start(directory, devices, rounds, *extra, flags=""):
     """Starts `devices_run` in a process of its own, which has the devices to itself."""
     command = [sys.executable, "-W", "error", "-m", "tests.fed.devices_run", str(directory)]
     command += ["--devices", str(devices), "--rounds", str(rounds), *map(str, extra)]
+    flags = f"{os.environ['XLA_FLAGS']} {flags}"
     env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     return subprocess.Popen(
         command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
