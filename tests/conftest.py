@@ -8,14 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-os.environ.setdefault("JAX_PLATFORMS", "cpu") if not os.environ.get("JAXNAS_GPU") else None
+if not os.environ.get("JAXNAS_GPU"):
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # `optimised` tests apart
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # the `optimised` tests apart
 CHEAP = ["--xla_cpu_parallel_codegen_split_count=1"]
 if version("jax").startswith("0.10."):  # XLA ends the process for a flag that it does not know
     CHEAP.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join([*CHEAP, os.environ.get("XLA_FLAGS", "")]).strip()
+os.environ.setdefault("XLA_FLAGS", " ".join(CHEAP))
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
@@ -37,16 +38,12 @@ def nothing_said():
 
 @pytest.fixture(autouse=True)
 def optimised(request):
-    """Full optimisation for the tests that are marked so: what XLA does by default."""
-    marked = request.node.get_closest_marker("optimised") is not None
-    before = jax.config.read("jax_disable_most_optimizations")
-    if not marked or not before:
-        yield
-        return
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()  # they know nothing of it
+    """Tests marked so get the programs that XLA makes by default."""
+    name, marked = "jax_disable_most_optimizations", request.node.get_closest_marker("optimised")
+    before = jax.config.read(name)
+    jax.config.update(name, before and marked is None)
     yield
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update(name, before)
 
 
 @pytest.fixture

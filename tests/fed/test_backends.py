@@ -83,6 +83,7 @@ def central(client, steps, *, rounds, problem="linear"):
     return state, rows
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_a_client_of_the_loop_is_a_central_run_bit_by_bit(problem):
     steps, (loss, model) = [2, 2, 2], PROBLEMS[problem]
@@ -99,6 +100,7 @@ def test_a_client_of_the_loop_is_a_central_run_bit_by_bit(problem):
                 np.testing.assert_allclose(row[f"{name}/c{client}"], mean, rtol=1e-6)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize(
     ("backend", "problem"),
     [("loop", "linear"), ("loop", "conv"), ("vmap", "linear"), ("map", "linear")],
@@ -133,6 +135,7 @@ def search(fed, steps, *, rounds=2):
     return state
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("backend", ["loop", "vmap"])
 def test_search_of_one_client_is_central_milenas(backend):
     state = search(searching(1, backend=backend, optimizer="keep"), [3])
@@ -169,6 +172,7 @@ def test_clipping_bounds_the_step_of_the_weights():
     assert float(jnp.abs(moved["alphas"]["cell"]).max()) > 1e-2
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("backend", ["loop", "vmap", "map"])
 def test_a_client_that_waits_for_longer_ones_is_left_alone(backend):
     """Client 1 with one step beside clients with many, and with none that is longer."""

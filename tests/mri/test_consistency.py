@@ -95,6 +95,7 @@ def test_sampling_by_columns_and_by_pixels_agree(channels):
         np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+@pytest.mark.optimised
 def test_no_transform_is_computed_twice():
     """Each step of a network transforms one axis and back; that of the data is shared."""
 

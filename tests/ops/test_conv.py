@@ -120,6 +120,7 @@ def test_scan_and_remat_leave_gradients_alone(case):
     assert_close(*gradients, rtol=1e-5)
 
 
+@pytest.mark.optimised
 def test_gradients_inside_a_loop_stay_canonical():
     """Within a loop XLA:CPU is 40 times slower on any other order of dimensions."""
     x, kernel = jnp.ones((1, 16, 16, 32)), jnp.ones((3, 3, 32, 32))

@@ -124,6 +124,7 @@ def test_one_denoiser_for_all_cascades(space):
     assert five.params == network_cost(supernet(shared), (16, 16)).params
 
 
+@pytest.mark.optimised
 def test_edges_by_sum_or_by_weight(key):
     """Weights of a half are half the last kernels; a plain sum does not look at them."""
     config = SMALL.model_copy(update={"space": "fedautomri", "cascades": 1, "cells": 1, "nodes": 1})
@@ -186,6 +187,7 @@ def _pick(tree, like):
     return {name: _pick(tree[name], child) for name, child in like.items()}
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("kind", ["supernet", "derived"])
 def test_what_is_computed_again_is_not_kept(kind, key):
     """Values and all gradients are equal; XLA plans for less memory."""

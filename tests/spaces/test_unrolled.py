@@ -80,6 +80,7 @@ def test_parameter_names(key):
     assert set(params) == {"denoiser"}
 
 
+@pytest.mark.optimised
 def test_shared_cascades_are_cascades_with_equal_weights(key):
     m = make_measurement(key)
     own, _ = run(Unrolled(Gain, cascades=3), m)
