@@ -33,7 +33,7 @@ from jaxnas.core.sections import Experiment
 from jaxnas.data.annotation import LabeledSource, LabeledVolume
 from jaxnas.data.memory import Arrays
 from jaxnas.data.named import with_labels
-from jaxnas.data.section import MEMORY
+from jaxnas.data.registry import MEMORY
 from jaxnas.data.source import Source
 from jaxnas.data.views import Calibrated
 from jaxnas.engine.choice import Choice

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,18 +9,14 @@ from jaxnas.core.console import show, show_table
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
 from jaxnas.core.outputs import check_output_folder
-from jaxnas.data.acdc_layout import make_acdc
 from jaxnas.data.annotation import LabeledSource, annotated
 from jaxnas.data.check import Problem
 from jaxnas.data.check import check_source as find_problems
-from jaxnas.data.heart import HeartSource
 from jaxnas.data.info import summarise_volumes
-from jaxnas.data.layouts import LAYOUTS
-from jaxnas.data.nnunet_layout import make_nnunet
-from jaxnas.data.open import SUFFIXES, check_fields, open_source
-from jaxnas.data.organs import OrganSource
+from jaxnas.data.open import check_fields, open_source
 from jaxnas.data.presence import describe_absent, require_foreground
-from jaxnas.data.readers import LABELED_READERS, open_labeled
+from jaxnas.data.readers import open_labeled
+from jaxnas.data.registry import LABELED_LAYOUTS, LABELED_READERS, LAYOUTS, READERS
 from jaxnas.data.section import DataConfig
 from jaxnas.data.source import Source
 from jaxnas.data.survey import LabeledRow, check_labeled, summarise_labeled
@@ -41,10 +36,6 @@ class Labeled(NamedTuple):
 
 
 # The embedded volumes with labels, and the layout they are written in.
-LABELED_LAYOUTS = {
-    "acdc": (partial(HeartSource, phases="all"), make_acdc),
-    "nnunet": (OrganSource, make_nnunet),
-}
 
 
 def make(
@@ -111,7 +102,7 @@ def check_data(config: DataConfig | Labeled) -> None:
     def reader(path: Path) -> Source:
         return _open(config.model_copy(update={"path": str(path)}))
 
-    problems = find_problems(config.path, reader=reader, suffixes=SUFFIXES[config.source])
+    problems = find_problems(config.path, reader=reader, suffixes=READERS[config.source].suffixes)
     doubts = _sorted_out(problems)
     rows = summarise_volumes(_open(config))
     slices = sum(row.slices for row in rows)

@@ -6,6 +6,10 @@ from typing import Annotated
 
 import typer
 
+from jaxnas.core.registry import Registry
+from jaxnas.data.registry import LABELED_LAYOUTS, LABELED_READERS, LAYOUTS, READERS
+from jaxnas.search.registry import DECODERS
+
 Target = Annotated[
     Path, typer.Argument(metavar="CONFIG|RUN", help="A YAML config, or a run directory.")
 ]
@@ -52,37 +56,16 @@ class CompareBy(StrEnum):
     space = "space"
 
 
-class DecoderOption(StrEnum):
-    """The ways to make networks of paths."""
-
-    dijkstra = "dijkstra"
-    ga = "ga"
-    exhaustive = "exhaustive"
-    constrained = "constrained"
-    random = "random"
+def _choice(label: str, *registries: Registry) -> type[StrEnum]:
+    """The names of registries as the values of an option; nothing is imported for it."""
+    found = StrEnum(label, {name: name for registry in registries for name in registry.names})
+    found.__doc__ = f"The names of every {registries[0].kind}."
+    return found
 
 
-class LayoutName(StrEnum):
-    """The layouts that synthetic data can be written in."""
-
-    fastmri = "fastmri"
-    modl_brain = "modl_brain"
-    cc359 = "cc359"
-    cc359_multi = "cc359_multi"
-    acdc = "acdc"
-    nnunet = "nnunet"
-
-
-class SourceKind(StrEnum):
-    """The readers of files."""
-
-    fastmri = "fastmri"
-    arrays = "arrays"
-    modl_brain = "modl_brain"
-    cc359 = "cc359"
-    acdc = "acdc"
-    sunnybrook = "sunnybrook"
-    nifti_folder = "nifti_folder"
+DecoderOption = _choice("DecoderOption", DECODERS)
+LayoutName = _choice("LayoutName", LAYOUTS, LABELED_LAYOUTS)
+SourceKind = _choice("SourceKind", READERS, LABELED_READERS)
 
 
 class Origin(StrEnum):

@@ -4,7 +4,6 @@ Every error of a file is reported at once, each with its file, line and key.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,19 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.explain import explain
 from jaxnas.core.notices import warn
 from jaxnas.core.places import keepers
+from jaxnas.core.registry import Entry, Registry
 from jaxnas.core.sections import Experiment
 from jaxnas.core.yaml_values import Key, Origins, Written, read_file, read_text, shorten
 
-# By name, for rooms to the right cannot be imported here.
-SCHEMAS = {
-    "reconstruction": "jaxnas.reconstruction.section:ReconstructionConfig",
-    "segmentation": "jaxnas.segmentation.section:SegmentationConfig",
-}
+# The class of a task's whole config.
+TASKS = Registry(
+    "task",
+    {
+        "reconstruction": Entry("jaxnas.reconstruction.section:ReconstructionConfig"),
+        "segmentation": Entry("jaxnas.segmentation.section:SegmentationConfig"),
+    },
+    group="jaxnas.tasks",
+)
 
 
 def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> Experiment:
@@ -155,13 +159,9 @@ def _override(values: dict, origins: Origins, item: str) -> None:
 
 def _schema(values: dict, origins: Origins, path: str) -> type[Experiment]:
     task = values.get("task", "reconstruction")
-    if not isinstance(task, str) or task not in SCHEMAS:
-        where = origins.get(("task",), Written(path)).where
-        raise UserError(f"{where}: task: expected {' or '.join(SCHEMAS)}, found {task!r}")
-    return find_schema(task)
-
-
-def find_schema(task: str) -> type[Experiment]:
-    """The class of the configs of a task, one of `SCHEMAS`."""
-    module, _, name = SCHEMAS[task].partition(":")
-    return getattr(import_module(module), name)
+    if isinstance(task, str) and task in TASKS:
+        return TASKS[task]
+    where = origins.get(("task",), Written(path)).where
+    if isinstance(task, str) and task in TASKS.broken:
+        raise UserError(f"{where}: task: {TASKS.broken[task]}")
+    raise UserError(f"{where}: task: expected {' or '.join(TASKS)}, found {task!r}")

@@ -71,8 +71,8 @@ def _in_full(given: Any, default: Section) -> Any:
 
 class Experiment(Section):
     """A whole config, of any task. A task adds its sections to what is here; every one has `data`,
-    `network`, `search`, `train`, `evaluate` and, null at one site, `federated`. Relative paths of
-    data, also of clients', are looked up under `root`.
+    data, also of clients', are looked up under `root`. `kind` is the `module:attribute` of the
+    task as the stages see it, a `TaskKind`.
 
     >>> import jaxnas
     >>> config = jaxnas.make_config({"seed": 3})
@@ -80,12 +80,14 @@ class Experiment(Section):
     (True, 'reconstruction', ('derived',))
     """
 
+    kind: ClassVar[str]
     task: str
     name: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
     root: Annotated[str, Free.PLACE] = HERE
     genotype: Annotated[str | None, Free.PLACE] = None
+    latency: Any = None
     log_every: Positive = 10
     checkpoint_every: Positive = 100
 

@@ -1,5 +1,6 @@
 """Writing beating hearts in the layout of ACDC: folders of .nii.gz files with Info.cfg."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,9 @@ def make_acdc(
         on_file(path)
         folders.append(path)
     return folders
+
+
+HEART_PHANTOMS = (partial(HeartSource, phases="all"), make_acdc)  # as an entry of LABELED_LAYOUTS
 
 
 def _info(frames: list[LabeledVolume]) -> str:

@@ -4,7 +4,7 @@ What the readers must undo is done here: transforms without shifts, parts interl
 the raw data, columns beyond those that count. `on_file` hears of each file once it is whole.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.files import replacing
 from jaxnas.data.coils import combine_coils
 from jaxnas.data.hdf5 import new_file
-from jaxnas.data.make import OnFile, ignore_file, make_dataset
+from jaxnas.data.make import OnFile, ignore_file
 from jaxnas.data.source import Slice, volume_names
 from jaxnas.data.splits import slice_indices
 from jaxnas.data.synthetic import SyntheticSource
@@ -80,14 +80,6 @@ def make_cc359_multi(
         on_file(path)
         paths.append(path)
     return paths
-
-
-LAYOUTS: dict[str, Callable[..., list[Path]]] = {
-    "fastmri": make_dataset,
-    "modl_brain": make_modl_brain,
-    "cc359": make_cc359,
-    "cc359_multi": make_cc359_multi,
-}
 
 
 def _volumes(source: SyntheticSource) -> Iterable[tuple[str, list[int]]]:

@@ -10,6 +10,7 @@ from jaxnas.data.annotation import LabeledSource
 from jaxnas.data.dataset_json import DESCRIPTION
 from jaxnas.data.make import OnFile, ignore_file
 from jaxnas.data.nifti import write_image
+from jaxnas.data.organs import OrganSource
 
 
 def make_nnunet(
@@ -38,6 +39,9 @@ def make_nnunet(
     # Last, because a folder without it is known to be incomplete.
     write_atomic(folder / DESCRIPTION, json.dumps(_description(source), indent=2) + "\n")
     return paths
+
+
+ORGAN_PHANTOMS = (OrganSource, make_nnunet)  # as an entry of LABELED_LAYOUTS
 
 
 def _description(source: LabeledSource) -> dict:

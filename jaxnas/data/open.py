@@ -1,6 +1,7 @@
 """The reader that a config's data section names."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.arrays import ArraySource
@@ -8,15 +9,19 @@ from jaxnas.data.cc359 import CC359, CC359Source
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import ARRAYS, HDF5
 from jaxnas.data.modl_brain import ModlBrainSource
-from jaxnas.data.section import MEMORY, DataConfig
+from jaxnas.data.registry import MEMORY, READERS, SYNTHETIC
+from jaxnas.data.section import DataConfig
 from jaxnas.data.source import Source
 from jaxnas.data.synthetic import SyntheticSource
 
-SUFFIXES = {"fastmri": HDF5, "arrays": ARRAYS, "modl_brain": HDF5, "cc359": CC359}
-DESCRIBES = {  # the sources whose layout leaves something open
-    "origin": ("fastmri", "arrays"),
-    **dict.fromkeys(("domain", "dataset", "axes", "sens"), ("arrays",)),
-}
+
+class Reader(NamedTuple):
+    """A way to read files: `open(section data)`, the endings of the files, and the keys of the
+    section that its layout leaves to be said."""
+
+    open: Callable[[DataConfig], Source]
+    suffixes: tuple[str, ...]
+    keys: tuple[str, ...] = ()
 
 
 def open_source(config: DataConfig, *, seed: int) -> Source:
@@ -31,9 +36,9 @@ def open_source(config: DataConfig, *, seed: int) -> Source:
             "data.source memory: its volumes were arrays of a Python program; give them again, as "
             "jaxnas.search(..., data=jaxnas.Arrays(...)), or set another source"
         )
-    if config.source == "synthetic":
+    if config.source == SYNTHETIC:
         return _open_synthetic(config, seed)
-    return READERS[config.source](config)
+    return READERS[config.source].open(config)
 
 
 def _open_synthetic(config: DataConfig, seed: int) -> SyntheticSource:
@@ -54,12 +59,11 @@ def _open_arrays(config: DataConfig) -> ArraySource:
     )
 
 
-READERS: dict[str, Callable[[DataConfig], Source]] = {
-    "fastmri": lambda config: FastMRISource(config.path, origin=config.origin),
-    "arrays": _open_arrays,
-    "modl_brain": lambda config: ModlBrainSource(config.path),
-    "cc359": lambda config: CC359Source(config.path),
-}
+_KEYS = ("origin", "domain", "dataset", "axes", "sens")  # of no use where a layout is fixed
+FASTMRI = Reader(lambda config: FastMRISource(config.path, origin=config.origin), HDF5, ("origin",))
+PLAIN_ARRAYS = Reader(_open_arrays, ARRAYS, _KEYS)
+MODL_BRAIN = Reader(lambda config: ModlBrainSource(config.path), HDF5)
+CALGARY = Reader(lambda config: CC359Source(config.path), CC359)
 
 
 def check_fields(config: DataConfig) -> None:
@@ -69,9 +73,11 @@ def check_fields(config: DataConfig) -> None:
             f"data.origin: is {config.origin!r}, but data.domain is {config.domain!r}; expected "
             "origin for k-space only, remove it"
         )
-    for field, sources in DESCRIBES.items():
+    own = () if config.source == SYNTHETIC else READERS[config.source].keys
+    for field in _KEYS:
         value, default = getattr(config, field), DataConfig.model_fields[field].default
-        if config.source not in sources and value != default:
+        if field not in own and value != default:
+            sources = [name for name, reader in READERS.items() if field in reader.keys]
             raise UserError(
                 f"data.{field}: is {value!r}, but data.source is {config.source!r}, whose layout "
                 f"is fixed; expected {field} for the source {' or '.join(map(repr, sources))} "

@@ -14,6 +14,7 @@ from jaxnas.data.files import HDF5, PathLike, expand_paths, left_out, listed
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.nifti_folder import NiftiFolderSource, case_folders, labels_in_folders
 from jaxnas.data.patients import EXPECTED, find_patients, left_out_patients
+from jaxnas.data.registry import HEART, LABELED_READERS
 from jaxnas.data.sunnybrook import SunnybrookSource
 
 
@@ -36,19 +37,14 @@ def open_labeled(
     heart: HeartSettings = HeartSettings(),
     seed: int = 0,
 ) -> LabeledSource:
-    """The labelled volumes of data set `kind`, one of KINDS.
+    """The labelled volumes of data set `kind`, `heart` or one of LABELED_READERS.
 
     `phases` "all" has every labelled frame, "ed_es" ED and ES only; Sunnybrook has no others.
     `labels` are the names of the labels, background first, where the source does not say them.
     `heart` and `seed` are of the embedded hearts, which need no path. UserError for an unknown kind
     and a missing path, and as the readers do. Warns of what a reader remarks.
     """
-    if kind not in KINDS:
-        raise UserError(
-            f"no labelled data set is called {kind!r}; expected one of {', '.join(KINDS)}, name "
-            "one of them"
-        )
-    if kind == EMBEDDED:
+    if kind == HEART:
         return HeartSource(
             patients=heart.patients,
             slices=heart.slices,
@@ -57,27 +53,24 @@ def open_labeled(
             phases=phases,
             seed=seed,
         )
+    if kind not in LABELED_READERS:
+        raise UserError(
+            f"no labelled data set is called {kind!r}; expected one of "
+            f"{', '.join((HEART, *LABELED_READERS))}, name one of them"
+        )
     if not path:
         raise UserError(
             f"no path is given for the data set {kind!r}; expected the folder or file that holds "
             "it, set the data path"
         )
     check_named(kind, labels)
-    source = LABELED_READERS[kind](path, phases, labels)
+    source = LABELED_READERS[kind].open(path, phases, labels)
     for remark in getattr(source, "remarks", ()):
         warn(remark)
     return source
 
 
-EMBEDDED = "heart"
-Reader = Callable[[PathLike, Phases, Sequence[str] | None], LabeledSource]
-LABELED_READERS: dict[str, Reader] = {
-    "acdc": lambda paths, phases, labels: AcdcSource(paths, phases=phases),
-    "sunnybrook": lambda paths, phases, labels: SunnybrookSource(paths),
-    "nifti_folder": lambda paths, phases, labels: NiftiFolderSource(paths, labels=labels),
-}
-KINDS = (EMBEDDED, *LABELED_READERS)
-HEARTS = (EMBEDDED, "acdc", "sunnybrook")  # sources whose labels are always the same
+HEARTS = (HEART, "acdc", "sunnybrook")  # sources whose labels are always the same
 
 
 def label_names(
@@ -98,7 +91,7 @@ def label_names(
             f"data.labels: the source {kind!r} names no labels; expected their names, background "
             "first, give them"
         )
-    return labels_in_folders([Path(folder) for folder in listed(path)])
+    return LABELED_READERS[kind].names(path)
 
 
 def check_named(kind: str, labels: Sequence[str] | None) -> None:
@@ -111,25 +104,40 @@ def check_named(kind: str, labels: Sequence[str] | None) -> None:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The parts a data set is checked by: those `expected` of a path, which can be read apart, and
-    the entries of a folder that nobody reads."""
+class LabeledReader:
+    """A way to read a labelled data set: `open(path, phases, labels)`, the `names`
+    of the labels as the data say them, the parts that are `expected`
+    of a path and can be read apart, and the entries of a folder that nobody reads."""
 
+    open: Callable[[PathLike, Phases, Sequence[str] | None], LabeledSource]
+    names: Callable[[PathLike], tuple[str, ...]]
     expected: str
     find: Callable[[Path], Sequence[Path]]
     left_out: Callable[[Path], Sequence[Path]]
 
 
-PARTS = {
-    "acdc": Parts(EXPECTED, find_patients, left_out_patients),
-    "nifti_folder": Parts(
-        "folder of images and labels",
-        lambda path: [path] if case_folders(path) else [],
-        lambda path: [],
-    ),
-    "sunnybrook": Parts(
-        f"{' or '.join(HDF5)} file",
-        lambda path: expand_paths(path, suffixes=HDF5),
-        lambda path: [path / n for n in left_out(path, suffixes=HDF5)] if path.is_dir() else [],
-    ),
-}
+def _heart_labels(path: PathLike) -> tuple[str, ...]:
+    return HEART_LABELS
+
+
+ACDC = LabeledReader(
+    lambda paths, phases, labels: AcdcSource(paths, phases=phases),
+    _heart_labels,
+    EXPECTED,
+    find_patients,
+    left_out_patients,
+)
+NIFTI_FOLDER = LabeledReader(
+    lambda paths, phases, labels: NiftiFolderSource(paths, labels=labels),
+    lambda paths: labels_in_folders([Path(folder) for folder in listed(paths)]),
+    "folder of images and labels",
+    lambda path: [path] if case_folders(path) else [],
+    lambda path: [],
+)
+SUNNYBROOK = LabeledReader(
+    lambda paths, phases, labels: SunnybrookSource(paths),
+    _heart_labels,
+    f"{' or '.join(HDF5)} file",
+    lambda path: expand_paths(path, suffixes=HDF5),
+    lambda path: [path / n for n in left_out(path, suffixes=HDF5)] if path.is_dir() else [],
+)

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_serializer, model_validator
 
+from jaxnas.core.registry import OneOf
 from jaxnas.core.sections import Free, MatrixSize, Patterns, Positive, Section
-
-MEMORY = "memory"  # the source of data that are given in Python
+from jaxnas.data.registry import HEART, LABELED_READERS, MEMORY, READERS, SYNTHETIC
 
 
 class SyntheticConfig(Section):
@@ -64,7 +64,7 @@ class DataConfig(Section):
     first padded with zeros, then cropped.
     """
 
-    source: Literal["synthetic", "memory", "fastmri", "arrays", "modl_brain", "cc359"] = "synthetic"
+    source: Annotated[str, OneOf(READERS, besides=(SYNTHETIC, MEMORY))] = SYNTHETIC
     path: Annotated[str | Patterns | None, Free.PLACE] = None
     origin: Literal["center", "corner"] = "center"
     domain: Literal["kspace", "image", "magnitude"] = "kspace"
@@ -80,7 +80,7 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _path_where_needed(self):
-        if self.source not in ("synthetic", MEMORY) and not self.path:
+        if self.source not in (SYNTHETIC, MEMORY) and not self.path:
             raise ValueError(f"path is required for source {self.source!r}")
         return self
 
@@ -131,7 +131,7 @@ class LabeledDataConfig(Section):
     of the labels 0, 1, … of a nifti_folder, background first (null: as its dataset.json says).
     """
 
-    source: Literal["heart", "memory", "acdc", "sunnybrook", "nifti_folder"] = "heart"
+    source: Annotated[str, OneOf(LABELED_READERS, besides=(HEART, MEMORY))] = HEART
     path: Annotated[str | None, Free.PLACE] = None
     labels: Annotated[tuple[LabelName, ...], Field(min_length=2)] | None = None
     phases: Literal["all", "ed_es"] = "all"
@@ -143,7 +143,7 @@ class LabeledDataConfig(Section):
 
     @model_validator(mode="after")
     def _path_where_needed(self):
-        if self.source not in ("heart", MEMORY) and not self.path:
+        if self.source not in (HEART, MEMORY) and not self.path:
             raise ValueError(f"path is required for source {self.source!r}")
         return self
 

@@ -11,7 +11,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.data.annotation import LabeledSource, LabeledVolume, annotated
 from jaxnas.data.check import Problem
 from jaxnas.data.files import PathLike, listed, why_left_out
-from jaxnas.data.readers import LABELED_READERS, PARTS
+from jaxnas.data.registry import LABELED_READERS
 
 
 class LabeledRow(NamedTuple):
@@ -42,15 +42,15 @@ def check_labeled(
     `kind` is one of LABELED_READERS, `labels` as in `open_labeled`. An image of one value is a
     problem that is not certain. An empty list means that the data can be used.
     """
-    problems = []
+    problems, reader = [], LABELED_READERS[kind]
     for path in map(Path, listed(paths)):
         try:
-            found = PARTS[kind].find(path)
-            rest = PARTS[kind].left_out(path)
+            found = reader.find(path)
+            rest = reader.left_out(path)
         except UserError as error:
             problems.append(Problem(path, str(error)))
         else:
-            why = partial(why_left_out, expected=PARTS[kind].expected)
+            why = partial(why_left_out, expected=reader.expected)
             problems += [Problem(entry, why(entry)) for entry in rest]
             problems += [problem for part in found for problem in _check_part(part, kind, labels)]
     return problems
@@ -58,7 +58,7 @@ def check_labeled(
 
 def _check_part(part: Path, kind: str, labels: Sequence[str] | None) -> list[Problem]:
     try:
-        source = LABELED_READERS[kind](part, "all", labels)
+        source = LABELED_READERS[kind].open(part, "all", labels)
     except UserError as error:
         return [Problem(part, str(error))]
     problems = []

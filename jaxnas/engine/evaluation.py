@@ -32,6 +32,7 @@ class Evaluator(Protocol):
     @property
     def untrained(self) -> Mapping[str, Any]:
         """The predictors that nobody trains, by name."""
+        return {}
 
     def predictor(self, net: nn.Module, variables: Variables, dataset: Dataset) -> Any:
         """A trained network as a predictor for the data of a member."""
@@ -47,9 +48,11 @@ class Evaluator(Protocol):
 
     def describe(self, datasets: Sequence[Dataset]) -> str:
         """One line: the test data of some members."""
+        return f"{sum(dataset.count('test') for dataset in datasets)} test slices"
 
     def head(self) -> dict[str, Any]:
         """The conventions and limits that metrics.json states."""
+        return {}
 
     def write(
         self, run_dir: RunDir, found: Mapping[str, Any], contenders: Sequence[Contender]

@@ -73,3 +73,16 @@ class Budget(Section):
         if self.steps is None and self.epochs is None:
             raise ValueError("expected steps or epochs, found neither")
         return self.steps if self.epochs is None else self.epochs * per_epoch
+
+
+class TrainingConfig(Budget):
+    """The networks to train, all with the same budget and data order.
+
+    The budget is `steps` or `epochs`; across clients it is the rounds of `federated` instead.
+    Where nothing validates (`validate_every: 0`) the group `valid` trains too.
+    """
+
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("derived",)
+    batch: Positive = 1
+    validate_every: Annotated[int, Field(ge=0)] = 0
+    optimizer: OptimConfig = OptimConfig()

@@ -1,7 +1,7 @@
 """The contract of a task: what a network is for, on which data, and how it is judged.
 
 A method, a setting or a stage sees no more of a task than this; `Reconstruction` and `Segmentation`
-are two of them.
+are two of them. A class that inherits a contract needs to say only what has no default.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from jaxnas.core.sections import Experiment
 from jaxnas.data.batches import EpochStream
+from jaxnas.data.labels import label_values
 from jaxnas.engine.inputs import HeldGroups
 from jaxnas.engine.state import TrainLoss
 
@@ -59,7 +60,7 @@ class Task(Protocol):
     """A task of a config. Frozen and hashable: equal tasks share compiled programs."""
 
     score: ClassVar[str]  # of a validation, in the log
-    collections: ClassVar[tuple[str, ...]]  # that a trained network has beside its `params`
+    collections: ClassVar[tuple[str, ...]] = ()  # that a trained network has beside its `params`
 
     def init(self, key: jax.Array, net: nn.Module) -> Variables:
         """The variables of a network before training; they depend on the key alone."""
@@ -68,7 +69,9 @@ class Task(Protocol):
         """Returns loss(params, batch, key) -> (scalar, metrics)."""
 
     def finish(self, net: nn.Module) -> Finish:
-        """Returns what makes trained parameters ready to be applied; compiles once."""
+        """Returns what makes trained parameters ready to be applied; compiles once. By default
+        nothing but the parameters is."""
+        return lambda params, batches: {"params": params}
 
     def validate(self, net: nn.Module) -> Validate:
         """Returns the `score` of variables on the group `valid` of a dataset; compiles once."""
@@ -83,7 +86,8 @@ class DataOpener(Protocol):
         """The opener of a source that is given in memory instead of by a config."""
 
     def source_key(self, config: Experiment) -> Hashable:
-        """Equal for configs that read one source."""
+        """Equal for configs that read one source: those of one section `data`."""
+        return config.data
 
     def open_source(self, config: Experiment, *, share: int = 1) -> Any:
         """The source of a config; of memory it takes its part where `share` of them are open."""
@@ -93,9 +97,12 @@ class DataOpener(Protocol):
 
     def subjects(self, config: Experiment, source: Any) -> Mapping[str, str]:
         """{name: subject} of those that must not be parted; empty where all may be."""
+        return {}
 
     def labels(self, source: Any, by: str) -> Mapping[str, str]:
-        """The label `by` of every name; UserError for one that there is not."""
+        """The label `by` of every name, by default what a pattern finds in it; UserError for one
+        that there is not."""
+        return label_values({name: {} for name in self.names(source)}, by, kind=self.unit)
 
     def dataset(
         self,
@@ -109,13 +116,7 @@ class DataOpener(Protocol):
 
     def joined(self, config: Experiment, members: Mapping[str, Dataset]) -> Mapping[str, Dataset]:
         """Clients as they are computed together; UserError, naming one, unless they are alike."""
+        return members
 
     def check(self, dataset: Dataset) -> None:
         """UserError where nothing could be trained, searched or evaluated on a dataset."""
-
-
-def describe_groups(dataset: Dataset) -> str:
-    """The names and slices of every group, in words."""
-    return ", ".join(
-        f"{len(dataset.groups[group])} {group} ({dataset.count(group)} slices)" for group in GROUPS
-    )

@@ -1,10 +1,12 @@
 """The sections of a config on clients, rounds and strategies, whatever the task."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, WrapValidator, field_validator, model_validator
 
 from jaxnas.core.sections import Decay, Fraction, Free, Name, Patterns, Positive, Section, Weight
+from jaxnas.fed.registry import STRATEGIES
 
 ServerRate = Annotated[float, Field(gt=0.0)]
 
@@ -82,14 +84,27 @@ class FedAdamStrategy(Section):
     tau: Annotated[float, Field(gt=0.0)] = 1e-3
 
 
+def _read_registered(value: Any, handler: Callable[[Any], Any]) -> Any:
+    """The section of a third party's strategy, or what `handler` makes of another."""
+    name = value.get("strategy") if isinstance(value, dict) else getattr(value, "strategy", None)
+    if not isinstance(name, str) or name in STRATEGIES.own:
+        return handler(value)
+    STRATEGIES.check(name)
+    return STRATEGIES[name].model_validate(value) if name in STRATEGIES else handler(value)
+
+
 SearchStrategy = Annotated[
     FedAvgStrategy | FedProxStrategy | FedAutoMRIStrategy | FedAvgMStrategy | FedAdamStrategy,
     Field(discriminator="strategy"),
 ]
+_REGISTERED = (WrapValidator(_read_registered), SerializeAsAny())
 
 
 class MethodConfig(Section):
-    """One way of training `model` across clients; `name` tells two of one strategy apart."""
+    """One way of training `model` across clients; `name` tells two of one strategy apart.
+
+    A third party registers a subclass, with a field `strategy` and a `build()` of its `Strategy`.
+    """
 
     model: str = "derived"
     name: Name | None = None
@@ -174,8 +189,8 @@ class RoundsConfig(Section):
     backend: Annotated[Literal["vmap", "map", "loop"], Free.MACHINE] = "vmap"
     chunk: Annotated[Positive | None, Free.MACHINE] = None
     devices: Annotated[Positive, Free.MACHINE] = 1
-    search_strategy: SearchStrategy = FedAvgStrategy(strategy="fedavg")
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = (
+    search_strategy: Annotated[SearchStrategy, *_REGISTERED] = FedAvgStrategy(strategy="fedavg")
+    methods: Annotated[tuple[Annotated[Method, *_REGISTERED], ...], Field(min_length=1)] = (
         FedAutoMRI(strategy="fedautomri"),
     )
 

@@ -4,7 +4,6 @@ Each fills in what its paper decides of the contract (`fed.strategy`); the round
 for all (`fed.rounds`).
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,8 +12,7 @@ import jax.numpy as jnp
 from jaxnas.fed import ema
 from jaxnas.fed import section as schema
 from jaxnas.fed.paths import EVERYTHING, NO_PATHS, Paths, select
-from jaxnas.fed.scaffold import scaffold
-from jaxnas.fed.server_optimizers import fedadam, fedavgm
+from jaxnas.fed.registry import STRATEGIES
 from jaxnas.fed.state import ModelTree
 from jaxnas.fed.strategy import Broadcast, RoundAverage, Strategy
 
@@ -26,6 +24,8 @@ def build_strategy(method: schema.Method | schema.SearchStrategy) -> Strategy:
         raise ValueError(
             f"unknown strategy {method.strategy!r}; expected one of {', '.join(STRATEGIES)}"
         )
+    if hasattr(method, "build"):
+        return method.build()
     return STRATEGIES[method.strategy](method)
 
 
@@ -123,13 +123,3 @@ def _distance(a: ModelTree, b: ModelTree) -> jax.Array:
 
 
 _AVERAGES = {"debiased": ema.debiased, "plain": ema.plain, "printed": ema.printed}
-STRATEGIES: dict[str, Callable[[Any], Strategy]] = {
-    "non_fed": non_fed,
-    "fedavg": fedavg,
-    "fedprox": fedprox,
-    "fedmri": fedmri,
-    "fedautomri": fedautomri,
-    "fedavgm": fedavgm,
-    "fedadam": fedadam,
-    "scaffold": scaffold,
-}

@@ -121,3 +121,8 @@ def _mean(before: jax.Array, others: list[jax.Array], reads: tuple[int, ...]) ->
     """The mean of what a block reads, at the size of the block before it."""
     sources = [before, *others]
     return sum(resize(sources[i], before.shape[1:3]) for i in reads) / len(reads)
+
+
+def bix_unet(*, channels: int, classes: int, dtype: Any) -> nn.Module:
+    """The network of BiX-NAS, whose width is published: `channels` is not read."""
+    return BixUnet(classes, dtype)

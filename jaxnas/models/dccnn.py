@@ -48,3 +48,6 @@ def dccnn(config: NetworkConfig, *, blocks: int = 3) -> nn.Module:
     """The cascade, each denoiser with weights of its own."""
     denoiser = partial(ResidualDenoiser, config.channels, blocks, config.dtype)
     return unroll(config, denoiser)
+
+
+dccnn_11 = partial(dccnn, blocks=11)

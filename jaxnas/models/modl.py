@@ -18,3 +18,6 @@ def modl(config: NetworkConfig, *, blocks: int = 3) -> nn.Module:
     """The cascade, one denoiser with the same weights throughout."""
     denoiser = partial(ResidualDenoiser, config.channels, blocks, config.dtype)
     return unroll(config, denoiser, shared=True)
+
+
+modl_11 = partial(modl, blocks=11)

@@ -45,3 +45,6 @@ def rdn(config: NetworkConfig, *, recursions: int = 3) -> nn.Module:
     """The cascade, each denoiser with weights of its own."""
     denoiser = partial(RecursiveDilatedDenoiser, config.channels, recursions, config.dtype)
     return unroll(config, denoiser)
+
+
+rdn_8 = partial(rdn, recursions=8)

@@ -61,3 +61,8 @@ class UNet2d(nn.Module):
             x = jnp.concatenate([skips[level], x], axis=-1)
             x = BatchNormConv(width, name=f"up{level}")(x, train=train)
         return Conv(self.classes, (1, 1), use_bias=True, name="head")(x).astype(jnp.float32)
+
+
+def unet2d(*, channels: int, classes: int, dtype: Any) -> nn.Module:
+    """The plain U-net of the given width."""
+    return UNet2d(channels, classes=classes, dtype=dtype)

@@ -3,7 +3,7 @@
 Every convolutional candidate is `linear(ReLU(x))` without normalisation, bias or a second
 non-linearity; `skip_connect` is the identity without ReLU and `none` is zero. Therefore a weighted
 sum of candidates is linear in ReLU(x) too, which `ops.mixed` uses. A new candidate is a frozen
-dataclass with the methods of `Linear` and a line in `OPERATIONS`.
+dataclass with the methods of `Linear` and a line in `OPERATIONS`, or an entry point.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnas.core.registry import Entry, Registry
 from jaxnas.ops.conv import conv2d, uniform_fan_in
 from jaxnas.ops.depthwise import depthwise_conv2d
 
@@ -207,7 +208,7 @@ def _centre(kernel: jax.Array, height: int, width: int) -> jax.Array:
 
 SKIP, NONE = "skip_connect", "none"
 
-OPERATIONS: dict[str, Linear] = {
+_OPERATIONS: dict[str, Linear] = {
     "sep_conv_3x3": Separable(3),
     "dil_2_conv_3x3": Separable(3, dilation=2),
     "dil_3_conv_3x3": Separable(3, dilation=3),
@@ -226,6 +227,11 @@ OPERATIONS: dict[str, Linear] = {
     "pool_conv_3x3": Pooled(3),
     "pool_conv_5x5": Pooled(5),
 }
+OPERATIONS = Registry(
+    "operation",
+    {name: Entry(operation) for name, operation in _OPERATIONS.items()},
+    group="jaxnas.operations",
+)
 
 CSMRI_A_OPERATIONS = ("sep_conv_3x3", "dil_2_conv_3x3", "dil_3_conv_3x3", SKIP, NONE)
 CSMRI_B_OPERATIONS = ("sep_conv_3x3", "dil_2_conv_3x3", "conv_9x1_1x9", SKIP, NONE)

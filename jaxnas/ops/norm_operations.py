@@ -11,7 +11,6 @@ in `ops.mixed`). What a mixture shares is the reading: all edges that leave the 
 through an operation side by side, as groups of channels, in one call for each of its layers.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,28 +22,21 @@ from jaxnas.ops.conv import uniform_fan_in
 from jaxnas.ops.depthwise import depthwise_conv2d
 from jaxnas.ops.grouped import grouped_conv2d
 from jaxnas.ops.norm import BatchNorm
-from jaxnas.ops.resample import avg_pool3, max_pool3
+from jaxnas.ops.registry import NORM_OPERATIONS
 
 RATE = 2  # of the dilated operations
 
-CHAINS: dict[str, tuple[Separable | Standard, ...]] = {
-    "sep_conv_3x3": (Separable(3), Separable(3)),
-    "sep_conv_5x5": (Separable(5), Separable(5)),
-    "dil_conv_3x3": (Separable(3, dilation=RATE),),
-    "dil_conv_5x5": (Separable(5, dilation=RATE),),
-    "conv_3x3": (Standard(3),),
-}
-POOLS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "max_pool_3x3": max_pool3,
-    "avg_pool_3x3": avg_pool3,
-}
-OPERATION_NAMES = (SKIP, *CHAINS, *POOLS)
+SEPARABLE_3 = (Separable(3), Separable(3))
+SEPARABLE_5 = (Separable(5), Separable(5))
+DILATED_3 = (Separable(3, dilation=RATE),)
+DILATED_5 = (Separable(5, dilation=RATE),)
+STANDARD_3 = (Standard(3),)
 
 
 def check_segmentation_operations(operations: tuple[str, ...]) -> None:
-    """Raises ValueError for a name that is no operation of this file or that comes twice."""
-    if not set(operations) <= set(OPERATION_NAMES) or len(set(operations)) < len(operations):
-        raise ValueError(f"expected distinct names out of {OPERATION_NAMES}, found {operations}")
+    """Raises ValueError for a name that is not in `NORM_OPERATIONS` or that comes twice."""
+    if not set(operations) <= {*NORM_OPERATIONS} or len(set(operations)) < len(operations):
+        raise ValueError(f"expected distinct names out of {[*NORM_OPERATIONS]}, found {operations}")
 
 
 class NormOperation(nn.Module):
@@ -54,7 +46,7 @@ class NormOperation(nn.Module):
     source g are g·E/G to (g + 1)·E/G. The kernels of edge e are its share of the last axis.
 
     Attributes:
-      operation: one of `OPERATION_NAMES`.
+      operation: one of `NORM_OPERATIONS`.
       edges: E.
       sources: G, how many tensors the edges leave.
       affine: whether the normalisation after a convolution has parameters.
@@ -79,10 +71,11 @@ class NormOperation(nn.Module):
         x = x.astype(self.dtype or x.dtype)
         if self.operation == SKIP:
             return self._for_each_edge(x)
-        if self.operation in POOLS:
-            pooled = POOLS[self.operation](x)
+        operation = NORM_OPERATIONS[self.operation]
+        if callable(operation):
+            pooled = operation(x)
             return self._for_each_edge(BatchNorm(affine=False, name="norm")(pooled, train=train))
-        for index, layer in enumerate(CHAINS[self.operation]):
+        for index, layer in enumerate(operation):
             x = self._linear(index, layer, nn.relu(x))
             x = BatchNorm(affine=self.affine, name=f"norm{index}")(x, train=train)
         return x

@@ -1,6 +1,6 @@
 """Reconstruction as the stages see it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from flax import linen as nn
@@ -29,16 +29,13 @@ from jaxnas.reconstruction.task import Reconstruction, reconstruction_task
 from jaxnas.search.latency_table import LatencyTable
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.part_times import OnPart
-from jaxnas.spaces.genotype import Genotype
+from jaxnas.search.task_kind import TaskKind
 
 
-class ReconstructionKind:
+class ReconstructionKind(TaskKind):
     """The `TaskKind` of networks that make an image out of undersampled k-space."""
 
     data = KspaceData()
-
-    def check_config(self, config: ReconstructionConfig, stages: Sequence[str]) -> None:
-        """Nothing is left to check before the data are opened."""
 
     def check_device(self, config: ReconstructionConfig, cohort: Cohort) -> None:
         """UserError for a latency table that is of another device, or lacks an operation."""
@@ -54,10 +51,6 @@ class ReconstructionKind:
         """Copies the genotype that is trained, if any is, into the run."""
         keep_genotype(run)
 
-    def trained_as(self, nets: Mapping[str, nn.Module]) -> dict[str, str]:
-        """The name under which each network is trained: its own."""
-        return {name: name for name in nets}
-
     def task(self, config: ReconstructionConfig) -> Reconstruction:
         """The task of a config."""
         return reconstruction_task(config)
@@ -70,10 +63,6 @@ class ReconstructionKind:
         """The search of a run, with the objective and the rates of this device."""
         objective = find_objective(run, cohort.first)
         return unrolled_problem(run.config, objective=objective, rates=run_rates(run))
-
-    def keep_found(self, run: Run, genotype: Genotype) -> None:
-        """Writes the genotype that a search ends with."""
-        run.dir.genotype.write(genotype)
 
     def derive(self, run: Run, cohort: Cohort) -> None:
         """Shows the genotype, and how long its network takes where a latency is asked for."""

@@ -34,7 +34,6 @@ def l2(image: jax.Array, target: jax.Array) -> jax.Array:
 
 
 Distance = Callable[[jax.Array, jax.Array], jax.Array]
-DISTANCES: dict[str, Distance] = {"l1": l1, "l2": l2}
 
 
 def reconstruction_loss(

@@ -18,17 +18,15 @@ from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.supernet import derived_network, fit_genotype
 
-MODEL_NAMES = (DERIVED, *MODELS)
 _INIT_SIZE = (16, 16)  # no parameter's shape depends on the image
 
 
 def check_names(names: Iterable[str], *, where: str) -> None:
     """Raises UserError, naming the key `where`, for the first name that is no network."""
     for name in names:
-        if name not in MODEL_NAMES:
-            raise UserError(
-                f"{where}: unknown network {name!r}; expected some of {', '.join(MODEL_NAMES)}"
-            )
+        if name != DERIVED and name not in MODELS:
+            expected = ", ".join((DERIVED, *MODELS))
+            raise UserError(f"{where}: unknown network {name!r}; expected some of {expected}")
 
 
 def check_coils(config: NetworkConfig, coils: int, *, where: str) -> None:
@@ -56,7 +54,9 @@ def build_network(
             raise ValueError("the derived network needs a genotype")
         return derived_network(config, genotype)
     if name not in MODELS:
-        raise ValueError(f"unknown network {name!r}; expected one of {', '.join(MODEL_NAMES)}")
+        raise ValueError(
+            f"unknown network {name!r}; expected one of {', '.join((DERIVED, *MODELS))}"
+        )
     channels = config.baseline_channels or config.channels
     return MODELS[name](config.model_copy(update={"channels": channels}))
 

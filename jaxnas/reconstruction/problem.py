@@ -3,9 +3,9 @@
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.ops.costs import Rates
 from jaxnas.reconstruction.acquire import make_example
-from jaxnas.reconstruction.loss import DISTANCES, Distance, l1
+from jaxnas.reconstruction.loss import Distance, l1
 from jaxnas.reconstruction.networks import init_variables
-from jaxnas.reconstruction.section import ReconstructionConfig
+from jaxnas.reconstruction.section import LOSSES, ReconstructionConfig
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.moves import SearchLoss
 from jaxnas.search.objective import ACCURACY, SearchObjective
@@ -24,9 +24,7 @@ def unrolled_problem(
     Across clients masks come with the batches, and all have the scale of the first.
     """
     asked, net = config.search, supernet(proxy(config), rates=rates)
-    loss = supernet_loss(
-        net, config.acquisitions[0], distance=DISTANCES[asked.loss], rows=asked.rows
-    )
+    loss = supernet_loss(net, config.acquisitions[0], distance=LOSSES[asked.loss], rows=asked.rows)
     return SearchProblem(net.space, lambda key: init_variables(key, net), loss, objective)
 
 

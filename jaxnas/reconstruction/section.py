@@ -1,12 +1,13 @@
 """The config of a reconstruction experiment, and the sections that are only its own."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from jaxnas.core.registry import Entry, OneOf, Registry
 from jaxnas.core.sections import Experiment, Name, Patterns, Positive, Section, Weight
 from jaxnas.data.section import DataConfig
-from jaxnas.engine.section import Budget, OptimConfig
+from jaxnas.engine.section import TrainingConfig
 from jaxnas.fed.section import RoundsConfig, check_plain_sgd
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.search.section import BilevelConfig, LatencyBudget, check_lengths
@@ -14,7 +15,10 @@ from jaxnas.spaces.section import NetworkConfig
 
 # `l1`: the mean absolute difference (NAS-CSMRI, Eq. 16); `l2`: the norm of the difference of each
 # image over the root of the number of values in it (FedAutoMRI, Eq. 4).
-ImageLoss = Literal["l1", "l2"]
+LOSSES = Registry(
+    "loss",
+    {"l1": Entry("jaxnas.reconstruction.loss:l1"), "l2": Entry("jaxnas.reconstruction.loss:l2")},
+)
 
 
 class LatencyConfig(LatencyBudget):
@@ -33,34 +37,22 @@ class SearchConfig(BilevelConfig):
     needs the section `latency`.
     """
 
-    loss: ImageLoss = "l1"
-    batch: Positive = 1
+    loss: Annotated[str, OneOf(LOSSES)] = "l1"
     rows: Positive | None = None
     channels: Positive | None = None
     cells: Positive | None = None
     cascades: Positive | None = None
-    check_every: Positive = 10
-    weights: OptimConfig = OptimConfig(schedule="cosine", clip=5.0)
-    alphas: OptimConfig = OptimConfig(
-        rate=3e-3, betas=(0.5, 0.999), weight_decay=1e-3, schedule="constant"
-    )
 
 
-class TrainConfig(Budget):
-    """The networks to train, all with the same budget, data order and masks.
+class TrainConfig(TrainingConfig):
+    """The networks to train, all with the same masks too.
 
-    The budget is `steps` or `epochs`; across clients it is the rounds of `federated` instead.
-    Where nothing validates (`validate_every: 0`) the validation volumes train too.
     With `rows` every step sees a random strip of that many image rows: where k-space is
     undersampled along columns only, a strip poses the same problem and costs less.
     """
 
-    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("derived",)
-    batch: Positive = 1
     rows: Positive | None = None
-    loss: ImageLoss = "l1"
-    optimizer: OptimConfig = OptimConfig()
-    validate_every: Annotated[int, Field(ge=0)] = 0
+    loss: Annotated[str, OneOf(LOSSES)] = "l1"
 
 
 class TvConfig(Section):
@@ -103,6 +95,7 @@ class ReconstructionConfig(Experiment):
     """One reconstruction experiment, at one site where `federated` is null; the latency of what is
     searched is measured where there is a section `latency`."""
 
+    kind: ClassVar[str] = "jaxnas.reconstruction.kind:KIND"
     task: Literal["reconstruction"] = "reconstruction"
     data: DataConfig = DataConfig()
     acquisition: AcquisitionConfig = AcquisitionConfig()

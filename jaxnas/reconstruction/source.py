@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from jaxnas.core.errors import UserError, naming
 from jaxnas.core.places import placed
-from jaxnas.data.labels import volume_labels
 from jaxnas.data.open import open_source
-from jaxnas.data.section import DataConfig, SplitConfig
-from jaxnas.data.source import SliceRef, Source, volume_names
-from jaxnas.data.splits import split_volumes, subjects_of
+from jaxnas.data.section import DataConfig
+from jaxnas.data.source import SliceRef, Source
 from jaxnas.data.views import (
     Cached,
     Calibrated,
@@ -20,6 +18,7 @@ from jaxnas.data.views import (
     Padded,
     Thinned,
 )
+from jaxnas.engine.slices import SliceData
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.acquire import check_masks
 from jaxnas.reconstruction.batches import Draws
@@ -40,16 +39,8 @@ class Center(NamedTuple):
 
 
 @dataclass(frozen=True)
-class KspaceData:
-    """The `DataOpener` of a reconstruction; `given` volumes take the place of files."""
-
-    given: Source | None = None
-
-    unit: ClassVar[str] = "volume"
-
-    def holding(self, source: Source) -> "KspaceData":
-        """The opener of volumes that are in memory."""
-        return KspaceData(source)
+class KspaceData(SliceData):
+    """The `DataOpener` of a reconstruction."""
 
     def source_key(self, config: ReconstructionConfig) -> tuple[DataConfig, Center]:
         """Two clients read one source where they have one data section and one centre."""
@@ -66,18 +57,6 @@ class KspaceData:
             cache_bytes=CACHE_BYTES // share,
         )
 
-    def names(self, source: Source) -> tuple[str, ...]:
-        """The volumes of a source."""
-        return volume_names(source)
-
-    def subjects(self, config: ReconstructionConfig, source: Source) -> Mapping[str, str]:
-        """{volume: subject}, empty where the config splits by volume."""
-        return subjects_of(source, by=config.data.split.by)
-
-    def labels(self, source: Source, by: str) -> dict[str, str]:
-        """The label of every volume."""
-        return volume_labels(source, by)
-
     def dataset(
         self,
         config: ReconstructionConfig,
@@ -87,10 +66,8 @@ class KspaceData:
         fold: int | None = None,
     ) -> KspaceDataset:
         """The volumes `names`, split as the config says. There are no folds."""
-        del fold
-        names = volume_names(source) if names is None else names
-        groups = split_groups(source, names, config.data.split, seed=config.seed)
-        return KspaceDataset(source, groups, self.subjects(config, source), config.acquisition)
+        dataset = super().dataset(config, source, names=names, fold=fold)
+        return KspaceDataset(**vars(dataset), acquisition=config.acquisition)
 
     def joined(
         self, config: ReconstructionConfig, members: Mapping[str, KspaceDataset]
@@ -160,27 +137,6 @@ def ready_source(
     if config.crop is not None:
         source = Cropped(source, config.crop)
     return Cached(source, max_bytes=cache_bytes)
-
-
-def split_groups(
-    source: Source, names: Sequence[str], config: SplitConfig, *, seed: int
-) -> dict[str, tuple[str, ...]]:
-    """Train, valid and test among the volumes `names` of `source`; valid may be empty.
-
-    Raises UserError for a pattern that matches nothing, a group that comes out empty, and a subject
-    in two of them.
-    """
-    if config.by_fractions:
-        groups = {
-            "train": 1.0 - config.valid_fraction - config.test_fraction,
-            "valid": config.valid_fraction,
-            "test": config.test_fraction,
-        }
-    else:
-        groups = {"train": config.train, "valid": config.valid, "test": config.test}
-    asked = {name: group for name, group in groups.items() if group}
-    subjects = subjects_of(source, by=config.by)
-    return {"valid": ()} | split_volumes(names, groups=asked, seed=seed, subjects=subjects)
 
 
 def _check_alike(name: str, dataset: KspaceDataset, first: str, reference: KspaceDataset) -> None:

@@ -8,21 +8,22 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.data.batches import EpochStream, stack
+from jaxnas.data.batches import stack
 from jaxnas.engine.state import TrainLoss
+from jaxnas.engine.task import Task
 from jaxnas.metrics.image import psnr
 from jaxnas.mri.complexes import magnitude
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.acquire import fixed_example
 from jaxnas.reconstruction.dataset import KspaceDataset
-from jaxnas.reconstruction.loss import DISTANCES, reconstruction_loss
+from jaxnas.reconstruction.loss import reconstruction_loss
 from jaxnas.reconstruction.networks import init_variables
-from jaxnas.reconstruction.section import ReconstructionConfig
+from jaxnas.reconstruction.section import LOSSES, ReconstructionConfig
 
 
 @dataclass(frozen=True)
-class Reconstruction:
-    """The `Task` with a loss of DISTANCES in scaled units, on strips of `rows` rows unless None.
+class Reconstruction(Task):
+    """The `Task` with a loss of LOSSES in scaled units, on strips of `rows` rows unless None.
 
     Masks are drawn as `acquisition` says unless the batches bring their own; then only its scale is
     used, which is common to all clients.
@@ -33,7 +34,6 @@ class Reconstruction:
     rows: int | None = None
 
     score: ClassVar[str] = "valid_psnr"
-    collections: ClassVar[tuple[str, ...]] = ()
 
     def init(self, key: jax.Array, net: nn.Module) -> Any:
         """The variables of a network before training."""
@@ -41,12 +41,8 @@ class Reconstruction:
 
     def loss(self, net: nn.Module) -> TrainLoss:
         """Returns loss(params, batch, key) -> (scalar, {})."""
-        distance = DISTANCES[self.distance]
+        distance = LOSSES[self.distance]
         return reconstruction_loss(net, self.acquisition, distance=distance, rows=self.rows)
-
-    def finish(self, net: nn.Module) -> Callable[[Any, EpochStream], dict[str, Any]]:
-        """Nothing but the parameters is applied."""
-        return lambda params, batches: {"params": params}
 
     def validate(self, net: nn.Module) -> Callable[[Any, KspaceDataset], float]:
         """Returns the mean PSNR over the validation slices at every acceleration of the dataset,

@@ -65,7 +65,7 @@ def _plans(run: RunFiles) -> Iterator[Plan]:
     if run.calibration and run.calibration.get("predicted_ms"):
         draw = functools.partial(calibration.draw_calibration, run.calibration)
         yield Plan("latency", "calibration", CALIBRATION_CAPTION, draw)
-    if not segmentation:
+    if run.task == "reconstruction":
         yield from _reconstruction_plans(run)
 
 

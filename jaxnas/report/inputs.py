@@ -69,7 +69,7 @@ class ExampleImage:
 class RunFiles:
     """The contents of a run directory; what is not there is None or empty and in `missing`.
 
-    `task` is "reconstruction" or "segmentation"; `federated` says whether clients took part;
+    `task` is that of the run; `federated` says whether clients took part;
     `clients` are their names as far as any file knows them, and `expected` maps the files of such a
     run, as `RunDir` calls them, to what they hold.
     """
@@ -228,4 +228,8 @@ def _expected(task: str, federated: bool, *, latency: bool) -> dict[str, str]:
     if task == "segmentation":
         shared = ("clients", "communication") if federated else ()
         return SEGMENTATION_FILES | {name: FEDERATED_FILES[name] for name in shared}
+    if task != "reconstruction":
+        found = FEDERATED_FILES if federated else FILES
+        own = ("slices", "examples", "every_client")
+        return {name: what for name, what in found.items() if name not in own}
     return (FEDERATED_FILES if federated else FILES) | (LATENCY_FILES if latency else {})

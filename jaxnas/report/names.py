@@ -6,32 +6,15 @@ A method is addressed as in the files of a run: `<model>` or, where clients trai
 
 from typing import Any
 
-MODEL_TITLES = {
+from jaxnas.fed.registry import STRATEGIES
+from jaxnas.models.registry import LABEL_MODELS, MODELS
+
+MODEL_TITLES = {  # of what no registry has
     "zero_filled": "zero-filled",
     "tv": "TV",
-    "fedautomri_baseline": "manual baseline",
     "derived": "searched (derived)",
     "ms_nas": "MS-NAS",
     "hw_nas": "HW-aware NAS",
-    "bix_unet": "BiX-NAS",
-    "unet2d": "U-Net 2D",
-}
-DECODER_TITLES = {
-    "dijkstra": "Dijkstra",
-    "ga": "Genetic",
-    "exhaustive": "Exhaustive",
-    "constrained": "Constrained",
-}
-RANDOM = "random"  # the decoder of a network that was drawn, not searched
-STRATEGY_TITLES = {
-    "non_fed": "Non-Fed",
-    "fedavg": "FedAvg",
-    "fedprox": "FedProx",
-    "fedmri": "FedMRI",
-    "fedautomri": "FedAutoMRI",
-    "fedavgm": "FedAvgM",
-    "fedadam": "FedAdam",
-    "scaffold": "SCAFFOLD",
 }
 UNTRAINED = ("zero_filled", "tv")
 SEARCH = "search"
@@ -47,9 +30,15 @@ def method_parts(key: str) -> tuple[str, str]:
     """A reader's names of the model and of the strategy; the latter is empty without one."""
     model, _, label = key.partition("/")
     if not label:
-        return MODEL_TITLES.get(model, model), ""
-    name = "searched" if model == "derived" else MODEL_TITLES.get(model, model)
-    return name, STRATEGY_TITLES.get(label, label)
+        return model_title(model), ""
+    name = "searched" if model == "derived" else model_title(model)
+    return name, STRATEGIES.title(label)
+
+
+def model_title(model: str) -> str:
+    """A reader's name of a model, the model itself where it has no other."""
+    registry = LABEL_MODELS if model in LABEL_MODELS.own else MODELS
+    return MODEL_TITLES.get(model) or registry.title(model)
 
 
 def method_name(key: str) -> str:

@@ -7,7 +7,7 @@ of how many paths it consists; `decoder` "random" marks networks that only show 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jaxnas.report.names import DECODER_TITLES, RANDOM, row_name
+from jaxnas.report.names import row_name
 from jaxnas.report.tables import (
     NOT_MEASURED,
     Column,
@@ -17,6 +17,7 @@ from jaxnas.report.tables import (
     short_number,
     spread,
 )
+from jaxnas.search.registry import DECODERS, RANDOM
 
 Row = dict[str, Any]
 TITLES = {"rv": "RV", "myo": "MYO", "lv": "LV", "mean": "Average"}  # others go by their names
@@ -91,7 +92,8 @@ def is_random(row: Row) -> bool:
 
 def is_searched(row: Row) -> bool:
     """True for the row of a network that this run decoded, not of a baseline or a named one."""
-    return row.get("decoder") in DECODER_TITLES and row["model"].startswith("derived")
+    decoded = row.get("decoder") in DECODERS and not is_random(row)
+    return decoded and row["model"].startswith("derived")
 
 
 def is_found(row: Row) -> bool:
@@ -108,8 +110,8 @@ def network_name(row: Row) -> str:
     if not is_searched(row):
         return row_name(row)
     if row.get("budget_ms"):
-        return f"{DECODER_TITLES[row['decoder']]} (≤ {row['budget_ms']:g} ms)"
-    return DECODER_TITLES[row["decoder"]] + paths
+        return f"{DECODERS.title(row['decoder'])} (≤ {row['budget_ms']:g} ms)"
+    return DECODERS.title(row["decoder"]) + paths
 
 
 def decoder_table(metrics: dict[str, Any]) -> Table | None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jaxnas.report import style
-from jaxnas.report.names import DECODER_TITLES
 from jaxnas.report.overlaps import (
     Row,
     dice_of,
@@ -18,6 +17,7 @@ from jaxnas.report.overlaps import (
     throughput_of,
 )
 from jaxnas.report.tradeoff import place_labels
+from jaxnas.search.registry import DECODERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,7 +164,7 @@ def _legend(figure: "Figure", rows: Sequence[Row], *, front: bool) -> None:
         )
 
     known = dict.fromkeys(row["decoder"] for row in rows if is_searched(row))
-    handles = [dot(*DECODER_PENS[d], f"searched, {DECODER_TITLES[d]}") for d in known]
+    handles = [dot(*DECODER_PENS[d], f"searched, {DECODERS.title(d)}") for d in known]
     pens = [_pen(row) for row in rows if not is_random(row)]
     if FOUND in pens:
         handles.append(dot(*FOUND, "searched"))

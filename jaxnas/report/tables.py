@@ -158,6 +158,23 @@ def timing_table(timings: dict[str, dict[str, float]], *, unit: str = "step") ->
     )
 
 
+def plain_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Every row of metrics.json with every number or word that any of them has, as it stands."""
+    keys = dict.fromkeys(key for row in rows for key in row if key not in ("model", "strategy"))
+    columns = [
+        Column(key.replace("_", " "), lambda row, key=key: row.get(key), _plainly, None)
+        for key in keys
+    ]
+    return make_table("All test data", "Method", [row_name(row) for row in rows], rows, columns)
+
+
+def _plainly(value: Any) -> str:
+    number = mean_of(value)
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        return str(value)
+    return str(number) if isinstance(number, int) else spread(4)(value)
+
+
 def make_table(
     title: str,
     head: str,

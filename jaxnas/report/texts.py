@@ -50,7 +50,9 @@ LIMITS_NOTE = (
 
 def section_texts(run: RunFiles) -> dict[str, str]:
     """The HTML of every section of the page that the run has something to say about."""
-    if run.task == "segmentation":
+    if run.task not in NUMBERING:
+        texts = _generic_texts(run)
+    elif run.task == "segmentation":
         texts = _labeled_client_texts(run) if run.federated else _segmentation_texts(run)
     else:
         texts = _client_texts(run) if run.federated else _site_texts(run)
@@ -70,7 +72,7 @@ def section_texts(run: RunFiles) -> dict[str, str]:
     if run.genotype:
         texts["genotype"] = (
             "<p>Save as a file and pass to <code>jaxnas train --genotype FILE</code>. Every node "
-            f"lists [operation, input]; {NUMBERING[run.task]}</p>"
+            f"lists [operation, input]; {NUMBERING.get(run.task, '')}</p>"
             f"{_pre(format_genotype(run.genotype))}"
         )
     if run.missing:
@@ -95,6 +97,22 @@ def format_genotype(genotype: dict[str, Any]) -> str:
             )
             texts[key] = f"{{\n{cells}\n  }}"
     return "{\n" + ",\n".join(f"  {json.dumps(k)}: {text}" for k, text in texts.items()) + "\n}"
+
+
+def _generic_texts(run: RunFiles) -> dict[str, str]:
+    """The texts of a task that this page knows nothing of: a table of whatever its rows say."""
+    texts = {}
+    if run.metrics:
+        shown = tables.to_html(tables.plain_table(run.metrics["rows"]))
+        convention = run.metrics.get("convention")
+        note = f'<p class="note">Convention: {escape(convention)}.</p>' if convention else ""
+        texts["results"] = note + shown
+    if run.communication:
+        texts["communication"] = tables.to_html(traffic.communication_table(run.communication))
+    if run.timings:
+        timings = tables.to_html(tables.timing_table(run.timings))
+        texts["time"] = _round_times(run.timings) if run.federated else timings
+    return texts
 
 
 def _site_texts(run: RunFiles) -> dict[str, str]:

@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from jaxnas.core.errors import UserError
+from jaxnas.search.section import DecodeConfig
 from jaxnas.spaces.grid import Grid
 from jaxnas.spaces.paths import Path, log_betas
 
@@ -79,3 +80,17 @@ def exhaustive(pool: Sequence[Path], count: int, fitness: Fitness) -> Decoded:
     sets = (tuple(pool[i] for i in genes) for genes in combinations(range(len(pool)), count))
     latency, paths = min(((fitness(paths), paths) for paths in sets), key=lambda found: found[0])
     return Decoded(paths, latency)
+
+
+def heaviest(
+    config: DecodeConfig, pool: Sequence[Path], count: int, fitness: Fitness, seed: int
+) -> Decoded:
+    """`dijkstra`, as an entry of `DECODERS`."""
+    return dijkstra(pool, count, fitness)
+
+
+def fastest(
+    config: DecodeConfig, pool: Sequence[Path], count: int, fitness: Fitness, seed: int
+) -> Decoded:
+    """`exhaustive`, as an entry of `DECODERS`."""
+    return exhaustive(pool, count, fitness)

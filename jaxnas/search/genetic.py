@@ -11,6 +11,7 @@ from math import comb
 import numpy as np
 
 from jaxnas.search.decode import Decoded, Fitness, Individual, check_count
+from jaxnas.search.section import DecodeConfig
 from jaxnas.spaces.paths import Path
 
 
@@ -65,6 +66,14 @@ def genetic(
         alive = fittest({*alive, *children})
         history.append(latency(alive[0]))
     return Decoded(tuple(pool[i] for i in alive[0]), latency(alive[0]), tuple(history))
+
+
+def evolved(
+    config: DecodeConfig, pool: Sequence[Path], count: int, fitness: Fitness, seed: int
+) -> Decoded:
+    """`genetic`, as an entry of `DECODERS`, of the size that a config asks for."""
+    evolution = Evolution(config.population, config.generations)
+    return genetic(np.random.default_rng(seed), pool, count, fitness, evolution=evolution)
 
 
 def _initial(rng: np.random.Generator, pool: int, count: int, size: int) -> set[Individual]:

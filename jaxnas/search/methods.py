@@ -18,6 +18,7 @@ from jaxnas.search.milenas import make_milenas_step
 from jaxnas.search.moves import Optimizer, SearchLoss, Step
 from jaxnas.search.objective import ACCURACY, SearchObjective
 from jaxnas.search.random_search import make_random_step, rank_candidates
+from jaxnas.search.registry import METHODS
 from jaxnas.search.section import BilevelConfig
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.space import Space
@@ -127,13 +128,6 @@ class Random(_Searching):
             facts = {"valid_loss": value, **problem.objective.facts(weights)}
             self.history.record(config.steps, weights, facts)
         return self.history.best
-
-
-METHODS: dict[str, Callable[[BilevelConfig, SearchProblem, History], SearchMethod]] = {
-    "darts": Darts,
-    "milenas": MiLeNAS,
-    "random": Random,
-}
 
 
 def make_method(config: BilevelConfig, problem: SearchProblem) -> SearchMethod:

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.registry import OneOf
 from jaxnas.core.sections import Free, Milliseconds, Name, Positive, Section, Weight
-from jaxnas.engine.section import Budget
+from jaxnas.engine.section import Budget, OptimConfig
+from jaxnas.search.registry import DECODERS, METHODS
 
 # `accuracy` alone, Eq. 2 of RT-DNAS (`stable`, or `exp` to the letter, which overflows), its
 # penalty without the product (`bound`), or a regulariser of ProxylessNAS.
@@ -46,7 +48,7 @@ class BilevelConfig(Budget):
     `patience` checks (0: never); what is found during the warm-up does not count. `max_skips` as in
     `derive`. Random search ranks so many `candidates`, and has no alphas to keep still."""
 
-    method: Literal["darts", "milenas", "random"] = "darts"
+    method: Annotated[str, OneOf(METHODS)] = "darts"
     order: Literal["first", "second"] = "first"
     objective: ObjectiveName = ACCURACY_ALONE
     max_skips: Annotated[int, Field(ge=0)] | None = None
@@ -56,6 +58,12 @@ class BilevelConfig(Budget):
     w_train: Weight = 1.0
     w_val: Weight = 1.0
     update: Literal["alpha_first", "simultaneous"] = "alpha_first"
+    batch: Positive = 1
+    check_every: Positive = 10
+    weights: OptimConfig = OptimConfig(schedule="cosine", clip=5.0)
+    alphas: OptimConfig = OptimConfig(
+        rate=3e-3, betas=(0.5, 0.999), weight_decay=1e-3, schedule="constant"
+    )
 
     @model_validator(mode="after")
     def _some_loss_moves_the_alphas(self):
@@ -89,9 +97,6 @@ class BilevelConfig(Budget):
         return length // 4 if self.warmup is None else self.warmup
 
 
-DecoderName = Literal["dijkstra", "ga", "exhaustive", "constrained", "random"]
-
-
 class DecodeConfig(Section):
     """The networks to make of paths: every method at every number of `paths`, `constrained` at
     every budget, and `random`, which ignores the search, `draws` times over the numbers of paths.
@@ -99,7 +104,7 @@ class DecodeConfig(Section):
     fastest set. Where a single network is made `name` can say what it is called."""
 
     name: Name | None = None
-    methods: Annotated[tuple[DecoderName, ...], Field(min_length=1)] = (
+    methods: Annotated[tuple[Annotated[str, OneOf(DECODERS)], ...], Field(min_length=1)] = (
         "dijkstra",
         "ga",
         "constrained",

@@ -6,21 +6,28 @@ from typing import Protocol
 
 from flax import linen as nn
 
+from jaxnas.core.errors import UserError
 from jaxnas.core.sections import Experiment
 from jaxnas.engine.artefact import Artefact
 from jaxnas.engine.choice import Trained
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.evaluation import Evaluator
+from jaxnas.engine.genotypes import settle_genotype
+from jaxnas.engine.networks import DERIVED, model_names
 from jaxnas.engine.run import Run
 from jaxnas.engine.task import DataOpener, Task
 from jaxnas.search.latency_table import LatencyTable
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.part_times import OnPart
-from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.genotype import Genotype, describe
 
 
 class TaskKind(Protocol):
-    """A kind of task, such as reconstruction. A stage knows no more of a task than this."""
+    """A kind of task, such as reconstruction. A stage knows no more of a task than this.
+
+    A class that inherits it trains what is searched: it has to say `data`, `network`, `task`,
+    `problem` and `evaluator`.
+    """
 
     data: DataOpener
 
@@ -29,6 +36,9 @@ class TaskKind(Protocol):
 
     def check_device(self, config: Experiment, cohort: Cohort) -> None:
         """UserError for a latency table that is of another device, or lacks an operation."""
+
+    def network(self, config: Experiment, name: str, genotype: Genotype | None) -> nn.Module:
+        """The network `name` of a config, `derived` that of `genotype`; UserError for no such."""
 
     def networks(
         self, run: Run, *, searched: bool = False, fresh: bool = False
@@ -39,12 +49,24 @@ class TaskKind(Protocol):
         with `fresh` what the run holds is about to go. UserError where a genotype is missing or
         misfits.
         """
+        names = [n for n in model_names(run.config) if not (searched and n == DERIVED)]
+        found = self.genotype(run, fresh=fresh) if DERIVED in names else None
+        return {name: self.network(run.config, name, found) for name in names}
+
+    def genotype(self, run: Run, *, fresh: bool = False) -> Genotype:
+        """The genotype that a run trains, see `settle_genotype`."""
+        check = self.problem(run.config).space.check
+        return settle_genotype(run.dir.genotype, run.config.genotype, check=check, fresh=fresh)
 
     def keep_genotypes(self, run: Run) -> None:
         """Copies the genotypes that are trained into the run."""
+        if DERIVED in model_names(run.config):
+            run.dir.genotype.write(self.genotype(run))
 
     def trained_as(self, nets: Mapping[str, nn.Module]) -> dict[str, str]:
-        """The name under which each network is trained: the first of those that are the same."""
+        """The name under which each network is trained: the first of those that are the same; by
+        default its own."""
+        return {name: name for name in nets}
 
     def task(self, config: Experiment) -> Task:
         """The task of a config."""
@@ -53,13 +75,19 @@ class TaskKind(Protocol):
         """The search for accuracy of a config, to look into; nothing is measured."""
 
     def measured_problem(self, run: Run, cohort: Cohort) -> SearchProblem:
-        """The search of a run, with the objective and the rates of this device."""
+        """The search of a run, with the objective and the rates of this device; by default that
+        for accuracy."""
+        return self.problem(run.config)
 
     def keep_found(self, run: Run, genotype: Genotype) -> None:
-        """Writes the genotype at the end of a search, where it is what the search is for."""
+        """Writes the genotype at the end of a search, unless that is not what it is for."""
+        run.dir.genotype.write(genotype)
 
     def derive(self, run: Run, cohort: Cohort) -> None:
-        """Makes networks of what was searched, and measures them where a latency is asked for."""
+        """Makes networks of what was searched, and measures them where a latency is asked for; by
+        default shows the genotype."""
+        if run.dir.genotype.exists():
+            run.log(f"genotype {describe(run.dir.genotype.read())}")
 
     def evaluator(self, run: Run) -> Evaluator:
         """The comparison of the networks of a run."""
@@ -71,6 +99,7 @@ class TaskKind(Protocol):
         self, config: Experiment, open_cohort: Callable[[], Cohort], *, on_part: OnPart
     ) -> LatencyTable:
         """Times every operation that a network of the config may have on this device."""
+        raise UserError(f"task {config.task}: has no operations to time; leave profile out")
 
     def inspect(
         self,
@@ -82,3 +111,4 @@ class TaskKind(Protocol):
         as_json: bool,
     ) -> None:
         """Prints the structure and the size of the networks of a config; trains nothing."""
+        raise UserError(f"task {config.task}: has nothing to inspect before it is trained")

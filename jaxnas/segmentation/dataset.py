@@ -1,7 +1,7 @@
 """Labelled slices in memory, from a config's data section and split by patient."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -14,87 +14,56 @@ from jaxnas.data.named import common_labels
 from jaxnas.data.prepare import Preparation
 from jaxnas.data.readers import HeartSettings, open_labeled
 from jaxnas.data.section import LabeledDataConfig, PatientSplitConfig
-from jaxnas.data.splits import halve, split_volumes
-from jaxnas.engine.inputs import Held, HeldGroups
-from jaxnas.engine.task import GROUPS, describe_groups
+from jaxnas.data.splits import split_volumes
+from jaxnas.engine.dataset import GroupedDataset
+from jaxnas.engine.inputs import Held
+from jaxnas.engine.task import DataOpener
 from jaxnas.segmentation.batches import LabeledBatches, Slices, prepare_slices
 from jaxnas.segmentation.section import SegmentationConfig
 
 Patients = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class LabeledDataset:
-    """A source, how its slices are prepared, and its patients in `train`, `valid` and `test`."""
+@dataclass(frozen=True, kw_only=True)
+class LabeledDataset(GroupedDataset):
+    """Patients of a source, and how their slices are prepared."""
 
     source: LabeledSource
     preparation: Preparation
-    groups: Mapping[str, Patients]
 
-    def regrouped(self, groups: Mapping[str, Patients]) -> "LabeledDataset":
-        """The same source, its patients in other splits."""
-        return replace(self, groups=groups)
+    def volumes(self, group: str) -> tuple[int, ...]:
+        """The numbers of the volumes of a group, in the source's order."""
+        return volume_indices(self.source, self.groups[group])
 
-    def count(self, split: str) -> int:
-        """The number of slices of a split."""
-        return self._slices(self.groups[split])
+    def named(self, names: Iterable[str]) -> tuple[Held, ...]:
+        """The volumes of some patients, in the source's order."""
+        refs = [self.source.volumes[i] for i in volume_indices(self.source, names)]
+        return tuple(Held(r.name, r.shape[0], tuple(r.shape[1:])) for r in refs)
 
-    def half_counts(self, seed: int) -> tuple[int, int]:
-        """The number of slices in each of the `halves`."""
-        first, second = halve(self.groups["train"], seed)
-        return self._slices(first), self._slices(second)
-
-    def volumes(self, split: str) -> tuple[int, ...]:
-        """The numbers of the volumes of a split, in the source's order."""
-        return volume_indices(self.source, self.groups[split])
-
-    def held(self) -> HeldGroups:
-        """The volumes of every split, in the source's order."""
-        groups = {}
-        for split in self.groups:
-            refs = [self.source.volumes[i] for i in self.volumes(split)]
-            groups[split] = tuple(Held(r.name, r.shape[0], tuple(r.shape[1:])) for r in refs)
-        return groups
+    def stream(self, names: Patients, *, size: int, seed: int) -> LabeledBatches:
+        """Shuffled batches of the slices of some patients."""
+        slices = self._train if names == self.groups["train"] else self._prepared(names)
+        return LabeledBatches(slices.images, slices.labels, size=size, seed=seed)
 
     def facts(self) -> dict[str, Any]:
         """The entry of a client in clients.json; `shape` (h, w) is that of its prepared slices."""
+        found = super().facts()
         return {
             "shape": list(self.preparation.size),
-            "patients": {group: list(self.groups[group]) for group in GROUPS},
-            "slices": {group: self.count(group) for group in GROUPS},
+            "patients": found["volumes"],
+            "slices": found["slices"],
         }
-
-    def describe(self) -> str:
-        """One line: patients and slices of every group."""
-        return describe_groups(self)
-
-    def batches(self, *, size: int, seed: int) -> LabeledBatches:
-        """Shuffled batches of the training slices."""
-        return LabeledBatches(self._train.images, self._train.labels, size=size, seed=seed)
-
-    def halves(self, *, size: int, seed: int) -> tuple[LabeledBatches, LabeledBatches]:
-        """Batches for the weights and for the logits: the training patients halved at random."""
-        found = []
-        for number, patients in enumerate(halve(self.groups["train"], seed)):
-            slices = self._prepared(patients)
-            batches = LabeledBatches(slices.images, slices.labels, size=size, seed=seed + number)
-            found.append(batches)
-        return found[0], found[1]
 
     @cached_property
     def _train(self) -> Slices:
         return self._prepared(self.groups["train"])
-
-    def _slices(self, patients: Patients) -> int:
-        volumes = self.source.volumes
-        return sum(volumes[i].shape[0] for i in volume_indices(self.source, patients))
 
     def _prepared(self, patients: Patients) -> Slices:
         return prepare_slices(self.source, volume_indices(self.source, patients), self.preparation)
 
 
 @dataclass(frozen=True)
-class LabeledData:
+class LabeledData(DataOpener):
     """The `DataOpener` of a segmentation; `given` volumes take the place of files."""
 
     given: LabeledSource | None = None
@@ -105,10 +74,6 @@ class LabeledData:
         """The opener of volumes that are in memory."""
         return LabeledData(source)
 
-    def source_key(self, config: SegmentationConfig) -> LabeledDataConfig:
-        """Two clients read one source where they have one data section."""
-        return config.data
-
     def open_source(self, config: SegmentationConfig, *, share: int = 1) -> LabeledSource:
         """The source of a config; nothing of it stays in memory."""
         del share
@@ -117,10 +82,6 @@ class LabeledData:
     def names(self, source: LabeledSource) -> Patients:
         """The patients of a source."""
         return patient_names(source)
-
-    def subjects(self, config: SegmentationConfig, source: LabeledSource) -> Mapping[str, str]:
-        """Empty: patients are what is split."""
-        return {}
 
     def labels(self, source: LabeledSource, by: str) -> dict[str, str]:
         """The label of every patient."""
@@ -148,7 +109,8 @@ class LabeledData:
             split = split.model_copy(update={"fold": fold})
         names = patient_names(source) if names is None else tuple(names)
         groups = split_patients(names, split, seed=config.seed)
-        return LabeledDataset(source, open_preparation(config.data), groups)
+        preparation = open_preparation(config.data)
+        return LabeledDataset(source=source, preparation=preparation, groups=groups)
 
     def joined(
         self, config: SegmentationConfig, members: Mapping[str, LabeledDataset]
@@ -164,9 +126,6 @@ class LabeledData:
                 )
         common_labels({name: dataset.source.labels for name, dataset in members.items()})
         return members
-
-    def check(self, dataset: LabeledDataset) -> None:
-        """Labels are looked at when slices are prepared."""
 
 
 def open_labeled_source(config: LabeledDataConfig, *, seed: int) -> LabeledSource:

@@ -14,15 +14,14 @@ from jaxnas.core.errors import UserError
 from jaxnas.engine.run import Run
 from jaxnas.search.calibration import Calibration
 from jaxnas.search.constrained import constrained
-from jaxnas.search.decode import Decoded, best_paths, dijkstra, exhaustive
-from jaxnas.search.genetic import Evolution, genetic
+from jaxnas.search.decode import best_paths
+from jaxnas.search.registry import CONSTRAINED, DECODERS, RANDOM
 from jaxnas.search.section import DecodeConfig
 from jaxnas.segmentation.deployment import GridDeployment
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import Grid
 from jaxnas.spaces.paths import Path
 
-CONSTRAINED, RANDOM = "constrained", "random"
 PREFIXES = ("derived_", "random_")  # of the names of decoded networks
 
 
@@ -150,18 +149,6 @@ def draw_networks(
         measured = deployment.measure(genotype).p50
         name = config.name or f"random_{number + 1}"
         yield DerivedNetwork(name, RANDOM, genotype, predicted, measured)
-
-
-def _genetic(config: DecodeConfig, pool, count, predict, seed) -> Decoded:
-    evolution = Evolution(config.population, config.generations)
-    return genetic(np.random.default_rng(seed), pool, count, predict, evolution=evolution)
-
-
-DECODERS = {
-    "dijkstra": lambda config, pool, count, predict, seed: dijkstra(pool, count, predict),
-    "ga": _genetic,
-    "exhaustive": lambda config, pool, count, predict, seed: exhaustive(pool, count, predict),
-}
 
 
 def derived_facts(run: Run) -> dict[str, dict[str, Any]]:

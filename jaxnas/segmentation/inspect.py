@@ -9,9 +9,9 @@ from jaxnas.core.console import show, show_table
 from jaxnas.data.named import config_labels
 from jaxnas.engine.networks import DERIVED
 from jaxnas.engine.rundir import RunDir
+from jaxnas.models.registry import LABEL_MODELS
 from jaxnas.segmentation.deployment import two_level_network
 from jaxnas.segmentation.networks import (
-    SEGMENTATION_MODELS,
     build_segmentation_network,
     check_models,
     segmentation_cost,
@@ -72,7 +72,7 @@ def _networks(config: SegmentationConfig, genotype: Genotype) -> dict[str, nn.Mo
             name, channels=config.network.unet_channels, classes=len(config_labels(config))
         )
         for name in config.train.models
-        if name in SEGMENTATION_MODELS
+        if name in LABEL_MODELS
     }
 
 

@@ -13,6 +13,7 @@ from jaxnas.search.device import given_table, load_calibration, load_objective
 from jaxnas.search.latency_table import LatencyTable
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.part_times import OnPart
+from jaxnas.search.task_kind import TaskKind
 from jaxnas.segmentation.dataset import LabeledData
 from jaxnas.segmentation.deployment import load_deployment
 from jaxnas.segmentation.derive import check_paths_exist, derive_networks
@@ -27,7 +28,7 @@ from jaxnas.segmentation.task import Segmentation, segmentation_task
 from jaxnas.spaces.genotype import Genotype
 
 
-class SegmentationKind:
+class SegmentationKind(TaskKind):
     """The `TaskKind` of networks that find labels in an image."""
 
     data = LabeledData()
@@ -40,9 +41,6 @@ class SegmentationKind:
             operation_times(given_table(config.latency), config, where=config.latency.table)
         if "derive" in stages:
             check_paths_exist(config.decode, two_level_space(config).grid)
-
-    def check_device(self, config: SegmentationConfig, cohort: Cohort) -> None:
-        """No latency depends on the data."""
 
     def networks(
         self, run: Run, *, searched: bool = False, fresh: bool = False

@@ -49,12 +49,6 @@ def dice_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return cross_entropy(logits, labels) + soft_dice(logits, labels)
 
 
-SEGMENTATION_LOSSES: dict[str, LabelLoss] = {
-    "cross_entropy": cross_entropy,
-    "dice_cross_entropy": dice_cross_entropy,
-}
-
-
 def segmentation_loss(
     net: nn.Module, objective: LabelLoss, augmentation: Augmentation
 ) -> TrainLoss:

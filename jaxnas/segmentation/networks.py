@@ -3,7 +3,7 @@
 A network is a module net(x float32 (B, H, W, 1), *, train) → logits float32 (B, H, W, classes).
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +18,8 @@ from jaxnas.engine.networks import DERIVED, model_names, models_key
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import GenotypeFile
 from jaxnas.metrics.cost import count_cost, count_params
-from jaxnas.models.bix_unet import BixUnet
 from jaxnas.models.costing import NetworkCost
-from jaxnas.models.unet2d import UNet2d
+from jaxnas.models.registry import LABEL_MODELS
 from jaxnas.ops.conv import reference_lowering
 from jaxnas.segmentation.deployment import two_level_network
 from jaxnas.segmentation.derive import PREFIXES, derived_genotypes
@@ -29,23 +28,6 @@ from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.paths import union_cells
 from jaxnas.spaces.rtdnas_network import RtdnasNet
-
-
-def unet2d(*, channels: int, classes: int, dtype: Any) -> nn.Module:
-    """The plain U-net of the given width."""
-    return UNet2d(channels, classes=classes, dtype=dtype)
-
-
-def bix_unet(*, channels: int, classes: int, dtype: Any) -> nn.Module:
-    """The network of BiX-NAS, whose width is published: `channels` is not read."""
-    return BixUnet(classes, dtype)
-
-
-SEGMENTATION_MODELS: dict[str, Callable[..., nn.Module]] = {
-    "unet2d": unet2d,
-    "bix_unet": bix_unet,
-}
-SEGMENTATION_NAMES = (DERIVED, *SEGMENTATION_MODELS)
 
 
 def build_segmentation_network(
@@ -65,11 +47,11 @@ def build_segmentation_network(
         if genotype is None:
             raise ValueError("the derived network needs a genotype")
         return RtdnasNet(genotype, channels, classes, stem_stride, dtype=dtype)
-    if name not in SEGMENTATION_MODELS:
+    if name not in LABEL_MODELS:
         raise ValueError(
-            f"unknown network {name!r}; expected one of {', '.join(SEGMENTATION_NAMES)}"
+            f"unknown network {name!r}; expected one of {', '.join((DERIVED, *LABEL_MODELS))}"
         )
-    return SEGMENTATION_MODELS[name](channels=channels, classes=classes, dtype=dtype)
+    return LABEL_MODELS[name](channels=channels, classes=classes, dtype=dtype)
 
 
 def segmentation_cost(net: nn.Module, size: tuple[int, int], *, inputs: int = 1) -> NetworkCost:
@@ -82,7 +64,11 @@ def segmentation_cost(net: nn.Module, size: tuple[int, int], *, inputs: int = 1)
 
 
 DECODED = "decoded"  # every network that the decoders of the config make
-KNOWN = (DECODED, DERIVED, *SEGMENTATION_MODELS)
+
+
+def known_names() -> tuple[str, ...]:
+    """The networks that a config can name without giving them."""
+    return (DECODED, DERIVED, *LABEL_MODELS)
 
 
 def networks(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[str, nn.Module]:
@@ -95,7 +81,7 @@ def networks(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[s
     for name in model_names(run.config):
         if searched and name in (DECODED, DERIVED):
             continue
-        if name in SEGMENTATION_MODELS:
+        if name in LABEL_MODELS:
             width = run.config.network.unet_channels
             dtype, classes = jnp.dtype(run.config.network.dtype), len(config_labels(run.config))
             found[name] = build_segmentation_network(
@@ -137,7 +123,7 @@ def check_models(config: SegmentationConfig) -> None:
         ("decode.name", [config.decode.name]),
     ):
         for name in names:
-            if name in KNOWN or (name or "").startswith(PREFIXES):
+            if name in known_names() or (name or "").startswith(PREFIXES):
                 raise UserError(
                     f"{key}: {name!r} is what another network is called; choose another name"
                 )
@@ -147,7 +133,7 @@ def check_models(config: SegmentationConfig) -> None:
             f"genotypes: {config.decode.name!r} is what decode.name calls the network of this run; "
             f"choose another name"
         )
-    known, key = (*KNOWN, *named), models_key(config)
+    known, key = (*known_names(), *named), models_key(config)
     for name in model_names(config):
         if name not in known:
             raise UserError(f"{key}: unknown network {name!r}; expected one of {', '.join(known)}")

@@ -17,9 +17,8 @@ from jaxnas.search.methods import SearchProblem
 from jaxnas.search.moves import SearchLoss
 from jaxnas.search.objective import ACCURACY, SearchObjective
 from jaxnas.segmentation.augment import augment
-from jaxnas.segmentation.loss import SEGMENTATION_LOSSES
 from jaxnas.segmentation.profile import two_level_space
-from jaxnas.segmentation.section import SegmentationConfig
+from jaxnas.segmentation.section import LOSSES, SegmentationConfig
 from jaxnas.segmentation.task import augmentation, init_segmentation
 from jaxnas.spaces.rtdnas import RelaxedSupernet, TwoLevelSpace
 from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
@@ -61,7 +60,7 @@ def two_level_supernet(config: SegmentationConfig, space: TwoLevelSpace) -> Rtdn
 
 def two_level_loss(net: RelaxedSupernet, config: SegmentationConfig) -> SearchLoss:
     """Returns loss(params, alphas, batch, key), the config's loss L_a of an augmented batch."""
-    variation, objective = augmentation(config), SEGMENTATION_LOSSES[config.search.loss]
+    variation, objective = augmentation(config), LOSSES[config.search.loss]
 
     def loss(params, alphas, batch, key):
         image, label = augment(key, batch["image"], batch["label"], variation)

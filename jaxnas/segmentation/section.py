@@ -1,13 +1,14 @@
 """The config of a segmentation experiment (`task: segmentation`), and the sections that are only
 its own."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from jaxnas.core.registry import Entry, OneOf, Registry
 from jaxnas.core.sections import Experiment, Free, Name, Patterns, Positive, Section, Weight
 from jaxnas.data.section import LabeledDataConfig
-from jaxnas.engine.section import Budget, OptimConfig
+from jaxnas.engine.section import OptimConfig, TrainingConfig
 from jaxnas.fed.section import PartitionConfig, RoundsConfig, check_plain_sgd
 from jaxnas.search.section import (
     BilevelConfig,
@@ -19,7 +20,13 @@ from jaxnas.search.section import (
 from jaxnas.spaces.section import TwoLevelConfig
 
 # `dice_cross_entropy` adds the soft Dice of the batch.
-LabelLossName = Literal["cross_entropy", "dice_cross_entropy"]
+LOSSES = Registry(
+    "loss",
+    {
+        "cross_entropy": Entry("jaxnas.segmentation.loss:cross_entropy"),
+        "dice_cross_entropy": Entry("jaxnas.segmentation.loss:dice_cross_entropy"),
+    },
+)
 
 
 class LatencyConfig(LatencyBudget):
@@ -41,7 +48,7 @@ class SearchConfig(BilevelConfig):
     """
 
     objective: ObjectiveName = "stable"
-    loss: LabelLossName = "cross_entropy"
+    loss: Annotated[str, OneOf(LOSSES)] = "cross_entropy"
     relaxation: Literal["joint", "separate"] = "joint"
     batch: Positive = 4
     channels: Positive = 16
@@ -81,7 +88,7 @@ class AugmentConfig(Section):
     noise: Annotated[float, Field(ge=0.0)] = 0.05
 
 
-class TrainConfig(Budget):
+class TrainConfig(TrainingConfig):
     """The networks to train, all with the same budget and data order; `decoded` stands for every
     network of `decode`, `derived` for the one of `genotype`, and those of `genotypes` go by their
     names. With `folds` each is trained once per fold and scored on all of them.
@@ -91,11 +98,10 @@ class TrainConfig(Budget):
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("decoded",)
     batch: Positive = 8
-    loss: LabelLossName = "cross_entropy"
+    loss: Annotated[str, OneOf(LOSSES)] = "cross_entropy"
     folds: tuple[Annotated[int, Field(ge=0, le=4)], ...] | None = None
     augment: AugmentConfig = AugmentConfig()
     statistics: Positive = 50
-    validate_every: Annotated[int, Field(ge=0)] = 0
     optimizer: OptimConfig = OptimConfig(
         name="sgd", rate=1e-2, weight_decay=3e-4, schedule="cosine", clip=5.0
     )
@@ -139,6 +145,7 @@ class FederatedConfig(RoundsConfig):
 class SegmentationConfig(Experiment):
     """One segmentation experiment; `genotypes` names files with networks found elsewhere."""
 
+    kind: ClassVar[str] = "jaxnas.segmentation.kind:KIND"
     task: Literal["segmentation"]
     genotypes: Annotated[NamedFiles, Free.PLACE] = ()
     data: LabeledDataConfig = LabeledDataConfig()

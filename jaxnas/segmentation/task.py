@@ -14,8 +14,8 @@ from jaxnas.data.batches import EpochStream
 from jaxnas.engine.state import TrainLoss
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.segmentation.augment import Augmentation
-from jaxnas.segmentation.loss import SEGMENTATION_LOSSES, segmentation_loss
-from jaxnas.segmentation.section import SegmentationConfig
+from jaxnas.segmentation.loss import segmentation_loss
+from jaxnas.segmentation.section import LOSSES, SegmentationConfig
 from jaxnas.segmentation.statistics import deployed_variables, make_statistics
 from jaxnas.segmentation.validation import DiceValidation
 
@@ -24,7 +24,7 @@ _INIT_SIZE = 64  # two pixels at the coarsest scale a config may have
 
 @dataclass(frozen=True)
 class Segmentation:
-    """The `Task` with a loss of SEGMENTATION_LOSSES on augmented batches.
+    """The `Task` with a loss of LOSSES on augmented batches.
 
     A trained network is applied with the statistics of `batches` training batches; a validation
     segments `slices` slices at a time.
@@ -51,7 +51,7 @@ class Segmentation:
 
     def loss(self, net: nn.Module) -> TrainLoss:
         """Returns loss(params, batch, key) -> (scalar, {})."""
-        return segmentation_loss(net, SEGMENTATION_LOSSES[self.objective], self.augmentation)
+        return segmentation_loss(net, LOSSES[self.objective], self.augmentation)
 
     def finish(self, net: nn.Module) -> Callable[[Any, EpochStream], dict[str, Any]]:
         """Returns the parameters with precise statistics, taken without augmentation."""

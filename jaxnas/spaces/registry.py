@@ -1,12 +1,18 @@
 """The spaces by the names that configs use."""
 
-from jaxnas.spaces.csmri import CSMRI_A, CSMRI_B
-from jaxnas.spaces.fedautomri import FEDAUTOMRI
-from jaxnas.spaces.rtdnas import RTDNAS, TwoLevelSpace
-from jaxnas.spaces.space import CellSpace
+from jaxnas.core.registry import Entry, Registry
 
-# One cell repeated, for reconstruction.
-SPACES: dict[str, CellSpace] = {space.name: space for space in (CSMRI_A, CSMRI_B, FEDAUTOMRI)}
-
-# Cells and paths, for segmentation; the grid and the rest of their settings are replaced.
-TWO_LEVEL_SPACES: dict[str, TwoLevelSpace] = {space.name: space for space in (RTDNAS,)}
+# One cell repeated: a `CellSpace`, whose number of nodes is replaced.
+SPACES = Registry(
+    "space",
+    {
+        "csmri_a": Entry("jaxnas.spaces.csmri:CSMRI_A"),
+        "csmri_b": Entry("jaxnas.spaces.csmri:CSMRI_B"),
+        "fedautomri": Entry("jaxnas.spaces.fedautomri:FEDAUTOMRI"),
+    },
+    group="jaxnas.spaces",
+)
+# Cells and paths: a `TwoLevelSpace`, whose grid and other settings are replaced.
+TWO_LEVEL_SPACES = Registry(
+    "space", {"rtdnas": Entry("jaxnas.spaces.rtdnas:RTDNAS")}, group="jaxnas.two_level_spaces"
+)

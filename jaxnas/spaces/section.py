@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from jaxnas.core.registry import OneOf
 from jaxnas.core.sections import Positive, Section
+from jaxnas.ops.registry import NORM_OPERATIONS
+from jaxnas.spaces.registry import SPACES, TWO_LEVEL_SPACES
 
 
 class NetworkConfig(Section):
@@ -19,7 +22,7 @@ class NetworkConfig(Section):
     every cascade of any; on a CPU it takes several cascades to save something.
     """
 
-    space: Literal["csmri_a", "csmri_b", "fedautomri"] = "csmri_a"
+    space: Annotated[str, OneOf(SPACES)] = "csmri_a"
     channels: Positive = 32
     baseline_channels: Positive | None = None
     cells: Positive = 3
@@ -41,20 +44,8 @@ class NetworkConfig(Section):
         return self
 
 
-OperationName = Literal[
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-    "conv_3x3",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-]
-
-
 # What a cell is searched over unless a config says otherwise: all but the pools.
-SEGMENTATION_OPERATIONS: tuple[OperationName, ...] = (
+SEGMENTATION_OPERATIONS: tuple[str, ...] = (
     "skip_connect",
     "sep_conv_3x3",
     "sep_conv_5x5",
@@ -72,8 +63,10 @@ class TwoLevelConfig(Section):
     picks.
     """
 
-    space: Literal["rtdnas"] = "rtdnas"
-    operations: Annotated[tuple[OperationName, ...], Field(min_length=2)] = SEGMENTATION_OPERATIONS
+    space: Annotated[str, OneOf(TWO_LEVEL_SPACES)] = "rtdnas"
+    operations: Annotated[
+        tuple[Annotated[str, OneOf(NORM_OPERATIONS)], ...], Field(min_length=2)
+    ] = SEGMENTATION_OPERATIONS
     layers: Annotated[int, Field(ge=2)] = 10
     scales: Annotated[int, Field(ge=2, le=6)] = 4
     end: Literal["start", "any"] = "start"

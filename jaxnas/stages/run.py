@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.registry import resolve
 from jaxnas.core.sections import Experiment
 from jaxnas.engine.cohort import Cohort, fold_name
 from jaxnas.engine.groups import (
@@ -116,11 +117,7 @@ def open_cohort(config: Experiment, data: DataOpener) -> Cohort:
 
 def task_kind(config: Experiment) -> TaskKind:
     """The kind of task of a config."""
-    if config.task == "segmentation":
-        from jaxnas.segmentation.kind import KIND
-    else:
-        from jaxnas.reconstruction.kind import KIND
-    return KIND
+    return resolve(config.kind)
 
 
 def _search(run: Run, cohort: Cohort, writer: MetricWriter) -> None:

@@ -7,11 +7,8 @@ import numpy as np
 import pytest
 
 from jaxnas.cli import app
-from jaxnas.cli.data import LABELED_LAYOUTS
 from jaxnas.data.arrays import DOMAINS
-from jaxnas.data.layouts import LAYOUTS
-from jaxnas.data.open import SUFFIXES
-from jaxnas.data.readers import LABELED_READERS
+from jaxnas.data.registry import LABELED_LAYOUTS, LABELED_READERS, LAYOUTS, READERS
 
 SIZE = ("--size", 18, 16)
 
@@ -33,7 +30,7 @@ def written(tmp_path_factory, call):
 def test_options_name_what_there_is():
     for options, known in (
         (app.LayoutName, [*LAYOUTS, *LABELED_LAYOUTS]),
-        (app.SourceKind, [*SUFFIXES, *LABELED_READERS]),
+        (app.SourceKind, [*READERS, *LABELED_READERS]),
         (app.Domain, DOMAINS),
     ):
         assert [option.value for option in options] == list(known)

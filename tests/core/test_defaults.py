@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from jaxnas.core.config import SCHEMAS, dump_config, find_schema, load_config
+from jaxnas.core.config import TASKS, dump_config, load_config
+from jaxnas.core.registry import OneOf
 from jaxnas.core.sections import Section
 
 # Values to try for a key, whatever its type: the first new one that is allowed is taken.
@@ -16,7 +17,7 @@ OTHERS += ((64, 96), (2,), ("other",), ("conv_3x3", "skip_connect"))
 
 
 def whole(task):
-    return find_schema(task).model_validate({"task": task})
+    return TASKS[task].model_validate({"task": task})
 
 
 def places(section, path=()):
@@ -29,7 +30,7 @@ def places(section, path=()):
 
 KEYS = [
     pytest.param(task, path, key, id=".".join((task[0], *path, key)))
-    for task in SCHEMAS
+    for task in TASKS
     for path, default in places(whole(task))
     for key in type(default).model_fields
     if not isinstance(getattr(default, key), Section)
@@ -39,7 +40,7 @@ KEYS = [
 def outcome(task, values):
     """What becomes of a config: itself, or what is wrong with it."""
     try:
-        return find_schema(task).model_validate({"task": task} | values)
+        return TASKS[task].model_validate({"task": task} | values)
     except ValidationError as error:
         return [(problem["type"], problem["loc"], problem["msg"]) for problem in error.errors()]
 
@@ -66,8 +67,10 @@ def in_part(path, key, value):
 
 
 def choices(annotation):
-    """The texts of a Literal, wherever it stands in an annotation."""
-    inner = typing.get_args(annotation)
+    """The texts of a Literal or of a registry, wherever it stands in an annotation."""
+    if isinstance(annotation, OneOf):
+        return [*annotation.besides, *annotation.registry]
+    inner = (*typing.get_args(annotation), *getattr(annotation, "__metadata__", ()))
     return [t for i in inner for t in choices(i)] if inner else [annotation]
 
 
@@ -76,7 +79,9 @@ def another(task, path, key):
     section = whole(task)
     for name in path:
         section = getattr(section, name)
-    texts = [t for t in choices(type(section).model_fields[key].annotation) if isinstance(t, str)]
+    field = type(section).model_fields[key]
+    found = (t for part in (field.annotation, *field.metadata) for t in choices(part))
+    texts = [t for t in found if isinstance(t, str)]
     refused = []
     for value in (*texts, *((text,) for text in texts), *OTHERS):
         if value == getattr(section, key):
@@ -106,7 +111,7 @@ def test_a_single_key_changes_nothing_else(task, path, key):
     assert found != whole(task)
 
 
-@pytest.mark.parametrize("task", SCHEMAS)
+@pytest.mark.parametrize("task", TASKS)
 def test_an_empty_section_is_the_default_of_its_place(task):
     for path, _ in places(whole(task)):
         assert outcome(task, in_part(path[:-1], path[-1], {})) == whole(task)
@@ -129,7 +134,7 @@ def test_null_means_null():
     assert problem[1] == ("search", "alphas")
 
 
-@pytest.mark.parametrize("task", SCHEMAS)
+@pytest.mark.parametrize("task", TASKS)
 def test_files_overrides_and_bases_keep_the_defaults_of_the_place(task, tmp_path):
     (tmp_path / "base.yaml").write_text(f"task: {task}\nsearch: {{alphas: {{rate: 1e-2}}}}\n")
     (tmp_path / "some.yaml").write_text("base: base.yaml\nsearch: {weights: {clip: 2}}\n")

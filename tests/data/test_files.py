@@ -7,9 +7,11 @@ from jaxnas.data.check import check_source
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files, left_out
 from jaxnas.data.make import make_dataset
-from jaxnas.data.open import SUFFIXES
+from jaxnas.data.registry import READERS
 from jaxnas.data.synthetic import SyntheticSource
 from tests.data.clear import assert_one_clear_sentence
+
+SUFFIXES = {name: reader.suffixes for name, reader in READERS.items()}
 
 
 def dangling(folder, name):

@@ -7,8 +7,8 @@ import pytest
 from jaxnas.data.cc359 import CC359Source
 from jaxnas.data.coils import combine_coils
 from jaxnas.data.fastmri import FastMRISource
-from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.modl_brain import ModlBrainSource
+from jaxnas.data.registry import LAYOUTS
 from jaxnas.data.source import volume_names
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.transforms import centered_ifft2

@@ -7,7 +7,8 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.data.annotation import patient_names
 from jaxnas.data.patients import left_out_patients
-from jaxnas.data.readers import LABELED_READERS, open_labeled
+from jaxnas.data.readers import open_labeled
+from jaxnas.data.registry import LABELED_READERS
 from jaxnas.data.survey import check_labeled
 from tests.data.acdc_files import write_patient
 

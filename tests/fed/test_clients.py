@@ -200,7 +200,9 @@ def test_undersampled_volumes_are_refused():
     def check(*names):
         groups = {"train": names[:1], "valid": (), "test": names[1:]}
         acquisition = AcquisitionConfig(accelerations=(2,), center_fractions=(0.25,))
-        dataset = KspaceDataset(FullySampled(Table()), groups, acquisition=acquisition)
+        dataset = KspaceDataset(
+            source=FullySampled(Table()), groups=groups, acquisition=acquisition
+        )
         Cohort({"site": dataset}, (1.0,)).each(lambda name, data: KspaceData().check(data))
 
     check("a", "b")

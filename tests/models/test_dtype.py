@@ -10,9 +10,10 @@ from jax.extend.core import jaxprs_in_params
 
 from jaxnas.engine.run import Run
 from jaxnas.models.costing import abstract_measurement
-from jaxnas.reconstruction.networks import MODEL_NAMES, build_network
+from jaxnas.models.registry import LABEL_MODELS, MODELS
+from jaxnas.reconstruction.networks import build_network
 from jaxnas.reconstruction.section import ReconstructionConfig
-from jaxnas.segmentation.networks import SEGMENTATION_MODELS, SEGMENTATION_NAMES, networks
+from jaxnas.segmentation.networks import networks
 from jaxnas.segmentation.problem import two_level_supernet
 from jaxnas.segmentation.profile import two_level_space
 from jaxnas.segmentation.section import SegmentationConfig
@@ -48,7 +49,7 @@ def check(dtype, init, *inputs):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", MODEL_NAMES)
+@pytest.mark.parametrize("name", ("derived", *MODELS))
 def test_reconstruction(name, dtype):
     config = NetworkConfig(channels=4, cells=1, nodes=2, cascades=1, dtype=dtype, plan="stack")
     genotype = SPACES[config.space].bound(config.nodes).example_genotype()
@@ -87,11 +88,11 @@ def segmentation(dtype, name="unet2d"):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", SEGMENTATION_NAMES)
+@pytest.mark.parametrize("name", ("derived", *LABEL_MODELS))
 def test_segmentation(name, dtype, tmp_path):
     config = segmentation(dtype, name)
     run = Run(config, tmp_path, quiet=True)
-    if name not in SEGMENTATION_MODELS:
+    if name not in LABEL_MODELS:
         genotype = two_level_space(config).random_genotype(np.random.default_rng(0), paths=1)
         run.dir.genotype.write(genotype)
     (net,) = networks(run).values()

@@ -7,8 +7,9 @@ import pytest
 
 from jaxnas.core.trees import global_norm
 from jaxnas.metrics.cost import Cost, count_cost, count_params
+from jaxnas.models.costing import paper_flops
 from jaxnas.models.fastmri_unet import FastmriUNet
-from jaxnas.models.registry import MODELS, paper_flops
+from jaxnas.models.registry import MODELS
 from jaxnas.mri.acquisition import Measurement, measure
 from jaxnas.mri.fourier import fft2c
 from jaxnas.ops.conv import reference_lowering

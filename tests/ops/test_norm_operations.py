@@ -1,22 +1,21 @@
 """The operations of the segmentation space: against PyTorch, in size, and side by side."""
 
-from typing import get_args
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxnas.core import trees
-from jaxnas.ops.norm_operations import OPERATION_NAMES, POOLS, NormOperation, channel_shuffle
-from jaxnas.spaces.section import SEGMENTATION_OPERATIONS, OperationName
+from jaxnas.ops.norm_operations import NormOperation, channel_shuffle
+from jaxnas.ops.registry import NORM_OPERATIONS
+from jaxnas.spaces.section import SEGMENTATION_OPERATIONS
 
-CONVOLUTIONS = tuple(name for name in OPERATION_NAMES if name not in (*POOLS, "skip_connect"))
+POOLS = ("max_pool_3x3", "avg_pool_3x3")
+CONVOLUTIONS = tuple(name for name in NORM_OPERATIONS if name not in (*POOLS, "skip_connect"))
 
 
 def test_a_config_may_name_what_there_is():
-    assert get_args(OperationName) == OPERATION_NAMES
-    assert tuple(name for name in OPERATION_NAMES if name not in POOLS) == SEGMENTATION_OPERATIONS
+    assert tuple(name for name in NORM_OPERATIONS if name not in POOLS) == SEGMENTATION_OPERATIONS
 
 
 def apply(operation, params, x):
@@ -55,7 +54,7 @@ def torch_operation(F, name, x, params):
             return norm(F.avg_pool2d(x, 3, 1, 1, count_include_pad=False))
 
 
-@pytest.mark.parametrize("name", OPERATION_NAMES)
+@pytest.mark.parametrize("name", NORM_OPERATIONS)
 def test_operations_are_pytorch_s(name, key):
     torch = pytest.importorskip("torch")
     x = jax.random.normal(key, (2, 9, 8, 4))
@@ -87,7 +86,7 @@ def test_parameter_counts_at_16_channels(name, count):
     assert trees.count(init(NormOperation(name, affine=True), x)) == count + norms * 32
 
 
-@pytest.mark.parametrize("name", OPERATION_NAMES)
+@pytest.mark.parametrize("name", NORM_OPERATIONS)
 @pytest.mark.parametrize(("edges", "sources"), [(3, 1), (4, 2), (3, 3)])
 def test_edges_side_by_side_are_edges_alone(name, edges, sources, key):
     channels = 4

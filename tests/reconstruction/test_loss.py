@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.reconstruction.loss import DISTANCES, l2
-from jaxnas.reconstruction.section import ReconstructionConfig
+from jaxnas.reconstruction.loss import l2
+from jaxnas.reconstruction.section import LOSSES, ReconstructionConfig
 
 pytestmark = pytest.mark.quick
 
@@ -18,7 +18,7 @@ def images(seed):
 
 @pytest.mark.parametrize("section", ["search", "train"])
 def test_the_names_of_a_config_are_those_of_the_losses(section):
-    for name in DISTANCES:
+    for name in LOSSES:
         assert (
             getattr(ReconstructionConfig.model_validate({section: {"loss": name}}), section).loss
             == name
@@ -34,7 +34,7 @@ def test_the_names_of_a_config_are_those_of_the_losses(section):
 )
 def test_equation(name, expected):
     image, target = images(0), images(1)
-    found = DISTANCES[name](image, target)
+    found = LOSSES[name](image, target)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, expected(image - target), rtol=1e-6)
 

@@ -7,16 +7,17 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.data.batches import stack
 from jaxnas.data.coils import combine_coils
-from jaxnas.data.layouts import LAYOUTS
 from jaxnas.data.open import open_source
+from jaxnas.data.registry import LAYOUTS
 from jaxnas.data.section import DataConfig, SplitConfig
 from jaxnas.data.source import labels_of, volume_names
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.transforms import center_crop, centered_ifft2
+from jaxnas.engine.slices import split_groups
 from jaxnas.reconstruction.acquire import simulate
 from jaxnas.reconstruction.dataset import KspaceDataset
 from jaxnas.reconstruction.section import ReconstructionConfig
-from jaxnas.reconstruction.source import Center, open_dataset, ready_source, split_groups
+from jaxnas.reconstruction.source import Center, open_dataset, ready_source
 from jaxnas.spaces.section import NetworkConfig
 
 SIZE = (20, 18)
@@ -148,11 +149,11 @@ def test_split_of_some_volumes():
     source = SyntheticSource(volumes=10, slices=2, size=16)
     names = volume_names(source)[:5]
     groups = split_groups(source, names, SplitConfig(valid_fraction=0.2, test_fraction=0.2), seed=0)
-    dataset = KspaceDataset(source, groups)
+    dataset = KspaceDataset(source=source, groups=groups)
     assert sorted(name for group in groups.values() for name in group) == list(names)
     assert [dataset.count(group) for group in ("train", "valid", "test")] == [6, 2, 2]
     patterns = SplitConfig(train=("*_T1",), test=("*_T2",))
-    dataset = KspaceDataset(source, split_groups(source, names, patterns, seed=0))
+    dataset = KspaceDataset(source=source, groups=split_groups(source, names, patterns, seed=0))
     assert dataset.groups["valid"] == ()
     assert dataset.slices("test") == (2, 3)
     with pytest.raises(UserError, match="matches none of the 5 volumes"):

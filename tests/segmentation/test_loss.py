@@ -9,12 +9,12 @@ import pytest
 from jaxnas.engine.state import init_train_state, make_train_step
 from jaxnas.segmentation.augment import NONE, Augmentation
 from jaxnas.segmentation.loss import (
-    SEGMENTATION_LOSSES,
     cross_entropy,
     dice_cross_entropy,
     segmentation_loss,
     soft_dice,
 )
+from jaxnas.segmentation.section import LOSSES
 from tests.segmentation.tiny import SegNet, labelled
 
 
@@ -69,13 +69,13 @@ def test_soft_dice_is_dice_for_certain_predictions(pair):
     np.testing.assert_allclose(soft_dice(50.0 * jax.nn.one_hot(labels, 4), labels), 0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", SEGMENTATION_LOSSES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_gradients_are_finite_differences(name, pair):
     logits, labels = (np.asarray(x) for x in pair)
     direction = np.random.default_rng(1).normal(size=logits.shape).astype(np.float32)
 
     def along(t):
-        return SEGMENTATION_LOSSES[name](logits + t * direction, labels)
+        return LOSSES[name](logits + t * direction, labels)
 
     step = 2e-2
     slope = (along(step) - along(-step)) / (2 * step)
@@ -92,13 +92,13 @@ def test_labels_that_do_not_fit_are_refused(pair):
         cross_entropy(pair[0], pair[1][:, :4])
 
 
-@pytest.mark.parametrize("name", SEGMENTATION_LOSSES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_training_reduces_the_loss(key, name):
     net, tx = SegNet(), optax.adam(3e-2)
     batch = labelled(key)
     params = net.init(key, batch["image"][..., None], train=True)["params"]
     mild = Augmentation(5.0, 0.05, 0.02, 0.05, 0.05, 0.05, 0.02)
-    step = jax.jit(make_train_step(segmentation_loss(net, SEGMENTATION_LOSSES[name], mild), tx))
+    step = jax.jit(make_train_step(segmentation_loss(net, LOSSES[name], mild), tx))
     state = init_train_state(key, params, tx)
     losses = []
     for _ in range(30):

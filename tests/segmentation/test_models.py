@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from jaxnas.models.bix_unet import BixUnet
+from jaxnas.models.registry import LABEL_MODELS
 from jaxnas.models.unet2d import UNet2d
 from jaxnas.segmentation.networks import (
-    SEGMENTATION_MODELS,
-    SEGMENTATION_NAMES,
     build_segmentation_network,
     segmentation_cost,
 )
@@ -153,7 +152,7 @@ def test_gradient_reaches_every_parameter():
         assert jnp.isfinite(grad).all() and (grad != 0).any(), jax.tree_util.keystr(path)
 
 
-@pytest.mark.parametrize("name", SEGMENTATION_NAMES)
+@pytest.mark.parametrize("name", ("derived", *LABEL_MODELS))
 def test_inference_reads_the_statistics_kept(name):
     net, x = build(name), images(size=64)
     params = make_params(net, x)
@@ -165,7 +164,7 @@ def test_inference_reads_the_statistics_kept(name):
     np.testing.assert_allclose(again, y[:1], atol=1e-3)
 
 
-@pytest.mark.parametrize("name", SEGMENTATION_NAMES)
+@pytest.mark.parametrize("name", ("derived", *LABEL_MODELS))
 def test_parameters_and_logits_are_float32(name):
     net = build(name, dtype=jnp.bfloat16)
     y, variables = jax.eval_shape(
@@ -176,7 +175,6 @@ def test_parameters_and_logits_are_float32(name):
 
 
 def test_names():
-    assert ("derived", *SEGMENTATION_MODELS) == SEGMENTATION_NAMES
     with pytest.raises(ValueError, match="needs a genotype"):
         build_segmentation_network("derived", channels=8, classes=4)
     with pytest.raises(ValueError, match="unknown network 'unet3d'"):

@@ -158,7 +158,7 @@ def test_classes_that_the_source_does_not_know_have_no_score(tmp_path):
         {"all": Fixed(source, lambda v: v.labels)}, source, [0], slices=2
     )
     assert set(evaluation.scores[0].classes) == {"lv"}
-    dataset = LabeledDataset(source, PREPARATION, {"test": ("p1",)})
+    dataset = LabeledDataset(source=source, preparation=PREPARATION, groups={"test": ("p1",)})
     run = Run(SegmentationConfig(task="segmentation"), tmp_path)
     line = SegmentationEvaluator(run).describe([dataset])
     assert line.endswith("of 1 patient, without labels of rv, myo")

@@ -23,7 +23,10 @@ def test_dice_is_that_of_the_evaluation():
     source = HeartSource(patients=3, slices=2, size=32, frames=2, phases="ed_es")
     names = patient_names(source)
     groups = {"train": names[:1], "valid": names[1:], "test": ()}
-    dataset, score = LabeledDataset(source, PREPARATION, groups), DiceValidation(SegNet(), slices=2)
+    dataset, score = (
+        LabeledDataset(source=source, preparation=PREPARATION, groups=groups),
+        DiceValidation(SegNet(), slices=2),
+    )
     for seed in (0, 1):  # the second of them runs what was compiled for the first
         own = variables(seed)
         found = evaluate_segmentation(

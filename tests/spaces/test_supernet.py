@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas.core.trees import count
-from jaxnas.models.costing import abstract_measurement, network_cost
-from jaxnas.models.registry import paper_flops
+from jaxnas.models.costing import abstract_measurement, network_cost, paper_flops
 from jaxnas.mri.acquisition import measure
 from jaxnas.mri.fourier import fft2c
 from jaxnas.reconstruction.networks import init_variables
