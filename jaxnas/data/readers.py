@@ -105,9 +105,9 @@ def check_named(kind: str, labels: Sequence[str] | None) -> None:
 
 @dataclass(frozen=True)
 class LabeledReader:
-    """A way to read a labelled data set: `open(path, phases, labels)`, the `names`
-    of the labels as the data say them, the parts that are `expected`
-    of a path and can be read apart, and the entries of a folder that nobody reads."""
+    """A way to read a labelled data set: `open(path, phases, labels)`, the `names` of the labels as
+    the data say them, the parts that are `expected` of a path and can be read apart, and the
+    entries of a folder that nobody reads."""
 
     open: Callable[[PathLike, Phases, Sequence[str] | None], LabeledSource]
     names: Callable[[PathLike], tuple[str, ...]]
