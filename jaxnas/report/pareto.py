@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from jaxnas.report import style
 from jaxnas.report.overlaps import (
     Row,
+    class_names,
+    class_title,
     dice_of,
     is_found,
     is_random,
@@ -32,6 +34,7 @@ DECODER_PENS = {
 FOUND, BASELINE = ("p", style.ORANGE, 9), ("o", style.BLACK, 8)
 REGION, FRONT = "#DFF1E9", "#5FA88A"
 FAR = 3.0  # a limit beyond so many times the last point is only mentioned
+_MOST_NAMED = 4  # classes on an axis
 _WIDE = 8.0  # points further apart than this factor need a logarithmic axis
 
 
@@ -72,7 +75,7 @@ def draw_pareto(metrics: dict[str, Any]) -> "Figure":
         _draw_panel(left, rows, latencies, limits, fast=-1),
         _draw_panel(right, rows, rates, limits, fast=+1),
     ]
-    left.set(xlabel="latency of a frame, median (ms)", ylabel="Dice, mean of RV, MYO and LV")
+    left.set(xlabel="latency of a frame, median (ms)", ylabel=f"Dice, {_mean_of(metrics)}")
     right.set(xlabel="throughput (frames per second)")
     _limit(left, limits["latency_ms"], latencies, "{:g} ms", fast=-1)
     _limit(right, limits["throughput_fps"], rates, "{:g} FPS", fast=+1)
@@ -107,6 +110,16 @@ def _draw_panel(
         axes.set_xscale("log")
     axes.margins(x=0.14, y=0.14)
     return len(front) > 1
+
+
+def _mean_of(metrics: dict[str, Any]) -> str:
+    """The classes that a mean is over: `mean of RV, MYO and LV`, or their number if many."""
+    names = [class_title(name) for name in class_names(metrics)]
+    if len(names) == 1:
+        return names[0]
+    if not 0 < len(names) <= _MOST_NAMED:
+        return f"mean of {len(names) or 'all'} classes"
+    return f"mean of {', '.join(names[:-1])} and {names[-1]}"
 
 
 def _limit(axes: "Axes", limit: float, values: Sequence[float], text: str, *, fast: int) -> None:

@@ -113,3 +113,21 @@ def test_calibration_shows_every_network_and_the_fit():
     x, y = fit.get_xdata(), fit.get_ydata()
     np.testing.assert_allclose(y, 1.12 * np.asarray(x) + 2.1)
     assert "Spearman 0.98" in axes.texts[0].get_text() and "2.9 %" in axes.texts[0].get_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["rv", "myo", "lv"], "mean of RV, MYO and LV"),
+        (["liver", "kidney"], "mean of liver and kidney"),
+        (["liver"], "liver"),
+        ([*"abcde"], "mean of 5 classes"),
+        ([], "mean of all classes"),
+    ],
+)
+def test_the_axis_names_the_classes(names, words):
+    metrics = fake_segmentation.metrics(np.random.default_rng(0), random=0)
+    for row in metrics["rows"]:
+        row["dice"] = dict.fromkeys([*names, "mean"], row["dice"]["mean"])
+    left, _ = pareto.draw_pareto(metrics).axes
+    assert left.get_ylabel() == f"Dice, {words}"
