@@ -1,8 +1,9 @@
-"""Files that tell a segmentation run how fast its device is, so that nothing is measured."""
+"""Files that tell a run how fast its device is, so that nothing is measured."""
 
 import json
 
 from jaxnas.engine.timing import summarize
+from jaxnas.reconstruction.profile import Scan, part_keys
 from jaxnas.search.latency_table import LatencyTable, device_kind, make_entry, save_table
 from jaxnas.segmentation.profile import deployed_parts, part_key
 
@@ -12,8 +13,10 @@ EXACT |= {"kendall": 1, "predicted_ms": [1, 2, 3], "measured_ms": [1, 2, 3]}
 
 def write_table(path, config):
     """A table in which every part of a network of `config` takes a tenth of a millisecond."""
-    parts = deployed_parts(config)
-    keys = [part_key(part, batch=1, dtype="float32") for part in parts]
+    if config.task == "segmentation":
+        keys = [part_key(part, batch=1, dtype="float32") for part in deployed_parts(config)]
+    else:
+        keys = part_keys(config, Scan(config.data.synthetic.size, 1))
     entries = {key: make_entry(summarize([0.1])) for key in keys}
     save_table(path, LatencyTable(device_kind(), "0", "default", 1, entries))
 

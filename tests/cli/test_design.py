@@ -8,6 +8,7 @@ import dataclasses
 import pytest
 
 from jaxnas.core.config import load_config
+from jaxnas.core.registry import Entry
 from jaxnas.engine.rundir import RunDir
 from jaxnas.search.methods import METHODS
 from jaxnas.spaces.registry import SPACES
@@ -36,6 +37,7 @@ search: {steps: 2, check_every: 1, patience: 1, candidates: 2, warmup: 0, batch:
 """
 CONFIGS = {"csmri_b": RECONSTRUCTION, "fedautomri": RECONSTRUCTION, "rtdnas": SEGMENTATION}
 WAYS = [*((method, "first") for method in METHODS), ("darts", "second")]
+NO_FOLDS = ("reconstruction", "folds")  # its splits are by fractions or patterns
 SETTINGS = {
     "site": "",
     "clients": (
@@ -49,7 +51,8 @@ def little_to_compile(monkeypatch):
     """Spaces of three operations (the last one `none` where there is one), compiled as they are."""
     for name, space in SPACES.items():
         few = (*space.operations[:2], space.operations[-1])
-        monkeypatch.setitem(SPACES, name, dataclasses.replace(space, operations=few))
+        smaller = dataclasses.replace(space, operations=few)
+        monkeypatch.setitem(SPACES.own, name, Entry(smaller))
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -86,3 +89,61 @@ def test_every_combination_searches(method, order, space, setting, tmp_path, cal
     assert rounds.exists() is (setting == "clients")
     if rounds.exists():
         assert rounds.read()["search"]["rounds"] == steps[-1]
+
+
+WHOLE = {
+    "reconstruction": """
+stages: [search, derive, train, evaluate]
+train: {steps: 2}
+evaluate: {classical: [zero_filled]}
+latency: {stack: 1, calls: 1, seconds: 0}
+""",
+    "segmentation": """
+stages: [search, derive, train, evaluate]
+decode: {methods: [dijkstra], paths: [1], pool: 1}
+train: {models: [derived], steps: 2, batch: 2, statistics: 1}
+evaluate: {calls: 1, seconds: 0}
+""",
+}
+PLACES = {
+    "site": [],
+    "folds": ["data.split.method=modulo", "train.folds=[0,3]"],
+    "clients": [
+        "federated={partition: {method: even, clients: 2}, search_rounds: 2, rounds: 2, "
+        "local_steps: 1, methods: [{strategy: fedavg, model: derived}]}"
+    ],
+}
+
+
+@pytest.mark.parametrize("objective", ["accuracy", "bound"])
+@pytest.mark.parametrize(
+    ("task", "setting"),
+    [(task, setting) for task in WHOLE for setting in PLACES if (task, setting) != NO_FOLDS],
+)
+def test_every_setting_goes_from_search_to_evaluation(task, setting, objective, tmp_path, call):
+    config, run = tmp_path / "config.yaml", tmp_path / "run"
+    toy = {"reconstruction": RECONSTRUCTION, "segmentation": SEGMENTATION}[task]
+    toy = "\n".join(line for line in toy.splitlines() if not line.startswith(("stages", "latency")))
+    config.write_text(toy.replace("  objective: accuracy", "") + WHOLE[task])
+    values = [*PLACES[setting], "latency.stack=1", f"search.objective={objective}"]
+    write_table(tmp_path / "table.json", load_config(config, overrides=values))
+    write_calibration(run)
+    values.append(f"latency.table={tmp_path / 'table.json'}")
+    result = call(
+        "run", config, "--workdir", run, "--quiet", *(p for v in values for p in ("--set", v))
+    )
+    assert result.code == 0, result.err
+    history = RunDir(run).alphas.read()["history"]
+    assert all(record["latency_ms"] > 0 for record in history)
+    metrics = RunDir(run).metrics.read()
+    assert metrics["task"] == task
+    derived = [row for row in metrics["rows"] if row["model"] == "derived"]
+    clients = [*RunDir(run).communication.read()] if setting == "clients" else []
+    assert clients == (["search", "derived/fedavg"] if setting == "clients" else [])
+    named = {row.get("client") for row in derived}
+    assert named == ({"client0", "client1", "all"} if clients else {None})
+    if task == "segmentation":
+        folds = derived[0]["folds"]
+        assert (folds and folds["numbers"]) == ([0, 3] if setting == "folds" else None)
+        assert all(row["latency_ms"]["p50"] > 0 and row["paths"] == 1 for row in derived)
+    assert RunDir(run).genotype.exists() and all(row["params"] > 0 for row in derived)
