@@ -1,7 +1,7 @@
 """The building blocks of every config: sections, bounded numbers, stages, the experiment."""
 
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -90,6 +90,16 @@ class Experiment(Section):
     latency: Any = None
     log_every: Positive = 10
     checkpoint_every: Positive = 100
+
+    if TYPE_CHECKING:
+        # Each task declares these with classes of its own, which core cannot import.
+        data: Any
+        network: Any
+        latency: Any
+        search: Any
+        train: Any
+        evaluate: Any
+        federated: Any
 
     @model_validator(mode="after")
     def _stages_in_order(self):

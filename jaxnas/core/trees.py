@@ -1,5 +1,8 @@
 """Small functions on pytrees of arrays."""
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import add
 from typing import Any
 
 import jax
@@ -9,6 +12,11 @@ import jax.numpy as jnp
 def count(tree: Any) -> int:
     """Number of scalars in all arrays of `tree` (arrays or ShapeDtypeStructs)."""
     return sum(int(leaf.size) for leaf in jax.tree.leaves(tree))
+
+
+def add_up(arrays: Iterable[jax.Array]) -> jax.Array:
+    """The sum of one or more arrays, in their order."""
+    return reduce(add, arrays)
 
 
 def all_finite(tree: Any) -> jax.Array:

@@ -79,7 +79,7 @@ def _jaxpr_cost(jaxpr: Jaxpr) -> Cost:
     cost = Cost()
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == "broadcast_in_dim" and not isinstance(eqn.invars[0], Literal):
-            sources[eqn.outvars[0]] = eqn.invars[0].aval
+            sources[eqn.outvars[0]] = _aval(eqn.invars[0])
         cost += _equation_cost(eqn, sources)
     return cost
 
@@ -92,11 +92,11 @@ def _equation_cost(eqn: JaxprEqn, sources: dict[Var, Any]) -> Cost:
         case "dot_general":
             return Cost(macs=_product_macs(eqn))
         case "add" if any(_is_bias(x, eqn, sources) for x in eqn.invars):
-            return Cost(bias_adds=eqn.outvars[0].aval.size)
+            return Cost(bias_adds=_aval(eqn.outvars[0]).size)
         case "max" if any(isinstance(x, Literal) and x.val == 0 for x in eqn.invars):
-            return Cost(activations=eqn.outvars[0].aval.size)
+            return Cost(activations=_aval(eqn.outvars[0]).size)
         case "jit" if eqn.params["name"] == "leaky_relu":
-            return Cost(activations=eqn.outvars[0].aval.size)
+            return Cost(activations=_aval(eqn.outvars[0]).size)
         case "scan":
             return _jaxpr_cost(eqn.params["jaxpr"].jaxpr) * eqn.params["length"]
         case "cond":
@@ -126,9 +126,14 @@ def _inner_programs(eqn: JaxprEqn) -> Iterator[Jaxpr]:
             yield value
 
 
+def _aval(x: Var | Literal) -> Any:
+    """Shape and dtype of an array in a program: jax has a wider type for what it may be."""
+    return x.aval
+
+
 def _convolution_macs(eqn: JaxprEqn) -> int:
     """Each output needs a tap per kernel element of its channel; dilated zeros are skipped."""
-    kernel, out = eqn.invars[1].aval, eqn.outvars[0].aval
+    kernel, out = _aval(eqn.invars[1]), _aval(eqn.outvars[0])
     features = kernel.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
     return out.size * kernel.size // features // math.prod(eqn.params["lhs_dilation"])
 
@@ -136,14 +141,14 @@ def _convolution_macs(eqn: JaxprEqn) -> int:
 def _product_macs(eqn: JaxprEqn) -> int:
     """Each output is an inner product over the contracted axes."""
     (contracted, _), _ = eqn.params["dimension_numbers"]
-    left = eqn.invars[0].aval
-    return eqn.outvars[0].aval.size * math.prod(left.shape[axis] for axis in contracted)
+    left = _aval(eqn.invars[0])
+    return _aval(eqn.outvars[0]).size * math.prod(left.shape[axis] for axis in contracted)
 
 
 def _is_bias(x: Var | Literal, eqn: JaxprEqn, sources: dict[Var, Any]) -> bool:
     """True if `x` is a real vector over the channels (the last axis) added to a larger array."""
-    out = eqn.outvars[0].aval
-    aval = x.aval if isinstance(x, Literal) else sources.get(x, x.aval)
+    out = _aval(eqn.outvars[0])
+    aval = _aval(x) if isinstance(x, Literal) else sources.get(x, _aval(x))
     return (
         out.ndim > 1
         and jnp.issubdtype(out.dtype, jnp.floating)

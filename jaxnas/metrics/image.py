@@ -134,9 +134,8 @@ def _normalise(x: jax.Array, data_range: ArrayLike) -> jax.Array:
 
 def _window_mean(x: jax.Array) -> jax.Array:
     """Mean of every 7 × 7 window inside (..., H, W): (..., H-6, W-6)."""
-    ones = (1,) * x.ndim
     for axis in SLICE:
-        window = list(ones)
+        window = [1] * x.ndim
         window[axis] = WINDOW
-        x = lax.reduce_window(x, 0.0, lax.add, window, ones, "VALID")
+        x = lax.reduce_window(x, 0.0, lax.add, window, (1,) * x.ndim, "VALID")
     return x / WINDOW**2

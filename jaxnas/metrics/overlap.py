@@ -60,10 +60,10 @@ def hd95(
     [3.0]
     """
     truth, prediction = _pair(truth, prediction)
-    spacing = np.asarray(spacing, np.float64)
-    if spacing.shape != (truth.ndim,):
-        raise ValueError(f"expected {truth.ndim} spacings, got {spacing.tolist()}")
-    return np.array([_hd95(truth == k, prediction == k, spacing) for k in labels], np.float64)
+    sampling = np.asarray(spacing, np.float64)
+    if sampling.shape != (truth.ndim,):
+        raise ValueError(f"expected {truth.ndim} spacings, got {sampling.tolist()}")
+    return np.array([_hd95(truth == k, prediction == k, sampling) for k in labels], np.float64)
 
 
 def surface(mask: np.ndarray) -> np.ndarray:
@@ -88,25 +88,26 @@ def pearson(x: Sequence[float], y: Sequence[float]) -> float:
 
     NaN for fewer than two pairs, or where one side does not vary.
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
-    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    known = np.isfinite(a) & np.isfinite(b)
+    a, b = a[known], b[known]
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
-    return float(np.corrcoef(x, y)[0, 1])
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _hd95(a: np.ndarray, b: np.ndarray, spacing: np.ndarray) -> float:
     if not a.any() or not b.any():
         return float("nan")
     # All distances lie inside the box around both; the transforms of the whole grid are dear.
-    (box,) = ndimage.find_objects((a | b).astype(np.int8))
+    box = next(filter(None, ndimage.find_objects((a | b).astype(np.int8))))
     surface_a, surface_b = surface(a)[box], surface(b)[box]
-    directed = [
-        np.percentile(ndimage.distance_transform_edt(~target, sampling=spacing)[source], PERCENTILE)
-        for source, target in ((surface_a, surface_b), (surface_b, surface_a))
-    ]
-    return float(max(directed))
+
+    def directed(source: np.ndarray, target: np.ndarray) -> float:
+        distances = np.asarray(ndimage.distance_transform_edt(~target, sampling=spacing))
+        return float(np.percentile(distances[source], PERCENTILE))
+
+    return max(directed(surface_a, surface_b), directed(surface_b, surface_a))
 
 
 def _pair(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

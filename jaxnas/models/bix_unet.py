@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxnas.core.trees import add_up
 from jaxnas.ops.conv import Conv
 from jaxnas.ops.norm import BatchNorm
 from jaxnas.ops.resample import max_pool2, resize
@@ -119,8 +120,9 @@ class BixUnet(nn.Module):
 
 def _mean(before: jax.Array, others: list[jax.Array], reads: tuple[int, ...]) -> jax.Array:
     """The mean of what a block reads, at the size of the block before it."""
+    _, height, width, _ = before.shape
     sources = [before, *others]
-    return sum(resize(sources[i], before.shape[1:3]) for i in reads) / len(reads)
+    return add_up(resize(sources[i], (height, width)) for i in reads) / len(reads)
 
 
 def bix_unet(*, channels: int, classes: int, dtype: Any) -> nn.Module:

@@ -47,10 +47,13 @@ def abstract_measurement(
     """
     height, width = size
     coil_axis = () if coils == 1 else (coils,)
-    kspace = jax.ShapeDtypeStruct((batch, *coil_axis, height, width), jnp.complex64)
-    mask = jax.ShapeDtypeStruct((batch, height if points else 1, width), jnp.float32)
-    scale = jax.ShapeDtypeStruct((batch,), jnp.float32)
-    return Measurement(kspace, mask, None if coils == 1 else kspace, scale)
+
+    def zeros() -> Measurement:
+        kspace = jnp.zeros((batch, *coil_axis, height, width), jnp.complex64)
+        mask = jnp.zeros((batch, height if points else 1, width))
+        return Measurement(kspace, mask, None if coils == 1 else kspace, jnp.zeros(batch))
+
+    return jax.eval_shape(zeros)
 
 
 # Yan et al.'s counter saw activations that were layers, not those that were function calls.

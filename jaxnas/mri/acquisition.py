@@ -1,5 +1,7 @@
 """One undersampled scan, scaled for a network."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -81,4 +83,4 @@ def readout_strip(
     # +0 where not sampled, as in every measurement
     kspace = coils.sample(kspace, measurement.mask)
     sens = None if measurement.sens is None else cut(measurement.sens)
-    return measurement.replace(kspace=kspace, sens=sens), cut(image)
+    return dataclasses.replace(measurement, kspace=kspace, sens=sens), cut(image)

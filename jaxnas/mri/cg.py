@@ -79,11 +79,12 @@ def sense_consistency(
         return coils.gram(x, mask, sens)
 
     misfit = coils.residual(image, kspace, mask, sens)
-    if is_noiseless(lam):
+    lam = finite(lam)
+    if lam is None:
         return image + cg(gram, misfit, iterations=iterations)
     return image + cg(lambda x: x + lam * gram(x), lam * misfit, iterations=iterations)
 
 
-def is_noiseless(lam: jax.Array | float | None) -> bool:
-    """True for None and for the Python float inf; a traced lam is always finite."""
-    return lam is None or (isinstance(lam, float) and lam == float("inf"))
+def finite(lam: jax.Array | float | None) -> jax.Array | float | None:
+    """`lam`, or None for the Python float inf as for None; a traced lam is always finite."""
+    return None if isinstance(lam, float) and lam == float("inf") else lam

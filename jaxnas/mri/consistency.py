@@ -4,7 +4,7 @@ import jax
 
 from jaxnas.mri import coils
 from jaxnas.mri.acquisition import Measurement
-from jaxnas.mri.cg import is_noiseless, sense_consistency
+from jaxnas.mri.cg import finite, sense_consistency
 
 
 def consistency(
@@ -35,5 +35,6 @@ def data_consistency(
     measured samples replace the network's.
     """
     # (k + lam k0) / (1 + lam) = k + g (k0 - k) on sampled k-space, with g = lam / (1 + lam) -> 1
-    gain = 1.0 if is_noiseless(lam) else lam / (1 + lam)
+    lam = finite(lam)
+    gain = 1.0 if lam is None else lam / (1 + lam)
     return image + gain * coils.residual(image, kspace, mask, None)

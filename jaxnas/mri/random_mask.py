@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.core.errors import UserError
 from jaxnas.mri import masks
 
 
@@ -31,11 +32,13 @@ def draw_random_mask(
     """
     masks.validate(kind, accelerations=accelerations, center_fractions=center_fractions, size=size)
     sampling = masks.MASKS[kind]
-    chances = [
+    if sampling.chances is None:
+        raise UserError(f"mask kind {kind!r} does not draw its samples each on its own")
+    tables = [
         sampling.chances(sampling.center(size, fraction), acceleration)
         for acceleration, fraction in zip(accelerations, center_fractions)
     ]
-    chances = jnp.asarray(np.stack(chances), jnp.float32)
+    chances = jnp.asarray(np.stack(tables), jnp.float32)
     key_choice, key_samples = jax.random.split(key)
     choice = jax.random.randint(key_choice, shape, 0, len(accelerations))
     # Uniform draws lie in [0, 1): a chance of 1 always samples.

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnas.core.registry import Entry, Registry
+from jaxnas.core.trees import add_up
 from jaxnas.ops.conv import conv2d, uniform_fan_in
 from jaxnas.ops.depthwise import depthwise_conv2d
 
@@ -54,6 +55,7 @@ class Linear(Protocol):
 
     def specs(self, channels: int) -> dict[str, Spec]:
         """The kernels by name, in the order they are applied."""
+        ...
 
     def layers(self, channels: int) -> tuple[tuple[int, ...], ...]:
         """The shapes of the kernels that `apply` runs: dense, depthwise or pointwise."""
@@ -61,12 +63,15 @@ class Linear(Protocol):
 
     def apply(self, r: jax.Array, kernels: Kernels) -> jax.Array:
         """The linear map of r = ReLU(x), (B, H, W, C) → (B, H, W, C)."""
+        ...
 
-    def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
+    def scale(self, kernels: Kernels, weight: jax.Array | float) -> Kernels:
         """Kernels of `weight` times the map."""
+        ...
 
     def dense(self, kernels: Kernels) -> jax.Array:
         """The same map as one dense kernel (kh, kw, C, C), kh and kw odd."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Standard(Linear):
         """Implements `Linear.apply`."""
         return conv2d(r, kernels["kernel"], dilation=self.dilation)
 
-    def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
+    def scale(self, kernels: Kernels, weight: jax.Array | float) -> Kernels:
         """Implements `Linear.scale`."""
         return {"kernel": weight * kernels["kernel"]}
 
@@ -113,7 +118,7 @@ class Separable(Linear):
         y = depthwise_conv2d(r, kernels["depthwise"], dilation=self.dilation)
         return conv2d(y, kernels["pointwise"][None, None])
 
-    def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
+    def scale(self, kernels: Kernels, weight: jax.Array | float) -> Kernels:
         """Implements `Linear.scale`."""
         return kernels | {"pointwise": weight * kernels["pointwise"]}
 
@@ -140,7 +145,7 @@ class Strips(Linear):
         """Implements `Linear.apply`."""
         return depthwise_conv2d(depthwise_conv2d(r, kernels["column"]), kernels["row"])
 
-    def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
+    def scale(self, kernels: Kernels, weight: jax.Array | float) -> Kernels:
         """Implements `Linear.scale`."""
         return kernels | {"row": weight * kernels["row"]}
 
@@ -171,7 +176,7 @@ class Pooled(Linear):
         y = depthwise_conv2d(r, self._mean(r.shape[-1], r.dtype))
         return conv2d(y, kernels["pointwise"][None, None])
 
-    def scale(self, kernels: Kernels, weight: jax.Array) -> Kernels:
+    def scale(self, kernels: Kernels, weight: jax.Array | float) -> Kernels:
         """Implements `Linear.scale`."""
         return {"pointwise": weight * kernels["pointwise"]}
 
@@ -198,7 +203,7 @@ def _spread(kernel: jax.Array, axis: int, dilation: int) -> jax.Array:
 def merge_kernels(kernels: Sequence[jax.Array]) -> jax.Array:
     """The sum of dense kernels (kh, kw, I, O), odd sizes, each centred in the largest support."""
     height, width = (max(k.shape[axis] for k in kernels) for axis in (0, 1))
-    return sum(_centre(k, height, width) for k in kernels)
+    return add_up(_centre(k, height, width) for k in kernels)
 
 
 def _centre(kernel: jax.Array, height: int, width: int) -> jax.Array:

@@ -88,8 +88,14 @@ def conv2d(x: jax.Array, kernel: jax.Array, *, dilation: int = 1) -> jax.Array:
     check_operands(x, kernel, rank=4, dilation=dilation)
     if is_reference():
         return direct(x, kernel, dilation=dilation, precision=None)
-    precision = jax.config.jax_default_matmul_precision
+    precision = default_precision()
     return conv_p.bind(x[None], kernel[None], dilation=dilation, precision=precision)[0]
+
+
+def default_precision() -> str | None:
+    """The precision of products that is set in jax; None for that of the device."""
+    # jax makes its options attributes at run time.
+    return jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
 
 
 PYTORCH_GAIN = 1 / 3  # the default of torch.nn.Conv2d

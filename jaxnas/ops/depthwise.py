@@ -14,6 +14,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching
 
+from jaxnas.core.trees import add_up
 from jaxnas.ops import conv
 from jaxnas.ops.lowerings import DIMENSIONS
 
@@ -138,7 +139,7 @@ def _forward(x, k, *, dilation):
     dtype, size = _sum_dtype(x), k.shape[1:3]
     taps = k.astype(dtype).reshape(k.shape[0], -1, 1, 1, 1, k.shape[3])
     views = _views(x, size, dilation)
-    return sum(v.astype(dtype) * taps[:, t] for t, v in enumerate(views)).astype(x.dtype)
+    return add_up(v.astype(dtype) * taps[:, t] for t, v in enumerate(views)).astype(x.dtype)
 
 
 def _kernel_gradient(x, dy, *, size, dilation):
@@ -170,7 +171,7 @@ def _kernel_gradient_cpu(x, dy, *, size, dilation):
             view = lax.dynamic_slice(padded, start, shape).astype(dtype)
             return view * dy[:, :, first : first + part]
 
-        partial_sum = sum(product(first) for first in range(0, rows, part))
+        partial_sum = add_up(product(first) for first in range(0, rows, part))
         flat = partial_sum.reshape(n, -1, c)
         return lax.dot_general(ones, flat, (((1,), (1,)), ((0,), (0,))))
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnas.core.trees import add_up
 from jaxnas.ops.candidates import (
     OPERATIONS,
     SKIP,
@@ -105,7 +106,7 @@ class MixedNodes(nn.Module):
         arriving: list[list[jax.Array]] = [[] for _ in range(self.nodes)]
         for source in range(len(inputs) + self.nodes):
             if source >= len(inputs):
-                states.append(sum(arriving[source - len(inputs)]))
+                states.append(add_up(arriving[source - len(inputs)]))
             leaving = [e for e, (_, j) in enumerate(order) if j == source]
             if leaving:
                 parts = mix(

@@ -50,7 +50,7 @@ def cheapest_plan(
 ) -> str:
     """The plan of the least estimate; of equals, the earlier of `branch`, `stack`, `dense`."""
     found = plan_seconds(operations, pixels=pixels, channels=channels, edges=edges, rates=rates)
-    return min(found, key=found.get)
+    return min(found, key=found.__getitem__)
 
 
 def _branch(names, pixels, channels, edges, rates) -> float:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnas.core.trees import add_up
 from jaxnas.ops.candidates import LAST_GAIN, Operation
 from jaxnas.ops.conv import Conv
 from jaxnas.ops.costs import Rates
@@ -64,7 +65,7 @@ class PickedEdge(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) → (B, H, W, C)."""
-        return sum(
+        return add_up(
             weight * Operation(name, self.dtype, self.gain, name=name)(x)
             for name, weight in zip(self.operations, self.weights)
         )
@@ -90,9 +91,10 @@ class DerivedNodes(nn.Module):
             reads = []
             for source in sorted({source for _, source in picks}):
                 own = [(name, w) for (name, s), w in zip(picks, weights) if s == source]
-                edge = PickedEdge(*zip(*own), self.dtype, gain, name=f"edge{node}_{source}")
+                names, shares = zip(*own)
+                edge = PickedEdge(names, shares, self.dtype, gain, name=f"edge{node}_{source}")
                 reads.append(edge(states[source]))
-            states.append(sum(reads))
+            states.append(add_up(reads))
         return tuple(states[len(inputs) :])
 
 

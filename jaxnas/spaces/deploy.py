@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnas.core.trees import add_up
 from jaxnas.ops.candidates import OPERATIONS, draw_kernels, merge_kernels
 from jaxnas.ops.conv import Conv, conv2d, uniform_fan_in
 from jaxnas.spaces.denoiser import CELL, Denoiser
@@ -24,13 +25,14 @@ from jaxnas.spaces.unrolled import Unrolled
 
 def deployed(net: nn.Module, *, prices: Prices) -> nn.Module:
     """The deployed form of a derived network, itself for any other; see `deploy_params`."""
-    denoiser = _derived_denoiser(net)
-    if denoiser is None:
+    planned = _planned(net, prices)
+    if planned is None:
         return net
+    denoiser, plan = planned
     return net.clone(
         denoiser=partial(
             DeployedDenoiser,
-            _plan(denoiser, prices),
+            plan,
             channels=denoiser.channels,
             cells=denoiser.cells,
             dtype=denoiser.dtype,
@@ -43,10 +45,10 @@ def deploy_params(net: nn.Module, params: Any, *, prices: Prices) -> Any:
 
     Pure, in the dtype of `params`; those of any other than a derived network pass unchanged.
     """
-    denoiser = _derived_denoiser(net)
-    if denoiser is None:
+    planned = _planned(net, prices)
+    if planned is None:
         return params
-    plan = _plan(denoiser, prices)
+    denoiser, plan = planned
     return {
         name: _deploy_denoiser(own, plan, denoiser.cells) if isinstance(own, Mapping) else own
         for name, own in params.items()
@@ -65,7 +67,7 @@ class DeployedNodes(nn.Module):
         arriving: list[list[jax.Array]] = [[] for _ in self.plan[len(inputs) :]]
         for source, leaving in enumerate(self.plan):
             if source >= len(inputs):
-                states.append(sum(arriving[source - len(inputs)]))
+                states.append(add_up(arriving[source - len(inputs)]))
             x = states[source]
             for term in leaving.skips:
                 arriving[term.node].append(jnp.asarray(term.weight, x.dtype) * x)
@@ -135,16 +137,13 @@ def _readers(output: int, cells: int) -> list[tuple[int, str]]:
     return [(cell, name) for cell, name in places if 0 <= cell < cells]
 
 
-def _derived_denoiser(net: nn.Module) -> Denoiser | None:
-    if not isinstance(net, Unrolled):
+def _planned(net: nn.Module, prices: Prices) -> tuple[Denoiser, tuple[Leaving, ...]] | None:
+    """The denoiser of a derived network with the plan of its cells; None for any other network."""
+    denoiser = net.denoiser() if isinstance(net, Unrolled) else None
+    if not isinstance(denoiser, Denoiser) or denoiser.genotype is None:
         return None
-    denoiser = net.denoiser()
-    return denoiser if isinstance(denoiser, Denoiser) and denoiser.genotype is not None else None
-
-
-def _plan(denoiser: Denoiser, prices: Prices) -> tuple[Leaving, ...]:
     picks, weights = denoiser.genotype.cell(CELL), denoiser.genotype.cell_weights(CELL)
-    return plan_nodes(picks, weights, channels=denoiser.channels, prices=prices)
+    return denoiser, plan_nodes(picks, weights, channels=denoiser.channels, prices=prices)
 
 
 def _deploy_denoiser(params: Mapping[str, Any], plan: tuple[Leaving, ...], cells: int) -> Any:

@@ -114,7 +114,7 @@ def keep_operations(
     strength = np.where([name == NONE for name in operations], -np.inf, table)
     while True:
         kept = rule.keep(strength)
-        skips = [(row, op) for row, op in np.argwhere(kept) if operations[op] == SKIP]
+        skips = [(row, op) for row, op in np.argwhere(kept).tolist() if operations[op] == SKIP]
         if max_skips is None or len(skips) <= max_skips:
             return kept
         strength[min(skips, key=lambda place: strength[place])] = -np.inf
@@ -123,7 +123,7 @@ def keep_operations(
 def picks(kept: np.ndarray, operations: Sequence[str], *, inputs: int = 2) -> tuple[Node, ...]:
     """The nodes of a table of booleans (edges, operations), picks in the order of the table."""
     edges = cell_edges(node_count(len(kept), inputs=inputs), inputs=inputs)
-    chosen = [(edges[row], operations[op]) for row, op in np.argwhere(kept)]
+    chosen = [(edges[row], operations[op]) for row, op in np.argwhere(kept).tolist()]
     return tuple(
         tuple((name, source) for (at, source), name in chosen if at == node)
         for node in range(edges[-1][0] + 1)
@@ -131,7 +131,11 @@ def picks(kept: np.ndarray, operations: Sequence[str], *, inputs: int = 2) -> tu
 
 
 def place_operations(
-    nodes: Sequence[Node], values: Nested, operations: Sequence[str], *, inputs: int = 2
+    nodes: Sequence[Node],
+    values: Sequence[Sequence[float]],
+    operations: Sequence[str],
+    *,
+    inputs: int = 2,
 ) -> np.ndarray:
     """A table (edges, operations) with the value of every pick at its place, 0 elsewhere."""
     rows = {edge: row for row, edge in enumerate(cell_edges(len(nodes), inputs=inputs))}

@@ -55,6 +55,12 @@ class Genotype:
             return tuple((1.0,) * len(node) for node in self.cell(name))
         return dict(self.weights)[name]
 
+    def drawn_paths(self) -> tuple[tuple[int, ...], ...]:
+        """The paths of a two-level space; ValueError if the genotype has none."""
+        if not self.paths:
+            raise ValueError("expected a genotype with paths, found none")
+        return self.paths
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict: space, cells, paths, and weights if there are any."""
         cells = {name: [[list(p) for p in node] for node in nodes] for name, nodes in self.cells}

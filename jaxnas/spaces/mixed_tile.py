@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from jaxnas.core.trees import add_up
 from jaxnas.ops.norm_operations import NormOperation, channel_shuffle
 from jaxnas.spaces.derive import cell_edges
 from jaxnas.spaces.two_level_parts import Scaling
@@ -68,7 +69,7 @@ class MixedTile(nn.Module):
             for column, node in enumerate(range(source, self.nodes)):
                 mixed[node].append(sums[..., column, :])
                 passed[node].append(totals[:, column, None][None, None, None] * rest)
-            state = jnp.concatenate([sum(mixed[source]), sum(passed[source])], axis=-1)
+            state = jnp.concatenate([add_up(mixed[source]), add_up(passed[source])], axis=-1)
             if self.partial > 1:
                 state = channel_shuffle(state, groups=self.partial)
             nodes.append(state)
@@ -81,12 +82,12 @@ class MixedTile(nn.Module):
         """
         cells, targets, _ = weights.shape
         sources, channels = part.shape[-2:]
-        flat, total = part.reshape(*part.shape[:3], -1), 0
+        flat, terms = part.reshape(*part.shape[:3], -1), []
         for index, name in enumerate(self.operations):
             operation = NormOperation(
                 name, edges=cells * targets, sources=sources, name=f"from{source}_{name}"
             )
             y = operation(flat, train=self.train)
             y = y.reshape(*y.shape[:3], cells, targets, channels)
-            total = total + weights[None, None, None, :, :, index, None] * y
-        return total
+            terms.append(weights[None, None, None, :, :, index, None] * y)
+        return add_up(terms)

@@ -133,7 +133,7 @@ class TwoLevelSpace:
         evenly among the genotype's cells that leave it."""
         cells = self.cell_space.one_hot_alphas(genotype)
         betas = np.full(self.grid.mask.shape, OFF, np.float32)
-        betas[tuple(zip(*union_cells(genotype.paths)))] = 0.0
+        betas[tuple(zip(*union_cells(genotype.drawn_paths())))] = 0.0
         return self._alphas(cells, jnp.asarray(betas))
 
     def example_genotype(self) -> Genotype:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnas.core.trees import add_up
 from jaxnas.ops.norm_operations import NormOperation
 from jaxnas.spaces.genotype import Genotype, Node
 from jaxnas.spaces.grid import CELL_TYPES
@@ -50,7 +51,7 @@ class PickedCell(nn.Module):
                 )
                 for name, source in picks
             ]
-            states.append(sum(reads))
+            states.append(add_up(reads))
         joined = jnp.concatenate(states[1:], axis=-1)
         return Scaling(self.cell, self.features, self.affine, name="scale")(joined, train=train)
 
@@ -77,9 +78,7 @@ class RtdnasNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Images → float32 logits (B, H, W, classes). ValueError for a genotype without paths."""
-        if not self.genotype.paths:
-            raise ValueError("expected a genotype with paths, found none")
-        paths = self.genotype.paths
+        paths = self.genotype.drawn_paths()
         check_image(x, scales=1 + max(map(max, paths)), stem_stride=self.stem_stride)
         stem = Stem(self.channels, self.stem_stride, self.affine, self.dtype, name="stem")
         tiles = {(0, 0): stem(x, train=train)}
@@ -96,7 +95,7 @@ class RtdnasNet(nn.Module):
             place = (layer + 1, target)
             tiles[place] = tiles[place] + y if place in tiles else y
         last = len(paths[0]) - 1
-        return sum(
+        return add_up(
             Head(
                 head_doublings(scale, self.stem_stride),
                 self.classes,

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnas.core.trees import add_up
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 from jaxnas.spaces.mixed_tile import MixedTile, Tables
@@ -58,7 +59,7 @@ class MixedLayer(nn.Module):
             )
             for (d, target), y in zip(targets.items(), tile(x, tables)):
                 arriving[target].append(betas[scale, d].astype(y.dtype) * y)
-        return tuple(sum(parts) for parts in arriving), None
+        return tuple(add_up(parts) for parts in arriving), None
 
 
 class RtdnasSupernet(nn.Module):
@@ -93,12 +94,12 @@ class RtdnasSupernet(nn.Module):
             nn.remat(MixedLayer, prevent_cse=False),
             variable_axes={"params": 0, STATISTICS: 0},
             split_rngs={"params": True},
-            in_axes=(0, nn.broadcast),
+            in_axes=(0, nn.broadcast),  # pyright: ignore[reportArgumentType]  # flax: untyped, 0
             length=self.grid.layers,
         )(self.operations, self.nodes, self.channels, self.partial, train, name="layers")
         betas = jnp.where(self.grid.mask, weights["betas"], 0.0)
         tiles, _ = layers(self._start(stem(x, train=train)), betas, weights["cells"])
-        return sum(self._head(scale)(tiles[scale]) for scale in end_scales(self.grid))
+        return add_up(self._head(scale)(tiles[scale]) for scale in end_scales(self.grid))
 
     def _start(self, tile: jax.Array) -> Tiles:
         """The tiles before the first layer: that of scale 0, and empty ones."""

@@ -42,33 +42,43 @@ class Space(Protocol):
 
     def edges(self) -> tuple[CellEdge, ...]:
         """The (node, input) edges of a cell: the rows of its tables."""
+        ...
 
     def init_alphas(self, key: jax.Array) -> Any:
         """Logits close to zero, so that every choice starts with about the same weight."""
+        ...
 
     def relax(self, alphas: Any) -> Any:
         """The softmaxed weights of logits; differentiable."""
+        ...
 
     def derive(self, weights: Any, *, max_skips: int | None = None) -> Genotype:
         """The genotype of softmaxed weights; deterministic."""
+        ...
 
     def random_alphas(self, key: jax.Array) -> Any:
         """The one-hot logits of a genotype drawn uniformly; works inside jit."""
+        ...
 
     def one_hot_alphas(self, genotype: Genotype) -> Any:
         """Logits that give all weight to the picks of a genotype."""
+        ...
 
     def example_genotype(self) -> Genotype:
         """A genotype that stands in where none was searched yet."""
+        ...
 
     def check(self, genotype: Genotype, *, where: str = "genotype") -> Genotype:
         """Returns `genotype` if the space holds it; otherwise UserError with the first misfit."""
+        ...
 
     def record(self, weights: Any) -> dict[str, Any]:
         """Softmaxed weights as JSON, by the keys of a record of alphas.json."""
+        ...
 
     def decision(self, record: Mapping[str, Any]) -> Any:
         """The part of a record that decides what is built; it stays while a search is stable."""
+        ...
 
 
 @dataclass(frozen=True)

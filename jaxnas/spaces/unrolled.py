@@ -97,7 +97,7 @@ class Unrolled(nn.Module):
 
     def _lam(self) -> jax.Array | float | None:
         """λ as given, or exp of the learned parameter: positive whatever the optimiser does."""
-        if not self.learn_lam:
+        if self.lam is None or not self.learn_lam:
             return self.lam
         start = nn.initializers.constant(jnp.log(self.lam))
         return jnp.exp(self.param("log_lam", start, (), jnp.float32))
