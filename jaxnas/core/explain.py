@@ -69,10 +69,9 @@ def _found(problem: Any, written: Written | None) -> str:
     """The value as read, as written where that looks otherwise, and the way to make it a text."""
     value = problem["input"]
     found = shorten(f"the date {value}" if isinstance(value, date) else repr(value))
-    text = written.text if written is not None and not isinstance(value, str) else None
-    if not text:
+    if written is None or isinstance(value, str) or not written.text:
         return f"found {found}"
-    text = shorten(text)
+    text = shorten(written.text)
     read = f"found {found}" if text == found else f"found {found}, written {text}"
     if problem["type"] != "string_type":
         return read

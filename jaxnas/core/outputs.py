@@ -38,7 +38,7 @@ def writing(path: str | Path) -> Iterator[None]:
 def refused(path: str | Path, error: OSError) -> UserError:
     """The message for an output that cannot be written: its name, what the system says, and what
     to do."""
-    remedy = _REMEDIES.get(error.errno, "choose another place")
+    remedy = _REMEDIES.get(error.errno or 0, "choose another place")
     return UserError(f"{path}: cannot be written ({system_says(error)}); {remedy}")
 
 

@@ -24,6 +24,7 @@ class Written(NamedTuple):
 
 
 Origins = dict[Key, Written]
+AnyNode = yaml.ScalarNode | yaml.SequenceNode | yaml.MappingNode
 
 
 def read_file(path: Path) -> tuple[dict, Origins]:
@@ -87,7 +88,7 @@ class _Builder:
     def __init__(self, where: Callable[[int], str]) -> None:
         self.where, self.origins, self.count = where, {}, 0
 
-    def build(self, node: yaml.Node, key: Key) -> Any:
+    def build(self, node: AnyNode, key: Key) -> Any:
         """The plain value of a node; duplicate keys are refused."""
         place = self.where(node.start_mark.line + 1)
         self.count += 1
@@ -121,7 +122,7 @@ class _Builder:
         merged = [child for name_node, child in node.value if name_node.tag == MERGE]
         return self._merged(merged, key) | result if merged else result
 
-    def _merged(self, nodes: list[yaml.Node], key: Key) -> dict[str, Any]:
+    def _merged(self, nodes: list[AnyNode], key: Key) -> dict[str, Any]:
         """The entries that `<<` brings in: keys that are not written in the mapping itself."""
         own, result = self.origins, {}
         for node in nodes:

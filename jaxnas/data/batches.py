@@ -1,7 +1,7 @@
 """Batches as a pure function of (seed, step), and threads that prepare them ahead."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Protocol
@@ -11,10 +11,20 @@ import numpy as np
 from jaxnas.data.source import Slice, Source
 
 
-class BatchStream(Protocol):
-    """Anything with `batch(step)`, the batch of that step."""
+class BatchSource(Protocol):
+    """Batches by number."""
 
-    def batch(self, step: int) -> dict[str, Any]: ...
+    def batch(self, number: int, /) -> Any:
+        """The pytree of NumPy arrays of that number; a pure function of it."""
+        ...
+
+
+class BatchStream(BatchSource, Protocol):
+    """The batches of one site: that of a step is a dict of arrays."""
+
+    def batch(self, step: int, /) -> dict[str, Any]:
+        """The batch of a step."""
+        ...
 
 
 class EpochStream(BatchStream, Protocol):
@@ -23,6 +33,7 @@ class EpochStream(BatchStream, Protocol):
     @property
     def per_epoch(self) -> int:
         """Batches in one epoch."""
+        ...
 
 
 class HalfBatches:
@@ -75,7 +86,7 @@ class Batches:
         return stack([self.source.read(i) for i in indices], indices=indices)
 
 
-def stack(items: Sequence[Slice], *, indices: Sequence[int]) -> dict[str, np.ndarray]:
+def stack(items: Sequence[Slice], *, indices: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
     """Slices of equal shape as one batch.
 
     Returns:
@@ -90,13 +101,13 @@ def stack(items: Sequence[Slice], *, indices: Sequence[int]) -> dict[str, np.nda
         "index": np.asarray(indices, np.int32),
     }
     if items[0].sens is not None:
-        batch["sens"] = np.stack([item.sens for item in items])
+        batch["sens"] = np.stack([item.sens for item in items if item.sens is not None])
     return batch
 
 
 def prefetch(
-    batches: BatchStream, start: int, stop: int, *, workers: int = 2, depth: int = 4
-) -> Iterator[dict[str, np.ndarray]]:
+    batches: BatchSource, start: int, stop: int, *, workers: int = 2, depth: int = 4
+) -> Generator[Any, None, None]:
     """Yields batches start, ..., stop - 1 in order, up to `depth` of them prepared ahead.
 
     An error in a worker is raised here, at the step it belongs to. Closing the iterator, or an

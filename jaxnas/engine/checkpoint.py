@@ -129,10 +129,10 @@ class CheckpointStore:
     def _read(self, step: int, target: Any) -> tuple[Any, Any]:
         # The record first: orbax would cast a saved dtype to the target's without a word.
         content = ocp.args.Composite(record=ocp.args.JsonRestore())
-        found = self._manager.restore(step, args=content).record
+        found = self._manager.restore(step, args=content)["record"]
         self._check_layout(step, found["layout"], _layout(target))
         content = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-        return self._manager.restore(step, args=content).state, found["record"]
+        return self._manager.restore(step, args=content)["state"], found["record"]
 
     def _check_layout(self, step: int, found: dict[str, str], expected: dict[str, str]) -> None:
         for name in sorted(found.keys() | expected.keys()):

@@ -36,15 +36,19 @@ class Evaluator(Protocol):
 
     def predictor(self, net: nn.Module, variables: Variables, dataset: Dataset) -> Any:
         """A trained network as a predictor for the data of a member."""
+        ...
 
     def evaluate(self, predictors: Mapping[str, Any], dataset: Dataset, *, fold: int | None) -> Any:
         """The scores of predictors, trained on `fold` if there are folds, on the group `test`."""
+        ...
 
     def rows(self, name: str, found: Sequence[Any]) -> list[dict[str, Any]]:
         """The rows of the contender `name` in metrics.json: its scores at some members, pooled."""
+        ...
 
     def facts(self, model: str, net: nn.Module, predictor: Any, dataset: Dataset) -> dict[str, Any]:
         """The facts of a network beside its scores: its size and, if measured, its speed."""
+        ...
 
     def describe(self, datasets: Sequence[Dataset]) -> str:
         """One line: the test data of some members."""
@@ -58,3 +62,4 @@ class Evaluator(Protocol):
         self, run_dir: RunDir, found: Mapping[str, Any], contenders: Sequence[Contender]
     ) -> None:
         """Writes every file of an evaluation but metrics.json; `found` are scores by member."""
+        ...

@@ -21,12 +21,12 @@ def settle_genotype(
     UserError then, if there is neither file, or if the two differ.
     """
     kept = own if own.exists() and not fresh else None
-    if kept is None and given is None:
+    source = kept or (None if given is None else GenotypeFile(Path(given)))
+    if source is None:
         raise UserError(
             f"{own.path.parent}: no genotype yet; search first (jaxnas search CONFIG) or give "
             f"--genotype FILE"
         )
-    source = kept or GenotypeFile(Path(given))
     genotype = check(source.read(), where=str(source))
     # A finished run does without the file that it was given.
     if kept and given and Path(given).exists() and load_genotype(given) != genotype:

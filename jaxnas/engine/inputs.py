@@ -59,7 +59,7 @@ def keep_inputs(file: JsonFile, found: Mapping[str, Any]) -> None:
         file.write(found)
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     """The changes between the data of two times, in words."""
     for site in before | now:
         where = f"{site}: " if len(before | now) > 1 else ""

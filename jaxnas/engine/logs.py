@@ -14,7 +14,9 @@ from typing import Any
 
 from tensorboardX.crc32c import crc32c
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import (
+    Event,  # pyright: ignore[reportAttributeAccessIssue]  # made by protobuf at run time
+)
 from tensorboardX.summary import scalar
 
 from jaxnas.core.errors import UserError

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxnas.core.errors import Diverged, Interrupted
 from jaxnas.core.trees import all_finite
-from jaxnas.data.batches import prefetch
+from jaxnas.data.batches import BatchSource, prefetch
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter
@@ -26,21 +26,16 @@ from jaxnas.engine.step import StepMetrics
 STEPS_AHEAD = 4  # steps the host may be ahead of the device: their batches are all in memory
 
 
-class BatchSource(Protocol):
-    """Batches by number."""
-
-    def batch(self, step: int) -> Any:
-        """The pytree of NumPy arrays of a step; a pure function of `step`."""
-
-
 class HostState(Protocol):
     """A small state outside the device, saved with every checkpoint."""
 
     def to_json(self) -> Any:
         """The state as a JSON value."""
+        ...
 
     def from_json(self, value: Any) -> None:
         """Takes over a value of `to_json`."""
+        ...
 
 
 @dataclass(frozen=True)

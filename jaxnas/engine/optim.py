@@ -47,7 +47,7 @@ def make_schedule(config: OptimConfig, steps: int) -> optax.Schedule:
     drops = [round(fraction * steps) for fraction in config.drops]
     f = (config.final or 0.0) / config.rate
 
-    def shape(t: jax.Array) -> jax.Array:
+    def shape(t: jax.Array) -> jax.Array | float:
         if config.schedule == "step":
             return 0.1 ** sum((t >= drop).astype(jnp.float32) for drop in drops)
         if config.schedule == "cosine":
@@ -58,7 +58,7 @@ def make_schedule(config: OptimConfig, steps: int) -> optax.Schedule:
             return f ** (t / steps)
         return jnp.ones(())
 
-    def schedule(t: jax.Array) -> jax.Array:
+    def schedule(t: jax.typing.ArrayLike) -> jax.Array:
         t = jnp.asarray(t)
         warm = jnp.minimum(1.0, (t + 1) / max(config.warmup, 1))
         return config.rate * warm * shape(t)

@@ -107,7 +107,8 @@ class ArraysFile(RunFile):
     def write(self, arrays: Mapping[str, np.ndarray], places: Any) -> Path:
         """Replaces the arrays and their places."""
         file = io.BytesIO()
-        np.savez_compressed(file, **arrays)
+        # No array is called allow_pickle.
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
         with file.getbuffer() as content:
             write_atomic(self.path, content)
         return self.places.write(places)

@@ -70,9 +70,18 @@ class Budget(Section):
 
     def in_steps(self, per_epoch: int) -> int:
         """The budget in steps, for `per_epoch` batches in an epoch; ValueError without one."""
-        if self.steps is None and self.epochs is None:
+        if self.epochs is not None:
+            return self.epochs * per_epoch
+        if self.steps is None:
             raise ValueError("expected steps or epochs, found neither")
-        return self.steps if self.epochs is None else self.epochs * per_epoch
+        return self.steps
+
+    @property
+    def length(self) -> int:
+        """The budget of a config that counts in steps; ValueError for any other."""
+        if self.steps is None:
+            raise ValueError("expected a budget in steps, found none")
+        return self.steps
 
 
 class TrainingConfig(Budget):

@@ -1,6 +1,7 @@
 """The state of a training run and the pure step that advances it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -49,7 +50,8 @@ def make_train_step(
             state.params, batch, key
         )
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
-        state = state.replace(
+        state = replace(
+            state,
             params=optax.apply_updates(state.params, updates),
             opt_state=opt_state,
             step=state.step + 1,

@@ -20,7 +20,7 @@ class StepMetrics:
     They are an array of their own, so that donating the state cannot take them away.
     """
 
-    values: jax.Array
+    values: jax.Array | np.ndarray
     names: tuple[str, ...] = struct.field(pytree_node=False)
 
     def to_json(self) -> dict[str, float]:

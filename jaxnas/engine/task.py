@@ -30,30 +30,39 @@ class Dataset(Protocol):
     @property
     def groups(self) -> Split:
         """The names in every group."""
+        ...
 
     def regrouped(self, groups: Split) -> Self:
         """The same data in other groups."""
+        ...
 
     def count(self, group: str) -> int:
         """The number of slices of a group."""
+        ...
 
     def half_counts(self, seed: int) -> tuple[int, int]:
         """The number of slices of each half of the training group in a search."""
+        ...
 
     def batches(self, *, size: int, seed: int) -> EpochStream:
         """Shuffled batches of the training slices."""
+        ...
 
     def halves(self, *, size: int, seed: int) -> tuple[EpochStream, EpochStream]:
         """Batches for the weights and for the architecture, each of one half of `train`."""
+        ...
 
     def held(self) -> HeldGroups:
         """The volumes of every group, in the source's order."""
+        ...
 
     def facts(self) -> dict[str, Any]:
         """The facts that applying a run needs of a client, as JSON."""
+        ...
 
     def describe(self) -> str:
         """One line for a person: names and slices of every group."""
+        ...
 
 
 class Task(Protocol):
@@ -64,9 +73,11 @@ class Task(Protocol):
 
     def init(self, key: jax.Array, net: nn.Module) -> Variables:
         """The variables of a network before training; they depend on the key alone."""
+        ...
 
     def loss(self, net: nn.Module) -> TrainLoss:
         """Returns loss(params, batch, key) -> (scalar, metrics)."""
+        ...
 
     def finish(self, net: nn.Module) -> Finish:
         """Returns what makes trained parameters ready to be applied; compiles once. By default
@@ -75,6 +86,7 @@ class Task(Protocol):
 
     def validate(self, net: nn.Module) -> Validate:
         """Returns the `score` of variables on the group `valid` of a dataset; compiles once."""
+        ...
 
 
 class DataOpener(Protocol):
@@ -84,6 +96,7 @@ class DataOpener(Protocol):
 
     def holding(self, source: Any) -> Self:
         """The opener of a source that is given in memory instead of by a config."""
+        ...
 
     def source_key(self, config: Experiment) -> Hashable:
         """Equal for configs that read one source: those of one section `data`."""
@@ -91,9 +104,11 @@ class DataOpener(Protocol):
 
     def open_source(self, config: Experiment, *, share: int = 1) -> Any:
         """The source of a config; of memory it takes its part where `share` of them are open."""
+        ...
 
     def names(self, source: Any) -> tuple[str, ...]:
         """All that can be split."""
+        ...
 
     def subjects(self, config: Experiment, source: Any) -> Mapping[str, str]:
         """{name: subject} of those that must not be parted; empty where all may be."""
@@ -113,6 +128,7 @@ class DataOpener(Protocol):
         fold: int | None = None,
     ) -> Dataset:
         """The dataset of `names` (default: all), split as the config says, or of another `fold`."""
+        ...
 
     def joined(self, config: Experiment, members: Mapping[str, Dataset]) -> Mapping[str, Dataset]:
         """Clients as they are computed together; UserError, naming one, unless they are alike."""
@@ -120,3 +136,4 @@ class DataOpener(Protocol):
 
     def check(self, dataset: Dataset) -> None:
         """UserError where nothing could be trained, searched or evaluated on a dataset."""
+        ...

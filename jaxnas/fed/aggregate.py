@@ -1,10 +1,10 @@
 """The weighted average of client models, accumulated as they arrive."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
-
-from jaxnas.fed.state import ModelTree
 
 
 @struct.dataclass
@@ -15,16 +15,16 @@ class Average:
     arrive one by one.
     """
 
-    mean: ModelTree
+    mean: Any
     weight: jax.Array
 
 
-def empty_average(like: ModelTree) -> Average:
+def empty_average(like: Any) -> Average:
     """The average of no model; `like` gives shapes and dtypes."""
     return Average(jax.tree.map(jnp.zeros_like, like), jnp.zeros((), jnp.float32))
 
 
-def include(average: Average, models: ModelTree, weights: jax.Array) -> Average:
+def include(average: Average, models: Any, weights: jax.Array) -> Average:
     """The average with some more models, stacked (k, ...), of `weights` float32 (k,).
 
     mean ← mean + W/(W₀ + W) (Σ_c w_c/W x_c − mean) with W = Σ_c w_c and W₀ the weight so far. A

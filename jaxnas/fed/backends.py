@@ -18,7 +18,7 @@ from jaxnas.fed.program import Program
 
 CPU_CHUNK = 4
 
-One = Callable[[Any, Any, Any, Any], tuple[Any, StepMetrics]]  # of state, batch, own, broadcast
+One = Callable[..., tuple[Any, StepMetrics]]  # of state, batch, own, broadcast
 
 
 def vmap(one: One) -> One:

@@ -20,6 +20,7 @@ class RoundData(Protocol):
 
     def batch(self, client: int, step: int) -> Any:
         """The (nested) dict of NumPy arrays of a client's local step in [0, steps[client])."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Feed:
         chunk, step = self.jobs[number]
         own = {
             row: self.data.batch(int(chunk.rows[row]), step)
-            for row in np.flatnonzero(step < chunk.steps)
+            for row in np.flatnonzero(step < chunk.steps).tolist()
         }
         groups: dict[Any, list[int]] = {}
         for row, batch in own.items():

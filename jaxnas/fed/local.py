@@ -6,14 +6,17 @@ take part in a round, nor on how many of them are computed together.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from jaxnas.core.sections import Experiment
-from jaxnas.data.batches import BatchStream, EpochStream
+from jaxnas.data.batches import BatchStream, EpochStream, HalfBatches
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.groups import search_streams, training_streams
 from jaxnas.fed.section import RoundsConfig
+
+Stream = TypeVar("Stream", bound=EpochStream)
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,10 @@ class Round:
 
 
 @dataclass(frozen=True)
-class ClientBatches:
+class ClientBatches(Generic[Stream]):
     """The rounds of a federated run; `steps` int (C,) is the same in every round."""
 
-    streams: Sequence[BatchStream]
+    streams: Sequence[Stream]
     steps: np.ndarray
 
     @property
@@ -59,16 +62,16 @@ def local_steps(config: RoundsConfig, per_epoch: Sequence[int]) -> np.ndarray:
     return config.local_epochs * np.asarray(per_epoch)
 
 
-def training_batches(config: Experiment, cohort: Cohort) -> ClientBatches:
+def training_batches(config: Experiment, cohort: Cohort) -> ClientBatches[EpochStream]:
     """Every client's training slices, `train.batch` at a time."""
     return _client_batches(config, training_streams(config, cohort))
 
 
-def search_batches(config: Experiment, cohort: Cohort) -> ClientBatches:
+def search_batches(config: Experiment, cohort: Cohort) -> ClientBatches[HalfBatches]:
     """Every client's two halves of its training group, `search.batch` slices of each at a time."""
     return _client_batches(config, search_streams(config, cohort))
 
 
-def _client_batches(config: Experiment, streams: Mapping[str, EpochStream]) -> ClientBatches:
+def _client_batches(config: Experiment, streams: Mapping[str, Stream]) -> ClientBatches[Stream]:
     per_epoch = [stream.per_epoch for stream in streams.values()]
     return ClientBatches([*streams.values()], local_steps(config.federated, per_epoch))

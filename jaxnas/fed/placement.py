@@ -57,11 +57,11 @@ class Placement:
 
     def put(self, stacks: Any) -> Any:
         """NumPy stacks (k, ...) on the devices, cut along their first axis."""
-        if self.mesh is None:
+        if (spread := self.spread) is None:
             return stacks  # compiled functions take them faster than `jax.device_put`
 
         def place(x: np.ndarray) -> jax.Array:
-            return jax.make_array_from_callback(x.shape, self.spread, lambda index: x[index])
+            return jax.make_array_from_callback(x.shape, spread, lambda index: x[index])
 
         return jax.tree.map(place, stacks)
 

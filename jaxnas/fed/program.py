@@ -1,7 +1,7 @@
 """The local part of a round, between two averages, for any way of training or searching."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -52,7 +52,7 @@ def training_program(
     def begin(model, optim, key, step):
         state = init_train_state(key, model["params"], tx)
         opt_state = state.opt_state if optim is None else optim
-        return state.replace(opt_state=_at_step(opt_state, step), step=step)
+        return replace(state, opt_state=_at_step(opt_state, step), step=step)
 
     def step(state, batch, own, broadcast):
         def local_loss(params, batch, key):
@@ -89,14 +89,16 @@ def search_program(
     def begin(model, optim, key, count):
         state = init_search_state(key, model["params"], model["alphas"], w_tx, a_tx)
         w_opt, a_opt = (state.w_opt, state.a_opt) if optim is None else optim
-        return state.replace(w_opt=_at_step(w_opt, count), a_opt=_at_step(a_opt, count), step=count)
+        return replace(
+            state, w_opt=_at_step(w_opt, count), a_opt=_at_step(a_opt, count), step=count
+        )
 
     def local_step(state, batch, own, broadcast):
-        if penalty is None:
+        if (extra_loss := penalty) is None:
             return plain(state, batch)
 
         def pull(params: Any, alphas: Any) -> jax.Array:
-            return penalty({"params": params, "alphas": alphas}, own, broadcast)
+            return extra_loss({"params": params, "alphas": alphas}, own, broadcast)
 
         step = make_step(
             _pulled(w_tx, lambda params: pull(params, state.alphas)),
@@ -117,9 +119,9 @@ def _pulled(
 ) -> optax.GradientTransformation:
     """`tx` of a gradient with that of `pull(parameters)` added; its state is that of `tx`."""
 
-    def update(gradient, opt_state, params):
-        gradient = jax.tree.map(lambda g, p: g + p, gradient, jax.grad(pull)(params))
-        return tx.update(gradient, opt_state, params)
+    def update(updates, state, params=None):
+        gradient = jax.tree.map(lambda g, p: g + p, updates, jax.grad(pull)(params))
+        return tx.update(gradient, state, params)
 
     return optax.GradientTransformation(tx.init, update)
 

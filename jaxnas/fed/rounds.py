@@ -7,6 +7,7 @@ say how clients share a device (`fed.backends`), and all of them meet in `fed.ex
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -80,7 +81,8 @@ class Federation:
                 "the strategy needs the learning rates of local steps, found a program without; "
                 "expected one such as training_program(..., rate=schedule)"
             )
-        self._schedule = jax.jit(jax.vmap(program.rate)) if strategy.client_update else None
+        rate = None if strategy.client_update is None else program.rate
+        self._schedule = None if rate is None else jax.jit(jax.vmap(rate))
         self._place = Placement(config.devices)
         self._backend = Backend(program, config.backend, self._place)
         self._compile(Exchange(program, strategy, len(names), config.optimizer == "keep"))
@@ -156,7 +158,8 @@ class Federation:
         bad_update = self.config.bad_update
         about = {"names": self.names, "weights": common.shares, "bad_update": bad_update}
         check_outcome(outcome, number, **about)
-        state = state.replace(
+        state = replace(
+            state,
             server=server,
             memory=memory,
             held=accumulator.held,
@@ -220,7 +223,8 @@ class Federation:
             states, readings = backend.leave((states, readings))
             return exchange.take_in(accumulator, states, readings, *facts)
 
-        one, many = place.everywhere, place.stack(exchange.clients)
+        one: Any = place.everywhere  # a sharding, wherever there is a tree of arrays
+        many = place.stack(exchange.clients)
         accumulator = RoundAccumulator(one, one, many, many)
         self._init = place.jit(exchange.init, out=FedState(one, one, many, many, one, one))
         self._open = place.jit(exchange.open, out=one)

@@ -21,6 +21,7 @@ where S are those of the N clients who take part; all others keep their c_i.
 import jax
 import jax.numpy as jnp
 
+from jaxnas.core.trees import add_up
 from jaxnas.fed import section as schema
 from jaxnas.fed.state import ModelTree
 from jaxnas.fed.strategy import Broadcast, RoundAverage, Strategy
@@ -43,7 +44,7 @@ def scaffold(method: schema.Scaffold) -> Strategy:
             model,
             broadcast.model,
         )
-        return sum(jax.tree.leaves(products))
+        return add_up(jax.tree.leaves(products))
 
     def client_update(
         own: ModelTree, broadcast: Broadcast, model: ModelTree, rates: jax.Array

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxnas.core import rng
 from jaxnas.core.sections import Experiment
+from jaxnas.data.batches import HalfBatches
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.cohort import Cohort
@@ -47,7 +48,11 @@ def search_clients(
 
 
 def search_rounds(
-    run: Run, cohort: Cohort, method: SearchMethod, batches: ClientBatches, writer: MetricWriter
+    run: Run,
+    cohort: Cohort,
+    method: SearchMethod,
+    batches: ClientBatches[HalfBatches],
+    writer: MetricWriter,
 ) -> FedState:
     """The rounds of a search, whose time and traffic are noted; returns the last state."""
     config, clock, problem = run.config, Clock(), method.problem

@@ -1,7 +1,7 @@
 """The sections of a config on clients, rounds and strategies, whatever the task."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, SerializeAsAny, WrapValidator, field_validator, model_validator
 
@@ -108,6 +108,9 @@ class MethodConfig(Section):
 
     model: str = "derived"
     name: Name | None = None
+
+    if TYPE_CHECKING:
+        strategy: str
 
     @property
     def label(self) -> str:

@@ -37,11 +37,11 @@ def divide(
 
     Where the config does not say otherwise no client has fewer than `least`.
     """
-    if config.method == "even":
+    if config.method == "even" and config.clients is not None:
         return even_partition(names, clients=config.clients, seed=seed, least=least)
     with naming("federated.partition.by"):
         found = labels(config.by)
-    if config.method == "natural":
+    if config.clients is None:  # as it is where the method is natural, and only there
         return natural_partition(found)
     return dirichlet_partition(
         found,

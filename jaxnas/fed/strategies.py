@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxnas.core.trees import add_up
 from jaxnas.fed import ema
 from jaxnas.fed import section as schema
 from jaxnas.fed.paths import EVERYTHING, NO_PATHS, Paths, select
@@ -47,7 +48,7 @@ def fedprox(method: schema.FedProx) -> Strategy:
 
     def penalty(model: ModelTree, own: Any, broadcast: Broadcast) -> jax.Array:
         squares = jax.tree.map(lambda w, x: jnp.sum(jnp.square(w - x)), model, broadcast.model)
-        return 0.5 * method.mu * sum(jax.tree.leaves(squares))
+        return 0.5 * method.mu * add_up(jax.tree.leaves(squares))
 
     return Strategy(penalty=penalty)
 
@@ -119,7 +120,7 @@ def _distance(a: ModelTree, b: ModelTree) -> jax.Array:
         # first local step would drift.
         return jnp.sum((x - y) * jax.lax.stop_gradient(jnp.sign(x - y)))
 
-    return sum(jax.tree.leaves(jax.tree.map(absolute, a, b)))
+    return add_up(jax.tree.leaves(jax.tree.map(absolute, a, b)))
 
 
 _AVERAGES = {"debiased": ema.debiased, "plain": ema.plain, "printed": ema.printed}

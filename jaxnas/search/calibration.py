@@ -115,7 +115,10 @@ def _ranks(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         return 0.0, 0.0
     from scipy import stats  # takes as long to import as JAX
 
-    return float(stats.spearmanr(x, y).statistic), float(stats.kendalltau(x, y).statistic)
+    # Any: SciPy says nothing of what these return.
+    spearman: Any = stats.spearmanr(x, y)
+    kendall: Any = stats.kendalltau(x, y)
+    return float(spearman.statistic), float(kendall.statistic)
 
 
 def _warning(spearman: float, n: int) -> str | None:

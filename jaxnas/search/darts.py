@@ -5,13 +5,14 @@ disjoint volumes. `loss(params, alphas, batch, key)` is a scalar. As in NAS-CSMR
 first moves ω, then α.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from jaxnas.core.trees import global_norm
+from jaxnas.core.trees import add_up, global_norm
 from jaxnas.search.moves import (
     Objective,
     Optimizer,
@@ -52,7 +53,7 @@ def make_second_order_step(
     w_tx: Optimizer,
     a_tx: Optimizer,
     *,
-    xi: Callable[[jax.Array], jax.Array],
+    xi: optax.Schedule,
     warmup: int = 0,
     objective: Objective = accuracy,
 ) -> Step:
@@ -77,7 +78,7 @@ def make_second_order_step(
 
         def directional(alphas):  # ⟨∇_ω L_train(ω, α), v⟩
             products = jax.tree.map(jnp.vdot, weight_gradient(alphas), v)
-            return sum(jax.tree.leaves(products))
+            return add_up(jax.tree.leaves(products))
 
         mixed = jax.grad(directional)(state.alphas)
         return value, jax.tree.map(lambda d, m: d - rate * m, direct, mixed)
@@ -98,6 +99,6 @@ def _make_step(loss, w_tx, a_tx, alpha_gradient, warmup, objective) -> Step:
         g_a = objective_gradient(objective, valid, g_a, state.alphas)
         state = move_alphas(state, g_a, a_tx, warmup=warmup)
         metrics = {"train_loss": train, "valid_loss": valid, "w_grad": global_norm(g_w)}
-        return state.replace(step=state.step + 1), metrics
+        return replace(state, step=state.step + 1), metrics
 
     return step

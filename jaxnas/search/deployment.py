@@ -26,22 +26,28 @@ class Deployment(Protocol):
     @property
     def space(self) -> Space:
         """The space that they are derived in."""
+        ...
 
     def random_genotype(self, rng: np.random.Generator) -> Genotype:
         """One that the space may derive."""
+        ...
 
     def predict(self, genotype: Genotype) -> float:
         """Its latency by the latency model."""
+        ...
 
     def expect(self, weights: Mapping[str, Any]) -> jax.Array:
         """The expected latency, by the model, of what is derived of softmaxed weights;
         differentiable."""
+        ...
 
     def fastest(self) -> float:
         """The least that `expect` can be."""
+        ...
 
     def measure(self, genotype: Genotype) -> Timing:
         """Its measured latency."""
+        ...
 
 
 def latency_objective(

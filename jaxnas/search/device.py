@@ -15,7 +15,6 @@ from jaxnas.search.latency_table import (
     save_table,
 )
 from jaxnas.search.objective import SearchObjective
-from jaxnas.search.section import LatencyBudget
 
 
 def table_name(run: Run) -> str:
@@ -23,9 +22,9 @@ def table_name(run: Run) -> str:
     return run.config.latency.table or str(run.dir.latency_table)
 
 
-def given_table(asked: LatencyBudget) -> LatencyTable:
+def given_table(path: str) -> LatencyTable:
     """The table that a config names; UserError unless it was measured on this device."""
-    return check_device(load_table(asked.table), device=device_kind(), where=asked.table)
+    return check_device(load_table(path), device=device_kind(), where=path)
 
 
 def obtain_table(run: Run, measure: Callable[..., LatencyTable]) -> LatencyTable:
@@ -33,7 +32,7 @@ def obtain_table(run: Run, measure: Callable[..., LatencyTable]) -> LatencyTable
     which is kept."""
     own = run.dir.latency_table
     if run.config.latency.table is not None:
-        return given_table(run.config.latency)
+        return given_table(run.config.latency.table)
     if own.exists():
         return check_device(load_table(own.path), device=device_kind(), where=str(own))
     run.log("measuring every operation on this device")

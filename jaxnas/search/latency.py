@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.core.trees import add_up
 from jaxnas.search.cell_latency import CELL_LATENCY, EDGE_LATENCY, derived_cell, expected_cell
 from jaxnas.spaces.grid import CELL_TYPES, Grid
 
@@ -96,7 +97,7 @@ PAPER_LATENCY = LatencyModel()
 
 
 def expected_cells(
-    cells: Mapping[str, jax.Array], times: OperationTimes, *, model: LatencyModel = PAPER_LATENCY
+    cells: Mapping[str, Any], times: OperationTimes, *, model: LatencyModel = PAPER_LATENCY
 ) -> jax.Array:
     """Every kind of mixed cell at every scale, in ms: {type: weights (E, O)} → (3, D)."""
     rows = [
@@ -182,7 +183,7 @@ def expected_stack_latency(
         expected_cell(w, op_ms, inputs=inputs, edge=model.edge, cell=model.cell)
         for w in weights.values()
     ]
-    return cells * sum(per_kind) + fixed_ms
+    return cells * add_up(per_kind) + fixed_ms
 
 
 def derived_stack_latency(
@@ -196,4 +197,4 @@ def derived_stack_latency(
 ) -> jax.Array:
     """The same of a derived network: {kind: kept (E, O) bool}."""
     per_kind = [derived_cell(k, op_ms, inputs=inputs, cell=cell) for k in kept.values()]
-    return cells * sum(per_kind) + fixed_ms
+    return cells * add_up(per_kind) + fixed_ms

@@ -38,17 +38,27 @@ class SearchProblem:
 class SearchMethod(Protocol):
     """A way of searching."""
 
-    problem: SearchProblem
-    history: History
+    @property
+    def problem(self) -> SearchProblem:
+        """The problem that it was made for."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """The record of its checks."""
+        ...
 
     def make_step(self, config: BilevelConfig, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The step(state, batch) of a search whose lengths are those of `config`."""
+        ...
 
     def on_log(self, step: int, alphas: Any, row: Mapping[str, float]) -> bool:
         """Sees the alphas and losses of a check; True ends the search."""
+        ...
 
     def conclude(self, key: jax.Array, params: Any, batches: Iterable[Any]) -> Genotype:
         """The genotype that is found, once all steps are taken; `batches` are validation data."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,9 +75,9 @@ class Darts(_Searching):
 
     def make_step(self, config: BilevelConfig, w_tx: Optimizer, a_tx: Optimizer) -> Step:
         """The bilevel step of the config's order."""
-        loss, total, warmup = self.problem.loss, self.problem.objective.total, config.warmup
+        loss, total, warmup = self.problem.loss, self.problem.objective.total, config.held()
         if config.order == "second":
-            xi = make_schedule(config.weights, config.steps)
+            xi = make_schedule(config.weights, config.length)
             return make_second_order_step(loss, w_tx, a_tx, xi=xi, warmup=warmup, objective=total)
         return make_first_order_step(loss, w_tx, a_tx, warmup=warmup, objective=total)
 
@@ -95,7 +105,7 @@ class MiLeNAS(Darts):
             w_train=config.w_train,
             w_val=config.w_val,
             update=config.update,
-            warmup=config.warmup,
+            warmup=config.held(),
             objective=self.problem.objective.total,
         )
 
@@ -126,7 +136,7 @@ class Random(_Searching):
         for value, alphas in reversed(ranked):
             weights = jax.device_get(_relax(problem.space, alphas))
             facts = {"valid_loss": value, **problem.objective.facts(weights)}
-            self.history.record(config.steps, weights, facts)
+            self.history.record(config.length, weights, facts)
         return self.history.best
 
 
@@ -139,7 +149,7 @@ def make_method(config: BilevelConfig, problem: SearchProblem) -> SearchMethod:
         problem.space,
         patience=config.patience,
         max_skips=config.max_skips,
-        warmup=config.warmup,
+        warmup=config.held(),
     )
     return METHODS[config.method](config, problem, history)
 

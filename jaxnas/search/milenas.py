@@ -7,6 +7,7 @@ FedAutoMRI's β is `w_val` with w_train = 1; MiLeNAS' code weights the training 
 paper moves both from the same (ω, α); all published code moves α first and then ω with the new α.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -72,7 +73,7 @@ def _alpha_first(loss, w_tx, a_tx, mixed, warmup) -> Step:
         )
         state = move_weights(state, g_w, w_tx)
         metrics = {"train_loss": train, "valid_loss": valid, "w_grad": global_norm(g_w)}
-        return state.replace(step=state.step + 1), metrics
+        return replace(state, step=state.step + 1), metrics
 
     return step
 
@@ -90,7 +91,7 @@ def _simultaneous(loss, w_tx, a_tx, mixed, warmup) -> Step:
         g_a = mixed(state.alphas, (train, g_train), (valid, g_valid))
         state = move_alphas(state, g_a, a_tx, warmup=warmup)
         metrics = {"train_loss": train, "valid_loss": valid, "w_grad": global_norm(g_w)}
-        return state.replace(step=state.step + 1), metrics
+        return replace(state, step=state.step + 1), metrics
 
     return step
 

@@ -5,6 +5,7 @@ optimiser, hence its own clipping: that of one never sees the gradient of the ot
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -46,7 +47,7 @@ def half_keys(state: SearchState) -> dict[str, jax.Array]:
 def move_weights(state: SearchState, gradient: Any, w_tx: Optimizer) -> SearchState:
     """ω after one update of `w_tx` by the gradient with respect to ω."""
     updates, w_opt = w_tx.update(gradient, state.w_opt, state.params)
-    return state.replace(params=optax.apply_updates(state.params, updates), w_opt=w_opt)
+    return replace(state, params=optax.apply_updates(state.params, updates), w_opt=w_opt)
 
 
 def move_alphas(state: SearchState, gradient: Any, a_tx: Optimizer, *, warmup: int) -> SearchState:
@@ -54,4 +55,4 @@ def move_alphas(state: SearchState, gradient: Any, a_tx: Optimizer, *, warmup: i
     updates, a_opt = a_tx.update(gradient, state.a_opt, state.alphas)
     moving = jnp.where(state.step < warmup, 0.0, 1.0)
     alphas = jax.tree.map(lambda a, u: a + moving * u, state.alphas, updates)
-    return state.replace(alphas=alphas, a_opt=a_opt)
+    return replace(state, alphas=alphas, a_opt=a_opt)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxnas.engine.timing import Timing, chain_slope, operation_chain
+from jaxnas.ops.conv import default_precision
 from jaxnas.search.latency_table import LatencyTable, device_kind, make_entry
 
 SHORT = 2
@@ -33,7 +34,7 @@ def measure_table(
     for key, timing in timings:
         entries[key] = make_entry(timing)
         on_part(key, timing)
-    precision = str(jax.config.jax_default_matmul_precision or "default")
+    precision = default_precision() or "default"
     return LatencyTable(device_kind(), jax.__version__, precision, batch, entries)
 
 

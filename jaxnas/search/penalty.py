@@ -117,6 +117,8 @@ def make_objective(
     """
     if name == "accuracy":
         return accuracy
+    if asked is None or latency is None:
+        raise ValueError(f"objective {name!r} needs a budget and a latency, found none")
     bound = LatencyObjective(
         mode=name,
         budget_ms=asked.budget_ms,

@@ -6,6 +6,7 @@ for DARTS, so both methods spend the same budget.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -37,9 +38,8 @@ def make_random_step(
         valid = loss(
             state.params, alphas, batch["valid"], rng.stream(state.key, "valid", state.step)
         )
-        state = state.replace(
-            params=optax.apply_updates(state.params, updates), w_opt=w_opt, step=state.step + 1
-        )
+        params = optax.apply_updates(state.params, updates)
+        state = replace(state, params=params, w_opt=w_opt, step=state.step + 1)
         metrics = {"train_loss": train, "valid_loss": valid, "w_grad": global_norm(g_w)}
         return state, metrics
 

@@ -92,9 +92,12 @@ class BilevelConfig(Budget):
             )
         return self
 
-    def held(self, length: int) -> int:
-        """The number of steps, or rounds, of a search of `length` before the alphas move."""
-        return length // 4 if self.warmup is None else self.warmup
+    def held(self, length: int | None = None) -> int:
+        """The number of steps, or rounds, of a search of `length` (None: its own steps) before the
+        alphas move."""
+        if self.warmup is not None:
+            return self.warmup
+        return (self.length if length is None else length) // 4
 
 
 class DecodeConfig(Section):

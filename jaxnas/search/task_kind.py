@@ -33,12 +33,15 @@ class TaskKind(Protocol):
 
     def check_config(self, config: Experiment, stages: Sequence[str]) -> None:
         """UserError for what a config asks and there is not; opens no data."""
+        ...
 
     def check_device(self, config: Experiment, cohort: Cohort) -> None:
         """UserError for a latency table that is of another device, or lacks an operation."""
+        ...
 
     def network(self, config: Experiment, name: str, genotype: Genotype | None) -> nn.Module:
         """The network `name` of a config, `derived` that of `genotype`; UserError for no such."""
+        ...
 
     def networks(
         self, run: Run, *, searched: bool = False, fresh: bool = False
@@ -70,9 +73,11 @@ class TaskKind(Protocol):
 
     def task(self, config: Experiment) -> Task:
         """The task of a config."""
+        ...
 
     def problem(self, config: Experiment) -> SearchProblem:
         """The search for accuracy of a config, to look into; nothing is measured."""
+        ...
 
     def measured_problem(self, run: Run, cohort: Cohort) -> SearchProblem:
         """The search of a run, with the objective and the rates of this device; by default that
@@ -91,9 +96,11 @@ class TaskKind(Protocol):
 
     def evaluator(self, run: Run) -> Evaluator:
         """The comparison of the networks of a run."""
+        ...
 
     def artefact(self, run: Run, trained: Trained) -> Artefact:
         """A trained network as one file that runs without this library."""
+        ...
 
     def profile(
         self, config: Experiment, open_cohort: Callable[[], Cohort], *, on_part: OnPart

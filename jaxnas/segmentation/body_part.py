@@ -25,15 +25,19 @@ class BodyPart(Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the foreground classes, in the order of their labels."""
+        ...
 
     def measures(self, scores: Sequence[OverlapScore]) -> dict[str, Any]:
         """The entries of a row of metrics.json that only this part has, from its scores."""
+        ...
 
     def shown(self, refs: Sequence[LabeledRef]) -> list[LabeledRef]:
         """The volumes to picture."""
+        ...
 
     def levels(self, labels: np.ndarray) -> dict[str, int]:
         """The slices to picture of a volume with labels (Z, H, W), by the names of their levels."""
+        ...
 
 
 @dataclass(frozen=True)

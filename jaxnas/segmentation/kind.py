@@ -38,7 +38,7 @@ class SegmentationKind(TaskKind):
         an operation, and more paths than there are."""
         check_models(config)
         if config.latency.table is not None:
-            operation_times(given_table(config.latency), config, where=config.latency.table)
+            operation_times(given_table(config.latency.table), config, where=config.latency.table)
         if "derive" in stages:
             check_paths_exist(config.decode, two_level_space(config).grid)
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-CELL_TYPES = ("expand", "keep", "contract")
+CELL_TYPES: tuple[str, ...] = ("expand", "keep", "contract")
 MOST_LAYERS = 39  # 3^39 paths still fit an int64
 GridCell = tuple[int, int, int]  # layer, scale, direction
 
