@@ -226,7 +226,7 @@ def quantity_name(records: Records, quantity: str, *, of: str) -> str | None:
 
 def readings(records: Records, name: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Steps and values of the records that have a name."""
-    found = [(r["step"], r[name]) for r in records if r.get(name) is not None]
+    found = [(r["step"], r[name]) for r in records if name and r.get(name) is not None]
     steps, values = zip(*found) if found else ((), ())
     return np.array(steps, dtype=float), np.array(values, dtype=float)
 
@@ -311,7 +311,7 @@ def _is_lowest(node: int, source: int, edges: Sequence[Sequence[int]]) -> bool:
     return node == max(n for n, s in edges if s == source)
 
 
-def _span(steps: Sequence[int]) -> tuple[float, float]:
+def _span(steps: Sequence[int] | np.ndarray) -> tuple[float, float]:
     low, high = float(np.min(steps)), float(np.max(steps))
     return low, high if high > low else low + 1
 

@@ -172,12 +172,12 @@ def _bands(count: int, shape: tuple[int, ...]) -> "tuple[Figure, list[list[tuple
     for index in range(count):
         row, column = divmod(index, columns)
         x, y = left + column * (_PANEL + gap), height - row * band - top - tall
-        pair = [
+        upper, lower = (
             figure.add_axes((x / width, at / height, _PANEL / width, tall / height))
             for at in (y, y - gap - tall)
-        ]
-        _clear(pair)
-        bands[row].append(tuple(pair))
+        )
+        _clear((upper, lower))
+        bands[row].append((upper, lower))
     return figure, bands
 
 

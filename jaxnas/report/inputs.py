@@ -10,7 +10,7 @@ import yaml
 
 from jaxnas.core.errors import UserError
 from jaxnas.engine.logs import read_log
-from jaxnas.engine.rundir import ArraysFile, RunDir, RunFile
+from jaxnas.engine.rundir import ArraysFile, JsonFile, RunDir, TableFile, TextFile
 from jaxnas.report.names import EVERYONE, method_key
 from jaxnas.report.overlays import Overlay, read_overlays
 
@@ -107,7 +107,7 @@ def read_run(run_dir: str | Path) -> RunFiles:
 
     files = RunDir(path)
 
-    def load(file: RunFile, default: Any = None) -> Any:
+    def load(file: TextFile | JsonFile | TableFile, default: Any = None) -> Any:
         return file.read() if file.exists() else default
 
     config = load(files.config)
@@ -203,7 +203,7 @@ def _client_names(
     """The clients in the order of the run, or else as the other files come across them."""
     listed = [client["name"] for client in roster]
     evaluated = [row["client"] for row in rows if row.get("client", EVERYONE) != EVERYONE]
-    pictured = [example.client for example in examples]
+    pictured = [example.client for example in examples if example.client is not None]
     logged = [name.partition("/")[2] for row in log for name in row if "/" in name]
     return tuple(dict.fromkeys([*listed, *evaluated, *pictured, *logged]))
 

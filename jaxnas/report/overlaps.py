@@ -12,6 +12,7 @@ from jaxnas.report.tables import (
     NOT_MEASURED,
     Column,
     Table,
+    known,
     make_table,
     mean_of,
     short_number,
@@ -251,7 +252,7 @@ def summarise_segmentation(metrics: dict[str, Any]) -> list[str]:
 
 
 def _best(rows: Iterable[Row]) -> Row:
-    return max(rows, key=dice_of)
+    return max(rows, key=lambda row: known(dice_of(row)))
 
 
 def _facts(row: Row) -> str:

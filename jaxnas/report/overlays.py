@@ -157,7 +157,7 @@ def _show(axes: "Axes", overlay: Overlay, model: str | None, box: tuple[slice, s
 
     image, truth = overlay.image[box], overlay.truth[box]
     low, high = np.quantile(image, (0.005, 0.995))
-    look = {"aspect": "auto", "interpolation": "bilinear"}
+    look: dict[str, Any] = {"aspect": "auto", "interpolation": "bilinear"}
     axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), **look)
     if model is not None and model in overlay.labels:
         found = overlay.labels[model][box]
@@ -192,8 +192,9 @@ def _legend(figure: "Figure", classes: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = [Patch(color=label_colour(k), label=name) for k, name in enumerate(classes, 1)]
-    handles.append(
-        Line2D([], [], color="#BBBBBB", linewidth=1.2, label="white lines: contours of the truth")
-    )
+    truth = "white lines: contours of the truth"
+    handles = [
+        *(Patch(color=label_colour(k), label=name) for k, name in enumerate(classes, 1)),
+        Line2D([], [], color="#BBBBBB", linewidth=1.2, label=truth),
+    ]
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)

@@ -18,10 +18,12 @@ from jaxnas.report.overlaps import (
     network_name,
     throughput_of,
 )
+from jaxnas.report.tables import known
 from jaxnas.report.tradeoff import place_labels
 from jaxnas.search.registry import DECODERS
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -70,7 +72,8 @@ def draw_pareto(metrics: dict[str, Any]) -> "Figure":
     rows, limits = timed_rows(metrics), limits_of(metrics)
     figure = style.new_figure(10.2, 4.3)
     left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.07})
-    latencies, rates = [latency_of(r) for r in rows], [throughput_of(r) for r in rows]
+    latencies = [known(latency_of(row)) for row in rows]
+    rates = [known(throughput_of(row)) for row in rows]
     lines = [
         _draw_panel(left, rows, latencies, limits, fast=-1),
         _draw_panel(right, rows, rates, limits, fast=+1),
@@ -81,7 +84,7 @@ def draw_pareto(metrics: dict[str, Any]) -> "Figure":
     _limit(right, limits["throughput_fps"], rates, "{:g} FPS", fast=+1)
     for axes, values in ((left, latencies), (right, rates)):
         named = [(x, row) for x, row in zip(values, rows) if not is_random(row)]
-        points = [(x, dice_of(row)) for x, row in named]
+        points = [(x, known(dice_of(row))) for x, row in named]
         place_labels(axes, points, [_label(row) for _, row in named])
     _legend(figure, rows, front=any(lines))
     return figure
@@ -96,12 +99,14 @@ def _draw_panel(
     """
     for x, row in zip(values, rows):
         if is_random(row):
-            axes.plot(x, dice_of(row), "o", color=style.CROWD, markersize=4, zorder=2)
+            axes.plot(x, known(dice_of(row)), "o", color=style.CROWD, markersize=4, zorder=2)
         else:
             marker, colour, size = _pen(row)
-            look = {"markeredgecolor": "white", "markeredgewidth": 0.8, "zorder": 4}
-            axes.plot(x, dice_of(row), marker, color=colour, markersize=size, **look)
-    valid = [(-fast * x, dice_of(row)) for x, row in zip(values, rows) if is_valid(row, limits)]
+            look: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.8, "zorder": 4}
+            axes.plot(x, known(dice_of(row)), marker, color=colour, markersize=size, **look)
+    valid = [
+        (-fast * x, known(dice_of(row))) for x, row in zip(values, rows) if is_valid(row, limits)
+    ]
     front = [valid[i] for i in pareto_front(valid)]
     if len(front) > 1:
         x, y = [-fast * cost for cost, _ in front], [gain for _, gain in front]
@@ -176,8 +181,10 @@ def _legend(figure: "Figure", rows: Sequence[Row], *, front: bool) -> None:
             [], [], marker=marker, color=colour, linestyle="", markersize=size, label=name
         )
 
-    known = dict.fromkeys(row["decoder"] for row in rows if is_searched(row))
-    handles = [dot(*DECODER_PENS[d], f"searched, {DECODERS.title(d)}") for d in known]
+    decoders = dict.fromkeys(row["decoder"] for row in rows if is_searched(row))
+    handles: list[Artist] = [
+        dot(*DECODER_PENS[d], f"searched, {DECODERS.title(d)}") for d in decoders
+    ]
     pens = [_pen(row) for row in rows if not is_random(row)]
     if FOUND in pens:
         handles.append(dot(*FOUND, "searched"))

@@ -1,7 +1,7 @@
 """Every client over the rounds: losses of the search, losses and scores of the training."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -151,15 +151,16 @@ def _draw(
 def _plot(axes: "Axes", panel: Curves, colours: dict[str, str], worst: Callable[..., str]) -> None:
     named = worst_of(panel, worst)
     crowd = style.CROWD in colours.values()
-    colours = colours | ({named: style.VERMILLION} if crowd else {})
+    colours = colours | ({named: style.VERMILLION} if named and crowd else {})
     for client, (steps, values) in panel.clients.items():
         front = 2.5 if client == named else 2
         axes.plot(steps, smooth(values), color=colours[client], linewidth=0.9, zorder=front)
     if len(panel.mean[0]):
         axes.plot(panel.mean[0], smooth(panel.mean[1]), color=style.BLACK, linewidth=2.4)
     axes.set_title(panel.title, loc="left", pad=14, fontweight="bold", fontsize=9)
-    place = {"transform": axes.transAxes, "fontsize": 8}
-    axes.text(0, 1.03, f"worst: {named}", color=colours[named], **place)
+    place: dict[str, Any] = {"transform": axes.transAxes, "fontsize": 8}
+    if named is not None:
+        axes.text(0, 1.03, f"worst: {named}", color=colours[named], **place)
 
 
 def _limits(curves: Sequence[np.ndarray], log_scale: bool) -> tuple[float, float]:

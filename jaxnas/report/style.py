@@ -21,7 +21,7 @@ BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, BROWN, BLACK = "#56B4E9", "#CC79A7", "#8C6D31", "#222222"
 GREY, LIGHT, CROWD = "#8A8A8A", "#E4E4E4", "#B0B0B0"
 
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 9.5,

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxnas.report.federated import ReportedMethod, methods_of
 from jaxnas.report.names import EVERYONE, UNTRAINED, method_name, row_name
-from jaxnas.report.tables import mean_of, short_number
+from jaxnas.report.tables import known, mean_of, short_number
 from jaxnas.report.traffic import short_bytes
 
 NOT_BASELINES = ("derived", "supernet", *UNTRAINED)
@@ -28,7 +28,7 @@ def summarise_run(metrics: dict[str, Any]) -> list[str]:
             f"The best baseline, {row_name(best)}, reaches {_score(best)} with {_cost(best)}."
         )
     if derived and best:
-        gap = mean_of(derived["psnr"]) - mean_of(best["psnr"])
+        gap = known(mean_of(derived["psnr"])) - known(mean_of(best["psnr"]))
         lines.append(f"The difference in mean PSNR is {gap:+.2f} dB (searched − best baseline).")
     return lines + _plain(r for r in rows if r["model"] in UNTRAINED)
 
@@ -54,18 +54,18 @@ def summarise_clients(
                 f"all clients with {_cost(row)}{_worst(method)}."
             )
     if searched and other:
-        gap = searched.score(EVERYONE, "psnr") - other.score(EVERYONE, "psnr")
+        gap = known(searched.score(EVERYONE, "psnr")) - known(other.score(EVERYONE, "psnr"))
         lines.append(f"The difference in mean PSNR is {gap:+.2f} dB (searched − other).")
     lines += _traffic(communication or {}, [m.key for m in (searched, other) if m])
     return lines + _plain(row for key, row in rows.items() if key in UNTRAINED)
 
 
 def _best(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-    return max(rows, key=lambda row: mean_of(row["psnr"]), default=None)
+    return max(rows, key=lambda row: known(mean_of(row["psnr"])), default=None)
 
 
 def _best_method(methods: Iterable[ReportedMethod]) -> ReportedMethod | None:
-    return max(methods, key=lambda m: m.score(EVERYONE, "psnr"), default=None)
+    return max(methods, key=lambda m: known(m.score(EVERYONE, "psnr")), default=None)
 
 
 def _worst(method: ReportedMethod) -> str:

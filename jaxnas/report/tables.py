@@ -194,7 +194,7 @@ def spread(digits: int, *, unit: float = 1.0) -> Callable[[Any], str]:
     """Prints `{"mean", "std"}` as mean ± std in multiples of `unit`, a bare number as it is."""
 
     def show(value: Any) -> str:
-        mean = f"{mean_of(value) / unit:.{digits}f}"
+        mean = f"{known(mean_of(value)) / unit:.{digits}f}"
         std = value.get("std") if isinstance(value, dict) else None
         return mean if std is None else f"{mean} ± {std / unit:.{digits}f}"
 
@@ -204,6 +204,13 @@ def spread(digits: int, *, unit: float = 1.0) -> Callable[[Any], str]:
 def mean_of(value: Any) -> float | None:
     """The mean of a `{"mean", "std"}` entry or of a bare number; None where not measured."""
     return value.get("mean") if isinstance(value, dict) else value
+
+
+def known(value: float | None) -> float:
+    """A number of a row that was picked for having it; ValueError for None."""
+    if value is None:
+        raise ValueError("expected a number that was measured, found none")
+    return value
 
 
 def speed_name(acceleration: Any) -> str:

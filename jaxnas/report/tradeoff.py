@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxnas.report import style
 from jaxnas.report.names import EVERYONE, method_key, row_name
-from jaxnas.report.tables import mean_of, scaled
+from jaxnas.report.tables import known, mean_of, scaled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def draw_tradeoff(metrics: dict[str, Any]) -> "Figure":
         figure.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=ncols)
     else:
         for axes, cost in zip(panels, ("params", "macs")):
-            points = [(row[cost], mean_of(row["psnr"])) for row in rows]
+            points = [(row[cost], known(mean_of(row["psnr"]))) for row in rows]
             place_labels(axes, points, [row_name(row) for row in rows])
     return figure
 
@@ -74,7 +74,8 @@ def place_labels(axes: "Axes", points: Sequence[tuple[float, float]], names: Seq
     """Writes each name beside its point, at the first place that covers no other text or point."""
     from matplotlib.transforms import Bbox
 
-    renderer = axes.figure.canvas.get_renderer()
+    canvas: Any = axes.figure.canvas  # of Agg, see `style.new_figure`
+    renderer = canvas.get_renderer()
     half = axes.figure.dpi * 5 / 72
     taken = [
         Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half)

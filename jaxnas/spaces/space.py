@@ -35,10 +35,25 @@ class Space(Protocol):
     Logits (alphas) and softmaxed weights are pytrees of a form of the space's own.
     """
 
-    name: str
-    operations: tuple[str, ...]
-    cells: tuple[str, ...]
-    nodes: int
+    @property
+    def name(self) -> str:
+        """Its name in configs."""
+        ...
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The operations of an edge, in the order of its weights."""
+        ...
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The kinds of cells."""
+        ...
+
+    @property
+    def nodes(self) -> int:
+        """The nodes of a cell."""
+        ...
 
     def edges(self) -> tuple[CellEdge, ...]:
         """The (node, input) edges of a cell: the rows of its tables."""
