@@ -78,16 +78,18 @@ def section(
     """The data that the options of `check_data` and `info` make up."""
     paths = tuple(str(path) for path in inputs)
     if source in LABELED_READERS:
-        names = labels and tuple(name.strip() for name in labels.split(","))
+        names = tuple(name.strip() for name in labels.split(",")) if labels else None
         return Labeled(source, paths, names)
-    config = DataConfig(
-        source=source,
-        path=paths,
-        domain=domain,
-        dataset=dataset,
-        axes=axes,
-        sens=sens,
-        origin=origin,
+    config = DataConfig.model_validate(
+        {
+            "source": source,
+            "path": paths,
+            "domain": domain,
+            "dataset": dataset,
+            "axes": axes,
+            "sens": sens,
+            "origin": origin,
+        }
     )
     check_fields(config)
     return config
@@ -102,7 +104,7 @@ def check_data(config: DataConfig | Labeled) -> None:
     def reader(path: Path) -> Source:
         return _open(config.model_copy(update={"path": str(path)}))
 
-    problems = find_problems(config.path, reader=reader, suffixes=READERS[config.source].suffixes)
+    problems = find_problems(config.files, reader=reader, suffixes=READERS[config.source].suffixes)
     doubts = _sorted_out(problems)
     rows = summarise_volumes(_open(config))
     slices = sum(row.slices for row in rows)

@@ -33,14 +33,16 @@ def decode_run(
         if not budget > 0:
             raise UserError(f"--budget: expected milliseconds above 0, found {budget:g}")
     asked = run.config.decode
-    chosen = DecodeConfig(
-        methods=(method,),
-        paths=tuple(paths) or asked.paths,
-        budgets_ms=tuple(budgets) or asked.budgets_ms,
-        pool=max([asked.pool, *paths]),
-        population=asked.population,
-        generations=asked.generations,
-        draws=draws or asked.draws,
+    chosen = DecodeConfig.model_validate(
+        {
+            "methods": (method,),
+            "paths": tuple(paths) or asked.paths,
+            "budgets_ms": tuple(budgets) or asked.budgets_ms,
+            "pool": max([asked.pool, *paths]),
+            "population": asked.population,
+            "generations": asked.generations,
+            "draws": draws or asked.draws,
+        }
     )
     # Not the folder of the derive stage: its genotypes belong to networks that are trained.
     folder = out or run.path / "decoded"
@@ -51,6 +53,6 @@ def decode_run(
     for network in decoded_networks(chosen, deployment, weights, fitted, run.config.seed):
         path = save_genotype(folder / f"{network.name}.json", network.genotype)
         show(
-            f"{path}: {len(network.genotype.paths)} paths, predicted {network.predicted_ms:.2f} "
-            f"ms, measured {network.measured_ms:.2f} ms"
+            f"{path}: {len(network.genotype.drawn_paths())} paths, predicted "
+            f"{network.predicted_ms:.2f} ms, measured {network.measured_ms:.2f} ms"
         )

@@ -1,6 +1,7 @@
 """The end of a command: its exit code, and one message instead of a traceback where the cause is
 known."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -36,7 +37,7 @@ def exit_code(call: Callable[[], object]) -> int:
 def print_anything() -> None:
     """Lets stdout and stderr show what their encoding does not have as an escape."""
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed by the caller
+        if isinstance(stream, io.TextIOWrapper):  # None where the caller closed it
             stream.reconfigure(errors="backslashreplace")
 
 

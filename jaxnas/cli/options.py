@@ -71,7 +71,7 @@ SourceKind = _choice("SourceKind", READERS, LABELED_READERS)
 class Origin(StrEnum):
     """The places where files have the zero frequency."""
 
-    center = "center"
+    center = "center"  # pyright: ignore[reportAssignmentType]  # no one centres its text
     corner = "corner"
 
 

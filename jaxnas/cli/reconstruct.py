@@ -54,21 +54,21 @@ def reconstruct_files(
         instead=", its networks make no image out of k-space; use jaxnas segment",
     )
     trained = _trained(run, choice, precision)
-    origin = origin or run.config.data.origin
-    sources = [FastMRISource(path, origin=origin) for path in find_files(inputs)]
+    center: str = origin or run.config.data.origin
+    sources = [FastMRISource(path, origin=center) for path in find_files(inputs)]
     volumes = [source.volumes[0] for source in sources]
     for volume in volumes:
         check_coils(run.config.network, volume.coils, where=str(volume.path))
     if any(volume.path.parent.resolve() == out.resolve() for volume in volumes):
         raise UserError(f"--out {out}: holds input files; choose another folder")
     if trained is None:
-        method = classical_reconstructors(run.config.evaluate)[choice.model]
+        method = classical_reconstructors(run.config.evaluate)[choice.named]
         acquisition = run.config.acquisition
     else:
         acquisition = acquisition_of(run, choice.client)
         applied = deploy_in(
             run,
-            choice.model,
+            choice.named,
             Applied(trained.net, trained.variables["params"], acquisition),
             precision=precision,
             open_cohort=partial(open_cohort, run.config, KspaceData()),

@@ -56,7 +56,9 @@ class AcdcSource:
         ref, image, labels, turn = self._frames[i]
         return LabeledVolume(
             image=contiguous(image.read()),
-            labels=None if labels is None else read_labels(labels, turn, self.labels),
+            labels=None
+            if labels is None or turn is None
+            else read_labels(labels, turn, self.labels),
             spacing=image.grid.spacing,
             affine=image.grid.affine,
             name=ref.name,
@@ -110,9 +112,16 @@ def _frame(
 ) -> _Frame:
     name = f"{patient}_frame{number:02d}"
     image = _image_place(folder, patient, number, phase)
-    shape = image.grid.shape[-3:]
+    depth, height, width = image.grid.shape[-3:]
     turn = None if labels is None else turn_to(image, labels)
-    ref = LabeledRef(name, patient, phase or f"frame{number:02d}", shape, group, labels is not None)
+    ref = LabeledRef(
+        name,
+        patient,
+        phase or f"frame{number:02d}",
+        (depth, height, width),
+        group,
+        labels is not None,
+    )
     return _Frame(ref, image, labels, turn)
 
 

@@ -34,7 +34,7 @@ def make_acdc(
         for frame in frames:
             if frame.name in wanted:
                 write_image(path / f"{frame.name}.nii.gz", _image(frame, frame.image, np.int16))
-                labels = _image(frame, frame.labels, np.uint8)
+                labels = _image(frame, frame.truth, np.uint8)
                 write_image(path / f"{frame.name}_gt.nii.gz", labels)
         # Last, because a folder without it is known to be incomplete.
         write_atomic(path / INFO, _info(frames))

@@ -50,6 +50,13 @@ class LabeledVolume(NamedTuple):
     phase: str
     group: str | None = None
 
+    @property
+    def truth(self) -> np.ndarray:
+        """The labels; ValueError for a volume without any."""
+        if self.labels is None:
+            raise ValueError(f"expected labels of {self.name}, found none")
+        return self.labels
+
 
 @runtime_checkable
 class LabeledSource(Protocol):
@@ -62,8 +69,15 @@ class LabeledSource(Protocol):
     about what it found strange in its files and what it made of that.
     """
 
-    volumes: tuple[LabeledRef, ...]
-    labels: tuple[str, ...]
+    @property
+    def volumes(self) -> tuple[LabeledRef, ...]:
+        """The volumes, by what is known without reading them."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels 0, 1, …"""
+        ...
 
     def read(self, i: int) -> LabeledVolume:
         """The volume behind `volumes[i]`."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from jaxnas.core.errors import UserError
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import HDF5, PathLike, expand_paths, left_out, listed, why_left_out
@@ -91,7 +93,7 @@ class _Volume:
         if item.mask is not None and not self.declared:
             self.undersampled += 1
             if self.undersampled == 1:
-                self.found.append(Problem(self.file, self._undersampled(item)))
+                self.found.append(Problem(self.file, self._undersampled(item, item.mask)))
 
     def problems(self) -> list[Problem]:
         """All of them, when every slice is counted."""
@@ -112,16 +114,20 @@ class _Volume:
         if axes:
             text = f"{self.file}: {describe_misplaced(axes)}"
             yield Problem(self.file, text, certain=False)
-        if self.declared and is_fully_sampled(filled_samples(item.kspace)):
+        if (
+            item.mask is not None
+            and self.declared
+            and is_fully_sampled(filled_samples(item.kspace))
+        ):
             text = (
                 f"{self.file}: k-space is fully sampled, but a mask beside it leaves out "
                 f"{empty_share(item.mask)}; reconstruct applies it, training refuses this file"
             )
             yield Problem(self.file, text, certain=False)
 
-    def _undersampled(self, item: Slice) -> str:
+    def _undersampled(self, item: Slice, mask: np.ndarray) -> str:
         return (
-            f"{self.file}: slice {item.index} of {item.volume} has {empty_share(item.mask)} empty, "
+            f"{self.file}: slice {item.index} of {item.volume} has {empty_share(mask)} empty, "
             "so it is undersampled though no mask says so; expected fully sampled k-space or a "
             "dataset 'mask', leave this file out of training"
         )

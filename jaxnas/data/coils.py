@@ -69,7 +69,7 @@ def unit_maps(maps: np.ndarray, *, where: str) -> np.ndarray:
     ones, such as those scaled to a largest value of 1, are said once per `where`, their source.
     """
     peak = _peak(maps)
-    power = np.sum(np.square(np.abs(maps / peak)), axis=0, dtype=np.float64) * float(peak) ** 2
+    power = np.square(np.abs(maps / peak)).sum(axis=0, dtype=np.float64) * float(peak) ** 2
     if np.all(np.abs(power[power > 0] - 1) < _UNIT_TOLERANCE):
         return maps
     warn(f"{where}: coil maps are not of Σ|s|² = 1; they are divided by √Σ|s|² where not zero")

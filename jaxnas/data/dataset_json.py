@@ -87,7 +87,7 @@ def _by_number(path: Path, labels: dict[str, Any]) -> list[str]:
             f"{path}: has labels {found}; expected 0 to {len(labels) - 1}, each with one name, "
             "number them without gaps in the file and in the images"
         )
-    return sorted(numbers, key=numbers.get)
+    return sorted(numbers, key=numbers.__getitem__)
 
 
 def _kind(value: Any) -> str:

@@ -74,7 +74,7 @@ class Turn(NamedTuple):
 
 
 def make_grid(
-    stored: Sequence[int], affine: np.ndarray, *, placed: bool, pixdim: Sequence[float]
+    stored: Sequence[int], affine: np.ndarray, *, placed: bool, pixdim: Sequence[float] | np.ndarray
 ) -> VoxelGrid:
     """The grid of an array of shape `stored`, (X, Y, Z[, T]) in some order and with unit axes.
 
@@ -173,7 +173,8 @@ def _claimed(pixdim: Sequence[float], sizes: np.ndarray, shape: list[int]) -> np
 
 def _spacing(sizes: np.ndarray) -> tuple[float, float, float]:
     """(dz, dy, dx) of (dx, dy, dz), in the single precision that headers have."""
-    return tuple(float(np.float32(step)) for step in reversed(sizes))
+    dx, dy, dz = (float(np.float32(step)) for step in sizes)
+    return dz, dy, dx
 
 
 def _turn(image: VoxelGrid, other: VoxelGrid) -> Turn:
@@ -185,17 +186,17 @@ def _turn(image: VoxelGrid, other: VoxelGrid) -> Turn:
         raise ValueError(_how_turned(image, other))
     # Columns are the image's x, y, z; rows are those of the other file. Arrays are z, y, x.
     source, sign = np.abs(whole).argmax(0), whole.sum(0)
-    order = tuple(int(2 - source[2 - axis]) for axis in range(3))
-    return Turn(order, tuple(axis for axis in range(3) if sign[2 - axis] < 0))
+    z, y, x = (int(2 - source[2 - axis]) for axis in range(3))
+    return Turn((z, y, x), tuple(axis for axis in range(3) if sign[2 - axis] < 0))
 
 
 def _turn_as_stored(image: VoxelGrid, other: VoxelGrid) -> Turn:
     stated = [grid.placed or set(grid.spacing) != {1.0} for grid in (image, other)]
-    order = tuple(2 - other.axes[:3].index(image.axes[2 - axis]) for axis in range(3))
+    z, y, x = order = [2 - other.axes[:3].index(image.axes[2 - axis]) for axis in range(3)]
     spacing = np.array([other.spacing[axis] for axis in order])
     if all(stated) and not np.allclose(spacing, image.spacing, rtol=_SAME, atol=0):
         raise ValueError(_other_spacing(image, other))
-    return Turn(order)
+    return Turn((z, y, x))
 
 
 def _how_turned(image: VoxelGrid, other: VoxelGrid) -> str:

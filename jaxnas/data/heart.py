@@ -86,13 +86,13 @@ class HeartSource:
         seed: int = 0,
     ):
         """`size` is H = W or (H, W), at least 16; `frames` per cycle, at least 2."""
-        shape = (size, size) if isinstance(size, int) else tuple(size)
+        height, width = shape = (size, size) if isinstance(size, int) else tuple(size)
         if min(patients, slices) < 1 or min(shape) < 16 or frames < 2:
             raise UserError(
                 f"embedded hearts: found {patients} patients, {slices} slices, {frames} frames and "
                 f"a size of {shape}; expected at least 1, 1, 2 and 16, raise what is less"
             )
-        self.shape = (slices, *shape)
+        self.shape = (slices, height, width)
         self.frames = frames
         self.seed = seed
         self.patients = tuple(f"patient{p + 1:03d}" for p in range(patients))

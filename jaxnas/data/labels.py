@@ -31,15 +31,16 @@ def label_values(
     """The value of every name of `labels` {name: {label: value}}; `kind` is what is named."""
     known = sorted({label for own in labels.values() for label in own})
     if by in known:
-        values = {name: own.get(by) for name, own in labels.items()}
+        found = {name: own.get(by) for name, own in labels.items()}
         missing = f"has no label {by!r}; expected one for every {kind}, divide by a pattern"
     else:
         pattern = _pattern(by, known, kind)
-        found = {name: pattern.search(name) for name in labels}
-        values = {name: match and match[1] for name, match in found.items()}
+        matches = {name: pattern.search(name) for name in labels}
+        found = {name: match and match[1] for name, match in matches.items()}
         missing = f"does not match {by!r}; expected a value for every {kind}, widen the pattern"
-    for name, value in values.items():
-        if value is None:
+    values = {name: value for name, value in found.items() if value is not None}
+    for name in found:
+        if name not in values:
             raise UserError(f"{kind} {name!r} {missing}")
     return values
 

@@ -99,11 +99,12 @@ def _write_group(
     masks = file.create_dataset(f"{prefix}Mask", (rows, *ref.shape), np.int8)
     for row, i in enumerate(indices):
         item = source.read(i)
-        single = item.sens is None
-        images[row] = (
-            centered_ifft2(item.kspace) if single else combine_coils(item.kspace, item.sens)
-        )
-        maps[row] = np.ones((1, *ref.shape), np.complex64) if single else item.sens
+        if item.sens is None:
+            images[row] = centered_ifft2(item.kspace)
+            maps[row] = np.ones((1, *ref.shape), np.complex64)
+        else:
+            images[row] = combine_coils(item.kspace, item.sens)
+            maps[row] = item.sens
         masks[row] = np.fft.ifftshift(_variable_density(ref.shape, seed=(source.seed, i)))
 
 
@@ -120,12 +121,12 @@ def _variable_density(shape: tuple[int, int], *, seed: tuple[int, ...]) -> np.nd
 def _single_channel(item: Slice) -> np.ndarray:
     """k = √(H W) fft2(x), float32 (H, W, 2)."""
     kspace = np.fft.fft2(centered_ifft2(item.kspace)) * np.sqrt(item.kspace.size)
-    return np.stack([kspace.real, kspace.imag], axis=-1).astype(np.float32)
+    return np.stack([np.real(kspace), np.imag(kspace)], axis=-1).astype(np.float32)
 
 
 def _multi_channel(item: Slice) -> np.ndarray:
     """k = fftshift(fft2(x_c)), float32 (H, W, 2 C) with the parts of every coil side by side."""
     images = centered_ifft2(item.kspace if item.kspace.ndim == 3 else item.kspace[None])
     kspace = np.moveaxis(np.fft.fftshift(np.fft.fft2(images), (-2, -1)), 0, -1)
-    parts = np.stack([kspace.real, kspace.imag], axis=-1)
+    parts = np.stack([np.real(kspace), np.imag(kspace)], axis=-1)
     return parts.reshape(*kspace.shape[:2], -1).astype(np.float32)

@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 
 from jaxnas.core.errors import UserError, naming
 from jaxnas.core.places import placed
+from jaxnas.core.sections import Experiment
 from jaxnas.data.readers import HEARTS, label_names
 
-AnyExperiment = TypeVar("AnyExperiment")
+AnyExperiment = TypeVar("AnyExperiment", bound=Experiment)
 
 
 def with_labels(config: AnyExperiment) -> AnyExperiment:

@@ -127,13 +127,13 @@ def write_labels(path: str | Path, labels: np.ndarray, *, like: str | Path) -> P
 
 def spacing_remark(grids: Mapping[Path, VoxelGrid]) -> str | None:
     """One sentence about the files whose pixdim states another voxel size than their affine."""
-    odd = {path: grid for path, grid in grids.items() if grid.claimed is not None}
+    odd = [(path, grid, grid.claimed) for path, grid in grids.items() if grid.claimed is not None]
     if not odd:
         return None
-    path, grid = next(iter(odd.items()))
+    path, grid, claimed = odd[0]
     more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
     return (
-        f"{path}{more}: the voxel size in pixdim, {mm(grid.claimed)}, is not that of the affine, "
+        f"{path}{more}: the voxel size in pixdim, {mm(claimed)}, is not that of the affine, "
         f"{mm(grid.spacing)}, in {len(odd)} of {len(grids)} files; the affine is used"
     )
 
@@ -163,7 +163,7 @@ def _read_header(path: str | Path) -> tuple[VoxelGrid, np.dtype]:
         pixdim = _stored_pixdim(image)
     unit = MILLIMETRES.get(int(header["xyzt_units"]) & _LENGTH_BITS, 1.0)
     affine[:3] *= unit
-    placed = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
+    placed = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
     try:
         if int(header["intent_code"]) in VECTORS and len(shape) > 4:
             raise ValueError(f"has vectors as voxels, shape {shape}; convert it to a scalar image")

@@ -158,8 +158,9 @@ def _case(name: str, image: Path, labels: Path) -> _Case:
                 "moment, write one file each"
             )
         places.append(Place(path, grid))
-    ref = LabeledRef(name, name, "", places[0].grid.shape)
-    return _Case(ref, *places, turn_to(*places))
+    shown, labelled = places
+    ref = LabeledRef(name, name, "", shown.grid.shape)
+    return _Case(ref, shown, labelled, turn_to(shown, labelled))
 
 
 def _images(files: Sequence[Path], labels: dict[str, Path]) -> dict[str, Path]:

@@ -28,7 +28,7 @@ def make_nnunet(
         path = folder / "imagesTr" / f"{ref.name}_0000.nii.gz"
         labels = folder / "labelsTr" / f"{ref.name}.nii.gz"
         for file, voxels, dtype in (
-            (labels, volume.labels, np.uint8),
+            (labels, volume.truth, np.uint8),
             (path, volume.image, np.int16),
         ):
             image = nibabel.Nifti1Image(voxels.astype(dtype).T, volume.affine)

@@ -14,7 +14,7 @@ def narrowed(values: np.ndarray, *, where: str, index: int) -> np.ndarray:
     NaN, infinity, and a slice whose largest number is out of reach of float32, which would come
     out as infinity or zeros, raise UserError with `where`, the name of the array.
     """
-    parts = (values.real, values.imag) if values.dtype.kind == "c" else (values,)
+    parts = (np.real(values), np.imag(values)) if values.dtype.kind == "c" else (values,)
     peak = float(np.max([np.abs(part).max() for part in parts]))
     if not np.isfinite(peak):
         raise UserError(

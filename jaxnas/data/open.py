@@ -50,7 +50,7 @@ def _open_synthetic(config: DataConfig, seed: int) -> SyntheticSource:
 
 def _open_arrays(config: DataConfig) -> ArraySource:
     return ArraySource(
-        config.path,
+        config.files,
         domain=config.domain,
         dataset=config.dataset,
         axes=config.axes,
@@ -60,10 +60,12 @@ def _open_arrays(config: DataConfig) -> ArraySource:
 
 
 _KEYS = ("origin", "domain", "dataset", "axes", "sens")  # of no use where a layout is fixed
-FASTMRI = Reader(lambda config: FastMRISource(config.path, origin=config.origin), HDF5, ("origin",))
+FASTMRI = Reader(
+    lambda config: FastMRISource(config.files, origin=config.origin), HDF5, ("origin",)
+)
 PLAIN_ARRAYS = Reader(_open_arrays, ARRAYS, _KEYS)
-MODL_BRAIN = Reader(lambda config: ModlBrainSource(config.path), HDF5)
-CALGARY = Reader(lambda config: CC359Source(config.path), CC359)
+MODL_BRAIN = Reader(lambda config: ModlBrainSource(config.files), HDF5)
+CALGARY = Reader(lambda config: CC359Source(config.files), CC359)
 
 
 def check_fields(config: DataConfig) -> None:

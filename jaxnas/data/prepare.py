@@ -83,7 +83,7 @@ class Preparation:
         # Zeros for every class where nothing is known: the first of equal ones is background.
         scores = _fitted(scores, grid)
         if steps != (1.0, 1.0):
-            scores = _resampled(scores, volume.image.shape[-2:], tuple(1 / s for s in steps))
+            scores = _resampled(scores, volume.image.shape[-2:], (1 / steps[0], 1 / steps[1]))
         return _largest(scores)
 
     def _grid(self, volume: LabeledVolume) -> tuple[tuple[int, int], tuple[float, float]]:
@@ -91,10 +91,11 @@ class Preparation:
 
         The size is 1.0 exactly where the pixels of the file are kept.
         """
-        axes = list(zip(volume.image.shape[-2:], volume.spacing[-2:]))
-        steps = [1.0 if self.spacing is None else self.spacing / size for _, size in axes]
-        steps = [1.0 if abs(step - 1) < _SAME else step for step in steps]
-        return tuple(max(round(n / s), 1) for (n, _), s in zip(axes, steps)), tuple(steps)
+        _, height, width = volume.image.shape
+        steps = [1.0 if self.spacing is None else self.spacing / size for size in volume.spacing]
+        _, down, across = (1.0 if abs(step - 1) < _SAME else step for step in steps)
+        grid = max(round(height / down), 1), max(round(width / across), 1)
+        return grid, (down, across)
 
 
 def _normalised(image: np.ndarray, clip: tuple[float, float]) -> np.ndarray:

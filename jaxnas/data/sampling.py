@@ -35,20 +35,22 @@ def examined(item: Slice, *, where: str) -> Slice:
     if whole or not filled.any():
         return item
     if item.mask is not None:
-        _check_mask(item, filled, where)
+        _check_mask(item, item.mask, filled, where)
         return item._replace(mask=item.mask & _like(item.mask, filled))
-    columns = filled.any(axis=0)
+    columns = np.any(filled, axis=0)
     if is_fully_sampled(filled, encoded=item.encoded):
         kept = columns if item.encoded is None else columns & item.encoded
         return item._replace(encoded=None if kept.all() else kept)
-    by_column = np.array_equal(filled, filled.any(axis=1)[:, None] & columns)
+    by_column = np.array_equal(filled, np.any(filled, axis=1)[:, None] & columns)
     return item._replace(mask=columns if by_column and not _gaps(filled, 0).any() else filled)
 
 
 def filled_samples(kspace: np.ndarray) -> np.ndarray:
     """True where any coil of ([C,] H, W) holds something, bool (H, W)."""
-    filled = (kspace.real != 0) | (kspace.imag != 0)  # NumPy compares complex numbers slowly
-    return filled if filled.ndim == 2 else filled.any(axis=0)
+    filled = (np.real(kspace) != 0) | (
+        np.imag(kspace) != 0
+    )  # NumPy compares complex numbers slowly
+    return filled if filled.ndim == 2 else np.any(filled, axis=0)
 
 
 def is_fully_sampled(filled: np.ndarray, *, encoded: np.ndarray | None = None) -> bool:
@@ -63,20 +65,20 @@ def is_fully_sampled(filled: np.ndarray, *, encoded: np.ndarray | None = None) -
         spans = filled.shape
     if filled.all():
         return True
-    if not all(_covers(filled.any(axis=1 - axis), spans[axis]) for axis in (0, 1)):
+    if not all(_covers(np.any(filled, axis=1 - axis), spans[axis]) for axis in (0, 1)):
         return False
     held = filled[_box(filled)]
     if held.all():
         return True
     holes = np.count_nonzero(_gaps(held, 0) | _gaps(held, 1))
-    return holes <= HOLES * (holes + np.count_nonzero(held))
+    return bool(holes <= HOLES * (holes + np.count_nonzero(held)))
 
 
 def empty_share(mask: np.ndarray) -> str:
     """The share that a mask (W,) or (H, W) leaves out, in words: `46 of its 64 columns (72%)`."""
-    lines = {"columns": mask if mask.ndim == 1 else mask.any(axis=0)}
+    lines = {"columns": mask if mask.ndim == 1 else np.any(mask, axis=0)}
     if mask.ndim == 2:
-        lines |= {"rows": mask.any(axis=1), "samples": mask.ravel()}
+        lines |= {"rows": np.any(mask, axis=1), "samples": mask.ravel()}
     kind = next((kind for kind, line in lines.items() if not _whole(line)), next(reversed(lines)))
     line = lines[kind]
     return f"{np.count_nonzero(~line)} of its {line.size} {kind} ({np.mean(~line):.0%})"
@@ -99,14 +101,14 @@ def _gaps(filled: np.ndarray, axis: int) -> np.ndarray:
     return before & after & ~filled
 
 
-def _check_mask(item: Slice, filled: np.ndarray, where: str) -> None:
+def _check_mask(item: Slice, mask: np.ndarray, filled: np.ndarray, where: str) -> None:
     """UserError where k-space is zero in much of what the mask says was sampled, or, being
     undersampled itself, holds much of what the mask says is missing.
 
     Only what lies between the first and the last filled line counts: a mask may name padding.
     """
     box = _box(filled)
-    named, held = np.broadcast_to(item.mask, filled.shape)[box], filled[box]
+    named, held = np.broadcast_to(mask, filled.shape)[box], filled[box]
     lost = np.count_nonzero(named & ~held) / max(np.count_nonzero(named), 1)
     beyond = 0 if is_fully_sampled(filled) else np.mean(~named[held])
     if max(lost, beyond) > CONTRADICTION or not named.any():
@@ -119,7 +121,7 @@ def _check_mask(item: Slice, filled: np.ndarray, where: str) -> None:
 
 def _box(filled: np.ndarray) -> tuple[slice, slice]:
     """The rows and columns from the first to the last one of (H, W) that hold anything."""
-    return _span(filled.any(axis=1)), _span(filled.any(axis=0))
+    return _span(np.any(filled, axis=1)), _span(np.any(filled, axis=0))
 
 
 def _span(line: np.ndarray) -> slice:
@@ -130,4 +132,4 @@ def _span(line: np.ndarray) -> slice:
 
 def _like(mask: np.ndarray, filled: np.ndarray) -> np.ndarray:
     """`filled` (H, W) as columns where `mask` is."""
-    return filled.any(axis=0) if mask.ndim == 1 else filled
+    return np.any(filled, axis=0) if mask.ndim == 1 else filled

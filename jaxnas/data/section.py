@@ -85,6 +85,13 @@ class DataConfig(Section):
         return self
 
     @property
+    def files(self) -> str | Patterns:
+        """The `path`; ValueError for a source without."""
+        if self.path is None:
+            raise ValueError(f"source {self.source!r} has no path")
+        return self.path
+
+    @property
     def place(self) -> tuple:
         """Equal for sections whose volumes of one name are the same, however they are cut."""
         return (self.source, self.path, self.dataset)

@@ -52,7 +52,7 @@ class Slice(NamedTuple):
     @property
     def columns(self) -> np.ndarray:
         """The columns that hold measurements, bool (W,)."""
-        return self.sampled.any(axis=0)
+        return np.any(self.sampled, axis=0)
 
     @property
     def sampled(self) -> np.ndarray:

@@ -33,11 +33,13 @@ def split_volumes(
     subjects raise UserError.
     """
     names = tuple(dict.fromkeys(names))
-    chosen = {g: _matching(names, g, p) for g, p in groups.items() if not _is_fraction(p)}
+    chosen = {
+        g: _matching(names, g, p) for g, p in groups.items() if not isinstance(p, int | float)
+    }
     _check_disjoint(chosen)
     taken = {name for group in chosen.values() for name in group}
     units = together((name for name in names if name not in taken), subjects=subjects)
-    fractions = {g: f for g, f in groups.items() if _is_fraction(f)}
+    fractions = {g: f for g, f in groups.items() if isinstance(f, int | float)}
     drawn = _shares(units, fractions, seed)
     found = {g: tuple(sorted(chosen.get(g) or drawn[g])) for g in groups}
     check_subjects(found, subjects=subjects, kind="group")
@@ -62,15 +64,16 @@ def halve(
     keys = sorted(units)
     order = np.random.default_rng(seed).permutation(len(keys))
     middle = (len(keys) + 1) // 2
-    return tuple(
+    first, second = (
         tuple(sorted(name for i in half for name in units[keys[i]]))
         for half in (order[:middle], order[middle:])
     )
+    return first, second
 
 
 def together(names: Iterable[str], *, subjects: Subjects) -> dict[str, tuple[str, ...]]:
     """The volumes of every subject, in order, by the first of them."""
-    found: dict[str, list[str]] = {}
+    found: dict[str | tuple[str], list[str]] = {}
     for name in sorted(set(names)):
         # A volume of no known subject cannot share its key with a subject's name.
         found.setdefault((subjects[name],) if name in subjects else name, []).append(name)

@@ -33,7 +33,7 @@ class SyntheticSource:
         seed: int = 0,
     ):
         """`size` is H = W or (H, W), at least 16; `coils` 1 gives k-space without a coil axis."""
-        shape = (size, size) if isinstance(size, int) else tuple(size)
+        height, width = shape = (size, size) if isinstance(size, int) else tuple(size)
         if min(volumes, slices, coils) < 1 or min(shape) < 16:
             raise UserError(
                 f"embedded heads: found {volumes} volumes, {slices} slices, {coils} coils and a "
@@ -42,7 +42,9 @@ class SyntheticSource:
         self.seed = seed
         self.per_volume = slices
         self.slices = tuple(
-            SliceRef(volume_name(v), i, shape, coils) for v in range(volumes) for i in range(slices)
+            SliceRef(volume_name(v), i, (height, width), coils)
+            for v in range(volumes)
+            for i in range(slices)
         )
         self.labels = {
             name: {"contrast": name.rpartition("_")[2], "subject": name}
@@ -84,8 +86,10 @@ def synthetic_image(
     sequence = SEQUENCES[CONTRASTS[volume % len(CONTRASTS)]]
     z = HEIGHTS[0] + (HEIGHTS[1] - HEIGHTS[0]) * position
     factor = max(1.0, RENDERED / max(shape))
-    fine = tuple(round(n * factor) for n in shape)
-    image = render_phantom(anatomy, sequence, shape=fine, z=z) / np.float32(sequence.brightest())
+    height, width = (round(n * factor) for n in shape)
+    image = render_phantom(anatomy, sequence, shape=(height, width), z=z) / np.float32(
+        sequence.brightest()
+    )
     y, x = (np.linspace(-1, 1, n) for n in shape)
     bias = 1 + 0.12 * shading(y, x, z)
     phase = smooth_phase(shape, seed=(seed, volume, 3))

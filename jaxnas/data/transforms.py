@@ -1,5 +1,7 @@
 """Fourier transforms, crops and pads of NumPy arrays; complex64 in, complex64 out."""
 
+from typing import Any
+
 import numpy as np
 from scipy import fft
 
@@ -18,7 +20,7 @@ def centered_ifft2(kspace: np.ndarray) -> np.ndarray:
     return fft.fftshift(fft.ifft2(fft.ifftshift(kspace, IMAGE_AXES), norm="ortho"), IMAGE_AXES)
 
 
-def center_crop(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def center_crop(array: Any, size: tuple[int, int]) -> Any:
     """The central (h, w) of (..., H, W); a view that starts at ((H - h) // 2, (W - w) // 2).
 
     This is the fastMRI crop. A size larger than the array raises UserError.

@@ -146,7 +146,8 @@ def _draw_ripples(rng: np.random.Generator, deviations: tuple[float, ...]) -> np
 
 
 def _rippled(ripples: np.ndarray, around: np.ndarray) -> np.ndarray:
-    return sum(size * np.cos(k * around + phase) for k, (size, phase) in enumerate(ripples, 2))
+    waves = (size * np.cos(k * around + phase) for k, (size, phase) in enumerate(ripples, 2))
+    return sum(waves, np.zeros_like(around))
 
 
 def _profile(height: float, end: float) -> float:

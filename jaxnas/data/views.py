@@ -304,7 +304,8 @@ def _undersampled(ref: SliceRef, empty: str | None) -> str:
 
 
 def _pair(size: Size) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else tuple(size)
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
 
 
 def _kept_columns(item: Slice, size: tuple[int, int]) -> np.ndarray | None:

@@ -16,6 +16,13 @@ class Choice(NamedTuple):
     client: str | None = None
     fold: int | None = None
 
+    @property
+    def named(self) -> str:
+        """The name of the model; ValueError where it was left to the run."""
+        if self.model is None:
+            raise ValueError("expected a choice that names its model")
+        return self.model
+
     def to_json(self) -> dict[str, str | int]:
         """The names that were given."""
         return {name: value for name, value in self._asdict().items() if value is not None}

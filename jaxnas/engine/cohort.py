@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jaxnas.core.errors import naming
 from jaxnas.engine.inputs import HeldGroups
@@ -31,8 +31,8 @@ class Cohort:
         return tuple(self.members)
 
     @property
-    def first(self) -> Dataset:
-        """The dataset of the first member."""
+    def first(self) -> Any:
+        """The dataset of the first member, of its task's class."""
         return next(iter(self.members.values()))
 
     @property
@@ -51,11 +51,11 @@ class Cohort:
             return f"client {name!r}"
         return "" if name == SITE else name
 
-    def mapped(self, change: Callable[[Dataset], Dataset]) -> "Cohort":
+    def mapped(self, change: Callable[[Any], Dataset]) -> "Cohort":
         """The members with other datasets."""
         return replace(self, members={n: change(data) for n, data in self.members.items()})
 
-    def each(self, action: Callable[[str, Dataset], T]) -> dict[str, T]:
+    def each(self, action: Callable[[str, Any], T]) -> dict[str, T]:
         """The results of action(name, dataset) by member; a user error names its member."""
         found = {}
         for name, dataset in self.members.items():

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 from flax import linen as nn
 
 from jaxnas.engine.rundir import RunDir
-from jaxnas.engine.task import Dataset, Variables
+from jaxnas.engine.task import Variables
 
 
 class Contender(NamedTuple):
@@ -25,8 +25,8 @@ class Contender(NamedTuple):
 class Evaluator(Protocol):
     """The comparison of the networks of one config on test data.
 
-    `Predictor` and `Scores` are the task's own: what makes an output of an input, and what is
-    known of every output of all contenders at one member.
+    Datasets are the task's own; so are predictors, what makes an output of an input, and scores,
+    what is known of every output of all contenders at one member.
     """
 
     @property
@@ -34,11 +34,11 @@ class Evaluator(Protocol):
         """The predictors that nobody trains, by name."""
         return {}
 
-    def predictor(self, net: nn.Module, variables: Variables, dataset: Dataset) -> Any:
+    def predictor(self, net: nn.Module, variables: Variables, dataset: Any) -> Any:
         """A trained network as a predictor for the data of a member."""
         ...
 
-    def evaluate(self, predictors: Mapping[str, Any], dataset: Dataset, *, fold: int | None) -> Any:
+    def evaluate(self, predictors: Mapping[str, Any], dataset: Any, *, fold: int | None) -> Any:
         """The scores of predictors, trained on `fold` if there are folds, on the group `test`."""
         ...
 
@@ -46,11 +46,11 @@ class Evaluator(Protocol):
         """The rows of the contender `name` in metrics.json: its scores at some members, pooled."""
         ...
 
-    def facts(self, model: str, net: nn.Module, predictor: Any, dataset: Dataset) -> dict[str, Any]:
+    def facts(self, model: str, net: nn.Module, predictor: Any, dataset: Any) -> dict[str, Any]:
         """The facts of a network beside its scores: its size and, if measured, its speed."""
         ...
 
-    def describe(self, datasets: Sequence[Dataset]) -> str:
+    def describe(self, datasets: Sequence[Any]) -> str:
         """One line: the test data of some members."""
         return f"{sum(dataset.count('test') for dataset in datasets)} test slices"
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jaxnas.core.config import dump_config, load_config
 from jaxnas.core.errors import START_OVER, UserError
@@ -12,7 +13,6 @@ from jaxnas.core.identity import differences, fingerprint
 from jaxnas.core.notices import tell
 from jaxnas.core.outputs import check_output_folder, writing
 from jaxnas.core.places import anchored
-from jaxnas.core.sections import Experiment
 from jaxnas.data.named import with_labels
 from jaxnas.engine.locks import LOCK, locked
 from jaxnas.engine.rundir import RunDir
@@ -31,7 +31,7 @@ class Run:
     False
     """
 
-    config: Experiment
+    config: Any  # an Experiment, of the class of its task
     path: Path
     quiet: bool = False
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Protocol, Self
 import jax
 from flax import linen as nn
 
-from jaxnas.core.sections import Experiment
 from jaxnas.data.batches import EpochStream
 from jaxnas.data.labels import label_values
 from jaxnas.engine.inputs import HeldGroups
@@ -21,7 +20,7 @@ GROUPS = ("train", "valid", "test")
 Split = Mapping[str, tuple[str, ...]]
 Variables = Mapping[str, Any]  # `params`, and the collections that a network is applied with
 Finish = Callable[[Any, EpochStream], Variables]  # (params, training batches) → variables
-Validate = Callable[[Variables, "Dataset"], float]
+Validate = Callable[[Variables, Any], float]  # (variables, dataset of the task) → score
 
 
 class Dataset(Protocol):
@@ -36,7 +35,7 @@ class Dataset(Protocol):
         """The same data in other groups."""
         ...
 
-    def count(self, group: str) -> int:
+    def count(self, group: str, /) -> int:
         """The number of slices of a group."""
         ...
 
@@ -90,7 +89,10 @@ class Task(Protocol):
 
 
 class DataOpener(Protocol):
-    """The data of a task, from config to `Dataset`. A source may serve several clients."""
+    """The data of a task, from config to `Dataset`. A source may serve several clients.
+
+    Configs, sources and datasets are the task's own.
+    """
 
     unit: ClassVar[str]  # of a split, in messages: volume, patient
 
@@ -98,11 +100,11 @@ class DataOpener(Protocol):
         """The opener of a source that is given in memory instead of by a config."""
         ...
 
-    def source_key(self, config: Experiment) -> Hashable:
+    def source_key(self, config: Any) -> Hashable:
         """Equal for configs that read one source: those of one section `data`."""
         return config.data
 
-    def open_source(self, config: Experiment, *, share: int = 1) -> Any:
+    def open_source(self, config: Any, *, share: int = 1) -> Any:
         """The source of a config; of memory it takes its part where `share` of them are open."""
         ...
 
@@ -110,7 +112,7 @@ class DataOpener(Protocol):
         """All that can be split."""
         ...
 
-    def subjects(self, config: Experiment, source: Any) -> Mapping[str, str]:
+    def subjects(self, config: Any, source: Any) -> Mapping[str, str]:
         """{name: subject} of those that must not be parted; empty where all may be."""
         return {}
 
@@ -121,7 +123,7 @@ class DataOpener(Protocol):
 
     def dataset(
         self,
-        config: Experiment,
+        config: Any,
         source: Any,
         *,
         names: Sequence[str] | None = None,
@@ -130,10 +132,10 @@ class DataOpener(Protocol):
         """The dataset of `names` (default: all), split as the config says, or of another `fold`."""
         ...
 
-    def joined(self, config: Experiment, members: Mapping[str, Dataset]) -> Mapping[str, Dataset]:
+    def joined(self, config: Any, members: Mapping[str, Any]) -> Mapping[str, Dataset]:
         """Clients as they are computed together; UserError, naming one, unless they are alike."""
         return members
 
-    def check(self, dataset: Dataset) -> None:
+    def check(self, dataset: Any) -> None:
         """UserError where nothing could be trained, searched or evaluated on a dataset."""
         ...

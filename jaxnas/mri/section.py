@@ -1,6 +1,6 @@
 """The section of a config on the simulated acquisition."""
 
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,12 @@ class AcquisitionConfig(Section):
     center_fractions: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.08, 0.04)
     noise: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     peak: Annotated[float, Field(gt=0.0)] = 6.0
+
+    if TYPE_CHECKING:
+
+        def __hash__(self) -> int:
+            """As pydantic makes it for what is frozen."""
+            ...
 
     @property
     def whole_columns(self) -> bool:

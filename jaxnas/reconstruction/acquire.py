@@ -70,7 +70,10 @@ def draw_strip(key: jax.Array, image: jax.Array, *, rows: int) -> jax.Array:
 
 
 def fixed_example(
-    batch: Batch, places: Sequence[tuple[str, int]], acquisition: AcquisitionConfig, index: int
+    batch: Mapping[str, jax.Array | np.ndarray],
+    places: Sequence[tuple[str, int]],
+    acquisition: AcquisitionConfig,
+    index: int,
 ) -> Example:
     """An evaluation example at the acceleration number `index`, the same on every machine.
 
@@ -78,8 +81,8 @@ def fixed_example(
     volume, as fastMRI does, so all slices of a volume share it; the noise by name and slice, so it
     is the same at every acceleration. Otherwise as `make_example`.
     """
-    shape = batch["kspace"].shape
-    masks = named_masks([volume for volume, _ in places], shape[-2:], acquisition, index)
+    *_, height, width = shape = batch["kspace"].shape
+    masks = named_masks([volume for volume, _ in places], (height, width), acquisition, index)
     noise = named_noise(places, shape[1:], acquisition.noise) if acquisition.noise else None
     return _simulate(dict(batch), masks, noise=noise, peak=acquisition.peak)
 

@@ -90,7 +90,8 @@ def image_size(volume: Volume) -> tuple[int, int]:
     """Height and width of a volume's images: as the file asks for, at most those of k-space."""
     if volume.image_size is None:
         return volume.shape
-    return tuple(min(n, m) for n, m in zip(volume.image_size, volume.shape))
+    height, width = (min(n, m) for n, m in zip(volume.image_size, volume.shape))
+    return height, width
 
 
 def _stream(method: Compiled, chunks: "_Chunks", size: tuple[int, int]) -> Iterator[np.ndarray]:
@@ -131,7 +132,7 @@ class _Chunks:
             "mask": np.stack([np.broadcast_to(m, shape) for m in masks]).astype(np.float32),
         }
         if items[0].sens is not None:
-            batch["sens"] = np.stack([item.sens for item in items])
+            batch["sens"] = np.stack([item.sens for item in items if item.sens is not None])
         return batch
 
 

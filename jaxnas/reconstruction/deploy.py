@@ -100,15 +100,16 @@ def _psnr_change(
     run: Run, cohort: Cohort, client: str | None, wide: Applied, narrow: Applied
 ) -> float:
     """The change where it is largest, among the data sets the network is for."""
-    methods = [deploy(applied).reconstructor() for applied in (wide, narrow)]
+    first, second = (deploy(applied).reconstructor() for applied in (wide, narrow))
     return max(
         psnr_change(
-            *methods,
+            first,
+            second,
             dataset.source,
             dataset.slices("test"),
             wide.acquisition,
             batch=run.config.evaluate.batch,
         )
-        for name, dataset in cohort.members.items()
+        for name, dataset in cohort.each(lambda name, dataset: dataset).items()
         if client in (None, name)
     )

@@ -63,7 +63,7 @@ class UnrolledDeployment:
                 cells=times.cells,
                 inputs=space.inputs,
                 fixed_ms=times.fixed_ms,
-                cell=self.config.latency.path,
+                cell=self.config.timed.path,
             )
         )
 
@@ -77,12 +77,12 @@ class UnrolledDeployment:
             cells=times.cells,
             inputs=self.space.inputs,
             fixed_ms=times.fixed_ms,
-            model=LatencyModel(cell=self.config.latency.path),
+            model=LatencyModel(cell=self.config.timed.path),
         )
 
     def measure(self, genotype: Genotype) -> Timing:
         """The measured latency of the network, whose weights do not matter."""
-        asked, scan = self.config.latency, self.scan
+        asked, scan = self.config.timed, self.scan
         net = deployed(
             derived_network(self.config.network, genotype),
             prices=device_costs(jax.default_backend()).deployment,

@@ -1,5 +1,7 @@
 """A trained reconstruction network as an artefact."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from jaxnas.core.errors import UserError
@@ -25,7 +27,8 @@ def reconstruction_artefact(run: Run, trained: Trained) -> Artefact:
 
     def apply(kspace, mask):
         measurement = measure(kspace, mask, None, peak=acquisition.peak)
-        return in_scan_units(net.apply({"params": params}, measurement), measurement)
+        image: Any = net.apply({"params": params}, measurement)
+        return in_scan_units(image, measurement)
 
     rows, _ = mask_shape(acquisition.mask, (height, width))
     facts = {

@@ -17,7 +17,7 @@ from jaxnas.models.costing import network_cost
 from jaxnas.ops.costs import device_costs
 from jaxnas.reconstruction.networks import build_network, check_names
 from jaxnas.reconstruction.problem import proxy
-from jaxnas.reconstruction.section import ReconstructionConfig
+from jaxnas.reconstruction.section import FederatedConfig, ReconstructionConfig
 from jaxnas.reconstruction.task import reconstruction_task
 from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
@@ -54,7 +54,7 @@ def describe_config(
     nets = _networks(config, genotype, whole=whole)
     rows = [_row(name, net, size) for name, net in nets.items()]
     if config.federated is not None:
-        rows = _across_clients(config, nets, {row["model"]: row for row in rows})
+        rows = _across_clients(config, config.federated, nets, {row["model"]: row for row in rows})
     shown = next((r for r in rows if r["model"] == DERIVED), rows[0])
     return {
         "space": config.network.space,
@@ -95,14 +95,18 @@ def _networks(
 
 
 def _across_clients(
-    config: ReconstructionConfig, nets: Mapping[str, nn.Module], costs: Mapping[str, dict[str, Any]]
+    config: ReconstructionConfig,
+    federated: FederatedConfig,
+    nets: Mapping[str, nn.Module],
+    costs: Mapping[str, dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """One row per method, with the bytes that a client sends and receives in a round.
 
     What comes down is None where it depends on a number of clients that only the data know.
     """
-    federated, task = config.federated, reconstruction_task(config)
-    clients = len(federated.clients) or federated.partition.clients
+    task, clients = reconstruction_task(config), len(federated.clients)
+    if federated.partition is not None:
+        clients = federated.partition.clients
     if SUPERNET in nets:
         # A search may send a smaller network than the one described.
         model, strategy = abstract_model(task, supernet(proxy(config))), federated.search_strategy

@@ -35,9 +35,10 @@ def scan_of(config: ReconstructionConfig, dataset: KspaceDataset) -> Scan:
 
 def check_latency(config: ReconstructionConfig, dataset: KspaceDataset) -> None:
     """Raises UserError for a table of another device, or without an operation of the config."""
-    if config.latency is not None and config.latency.table is not None:
-        table = given_table(config.latency.table)
-        unrolled_times(table, config, scan_of(config, dataset), where=config.latency.table)
+    path = None if config.latency is None else config.latency.table
+    if path is not None:
+        table = given_table(path)
+        unrolled_times(table, config, scan_of(config, dataset), where=path)
 
 
 def find_objective(run: Run, dataset: KspaceDataset) -> SearchObjective:

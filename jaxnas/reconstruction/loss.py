@@ -1,6 +1,7 @@
 """Training losses of reconstruction networks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +52,7 @@ def reconstruction_loss(
 
     def loss(params, batch, key):
         measurement, target = make_example(key, batch, acquisition, rows=rows)
-        return distance(net.apply({"params": params}, measurement), target), {}
+        image: Any = net.apply({"params": params}, measurement)
+        return distance(image, target), {}
 
     return loss

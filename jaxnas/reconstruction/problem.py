@@ -1,5 +1,7 @@
 """The search problem of a reconstruction."""
 
+from typing import Any
+
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.ops.costs import Rates
 from jaxnas.reconstruction.acquire import make_example
@@ -39,7 +41,7 @@ def supernet_loss(
 
     def loss(params, alphas, batch, key):
         measurement, target = make_example(key, batch, acquisition, rows=rows)
-        image = net.apply({"params": params, "alphas": alphas}, measurement)
+        image: Any = net.apply({"params": params, "alphas": alphas}, measurement)
         return distance(image, target)
 
     return loss

@@ -106,7 +106,7 @@ def part_keys(config: ReconstructionConfig, scan: Scan) -> dict[str, UnrolledPar
             size=scan.size,
             cin=part.cin,
             cout=part.cout,
-            batch=config.latency.stack,
+            batch=config.timed.stack,
             dtype=part.dtype,
         ): part
         for part in unrolled_parts(config.network, scan)
@@ -117,7 +117,7 @@ def profile_unrolled(
     config: ReconstructionConfig, scan: Scan, *, on_part: OnPart = ignore_part
 ) -> LatencyTable:
     """Times all parts on the default device; `on_part` hears of each."""
-    batch = config.latency.stack
+    batch = config.timed.stack
 
     def timings() -> Iterator[tuple[str, Timing]]:
         for key, part in part_keys(config, scan).items():
@@ -184,7 +184,8 @@ def _zero_filled(scan: Scan, key: jax.Array, x: jax.Array) -> tuple[Callable, An
 
 
 def _measurement(scan: Scan, x: jax.Array) -> Any:
+    *_, height, width = x.shape
     abstract = abstract_measurement(
-        x.shape[-2:], batch=len(x), coils=scan.coils, points=scan.points
+        (height, width), batch=len(x), coils=scan.coils, points=scan.points
     )
     return draw_like(np.random.default_rng(1), abstract)

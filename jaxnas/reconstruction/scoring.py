@@ -146,7 +146,7 @@ def _reconstruct(
     images: dict[tuple[int, str], list[np.ndarray]] = {}
     for start in range(0, len(group), batch):
         part = group[start : start + batch]
-        padding = (batch - len(part)) * part[-1:]  # one shape, so every method compiles once
+        padding = [part[-1]] * (batch - len(part))  # one shape, so every method compiles once
         data, places = _read(source, [*part, *padding])
         for a in range(len(acquisition.accelerations)):
             measurement, target = fixed_example(data, places, acquisition, a)
@@ -183,7 +183,7 @@ def _score(
     per_slice, per_volume = jax.device_get(
         _measures(*(np.float32(x / np.float32(unit)) for x in (target, image)))
     )
-    mse, *others = np.float64(per_slice)
+    mse, *others = np.asarray(per_slice, np.float64)
     slices = [
         SliceScore(model, volume, numbers[s], acceleration, *map(float, scores))
         for s, scores in enumerate(zip(mse * unit**2, *others))

@@ -107,6 +107,13 @@ class ReconstructionConfig(Experiment):
     federated: FederatedConfig | None = None
 
     @property
+    def timed(self) -> LatencyConfig:
+        """The section `latency`; ValueError where there is none."""
+        if self.latency is None:
+            raise ValueError("expected a config with a section latency")
+        return self.latency
+
+    @property
     def acquisitions(self) -> tuple[AcquisitionConfig, ...]:
         """The acquisitions of the clients, or the config's own where none are listed."""
         clients = self.federated.clients if self.federated else ()

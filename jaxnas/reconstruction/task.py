@@ -53,7 +53,8 @@ class Reconstruction(Task):
 
         @jax.jit
         def score(params, measurement, target):
-            image, truth = magnitude(net.apply({"params": params}, measurement)), magnitude(target)
+            found: Any = net.apply({"params": params}, measurement)
+            image, truth = magnitude(found), magnitude(target)
             return psnr(truth, image, data_range=truth.max(axis=(-2, -1)))[0]
 
         def validate(variables: Any, dataset: KspaceDataset) -> float:

@@ -34,7 +34,7 @@ EDGE_LATENCY = {"joint": _joint, "conditional": _conditional, "node": _node}
 
 
 def expected_edges(
-    weights: jax.Array, op_ms: jax.Array, *, inputs: int = 1, edge: str = "joint"
+    weights: jax.Array, op_ms: jax.Array | np.ndarray, *, inputs: int = 1, edge: str = "joint"
 ) -> jax.Array:
     """Eq. 3: softmaxed weights (E, O), operations (..., O) in ms → edges (..., E) in ms."""
     return EDGE_LATENCY[edge](
@@ -42,7 +42,7 @@ def expected_edges(
     )
 
 
-def derived_edges(kept: jax.Array, op_ms: jax.Array) -> jax.Array:
+def derived_edges(kept: jax.Array, op_ms: jax.Array | np.ndarray) -> jax.Array:
     """The edges of a derived cell: kept (E, O) bool, operations (..., O) → (..., E) in ms.
 
     Every kept operation counts in full; an edge that keeps none is −∞.
@@ -81,7 +81,7 @@ CELL_LATENCY = {"longest": longest_path, "serial": serial_sum}
 
 def expected_cell(
     weights: jax.Array,
-    op_ms: jax.Array,
+    op_ms: jax.Array | np.ndarray,
     *,
     inputs: int = 1,
     edge: str = "joint",
@@ -95,7 +95,7 @@ def expected_cell(
 
 
 def derived_cell(
-    kept: jax.Array, op_ms: jax.Array, *, inputs: int = 1, cell: str = "serial"
+    kept: jax.Array, op_ms: jax.Array | np.ndarray, *, inputs: int = 1, cell: str = "serial"
 ) -> jax.Array:
     """A derived cell without S_cell: kept (E, O) bool, operations (..., O) → (...) in ms."""
     return CELL_LATENCY[cell](derived_edges(kept, op_ms), inputs=inputs)

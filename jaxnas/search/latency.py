@@ -165,7 +165,7 @@ def least_latency(
 
 def expected_stack_latency(
     weights: Mapping[str, jax.Array],
-    op_ms: jax.Array,
+    op_ms: jax.Array | np.ndarray,
     *,
     cells: int,
     inputs: int = 2,
@@ -188,7 +188,7 @@ def expected_stack_latency(
 
 def derived_stack_latency(
     kept: Mapping[str, jax.Array],
-    op_ms: jax.Array,
+    op_ms: jax.Array | np.ndarray,
     *,
     cells: int,
     inputs: int = 2,

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.sections import Experiment
 from jaxnas.engine.artefact import Artefact
 from jaxnas.engine.choice import Trained
 from jaxnas.engine.cohort import Cohort
@@ -29,17 +28,20 @@ class TaskKind(Protocol):
     `problem` and `evaluator`.
     """
 
-    data: DataOpener
+    @property
+    def data(self) -> DataOpener:
+        """The way from a config to its data."""
+        ...
 
-    def check_config(self, config: Experiment, stages: Sequence[str]) -> None:
+    def check_config(self, config: Any, stages: Sequence[str]) -> None:
         """UserError for what a config asks and there is not; opens no data."""
         ...
 
-    def check_device(self, config: Experiment, cohort: Cohort) -> None:
+    def check_device(self, config: Any, cohort: Cohort) -> None:
         """UserError for a latency table that is of another device, or lacks an operation."""
         ...
 
-    def network(self, config: Experiment, name: str, genotype: Genotype | None) -> nn.Module:
+    def network(self, config: Any, name: str, genotype: Genotype | None) -> nn.Module:
         """The network `name` of a config, `derived` that of `genotype`; UserError for no such."""
         ...
 
@@ -71,11 +73,11 @@ class TaskKind(Protocol):
         default its own."""
         return {name: name for name in nets}
 
-    def task(self, config: Experiment) -> Task:
+    def task(self, config: Any) -> Task:
         """The task of a config."""
         ...
 
-    def problem(self, config: Experiment) -> SearchProblem:
+    def problem(self, config: Any) -> SearchProblem:
         """The search for accuracy of a config, to look into; nothing is measured."""
         ...
 
@@ -103,14 +105,14 @@ class TaskKind(Protocol):
         ...
 
     def profile(
-        self, config: Experiment, open_cohort: Callable[[], Cohort], *, on_part: OnPart
+        self, config: Any, open_cohort: Callable[[], Cohort], *, on_part: OnPart
     ) -> LatencyTable:
         """Times every operation that a network of the config may have on this device."""
         raise UserError(f"task {config.task}: has no operations to time; leave profile out")
 
     def inspect(
         self,
-        config: Experiment,
+        config: Any,
         genotype: Path | None,
         target: Path,
         *,

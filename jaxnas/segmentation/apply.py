@@ -61,11 +61,12 @@ class Predictor:
     def __init__(self, net: nn.Module, variables: Any, preparation: Preparation) -> None:
         self.variables = jax.device_put(fold_norms(variables))
         self.preparation = preparation
-        self._jitted = jax.jit(
-            lambda variables, stack: jax.nn.softmax(
-                net.apply(variables, stack[..., None], train=False).astype(jnp.float32)
-            )
-        )
+
+        def probabilities(variables, stack):
+            logits: Any = net.apply(variables, stack[..., None], train=False)
+            return jax.nn.softmax(logits.astype(jnp.float32))
+
+        self._jitted = jax.jit(probabilities)
         self._compiled: dict[tuple[int, ...], jax.stages.Compiled] = {}
 
     def under(self, variables: Any, preparation: Preparation) -> "Predictor":

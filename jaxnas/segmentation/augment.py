@@ -60,7 +60,8 @@ def augment(
     key: jax.Array, image: jax.Array, label: jax.Array, augmentation: Augmentation
 ) -> tuple[jax.Array, jax.Array]:
     """Varies images float32 (B, H, W), and their labels uint8 (B, H, W) along with them."""
-    pose = draw_pose(stream(key, "pose", 0), image.shape, augmentation)
+    count, height, width = image.shape
+    pose = draw_pose(stream(key, "pose", 0), (count, height, width), augmentation)
     image, label = move(pose, image, label)
     return vary_intensity(stream(key, "intensity", 0), image, augmentation), label
 
@@ -83,7 +84,8 @@ def move(pose: Pose, image: jax.Array, label: jax.Array) -> tuple[jax.Array, jax
     y(c + s) = x(c + R(−θ)(s − shift) / scale), c the centre. What comes from outside of the image
     is 0: the mean intensity, and background.
     """
-    coordinates = _source_coordinates(pose, image.shape[1:])
+    _, height, width = image.shape
+    coordinates = _source_coordinates(pose, (height, width))
 
     def gather(x, where, order):
         return map_coordinates(x, [where[0], where[1]], order=order, mode="constant", cval=0)

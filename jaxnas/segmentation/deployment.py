@@ -53,7 +53,7 @@ class GridDeployment:
 
     def predict(self, genotype: Genotype) -> float:
         """The latency of the latency model, before any calibration."""
-        return self.predictor(genotype)(genotype.paths)
+        return self.predictor(genotype)(genotype.drawn_paths())
 
     def predictor(self, genotype: Genotype) -> Callable[[Sequence[Path]], float]:
         """Returns latency(paths) of the cells of `genotype`."""

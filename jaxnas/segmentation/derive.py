@@ -40,7 +40,7 @@ class DerivedNetwork:
         """The facts that tables give of it besides its scores."""
         return {
             "decoder": self.decoder,
-            "paths": len(self.genotype.paths),
+            "paths": len(self.genotype.drawn_paths()),
             "predicted_ms": self.predicted_ms,
             "measured_ms": self.measured_ms,
             "budget_ms": self.budget_ms,
@@ -68,7 +68,7 @@ def derive_networks(
         found.append(network)
         run.dir.derived(network.name).write(network.genotype)
         run.log(
-            f"{network.name}: {len(network.genotype.paths)} paths, predicted "
+            f"{network.name}: {len(network.genotype.drawn_paths())} paths, predicted "
             f"{network.predicted_ms:.2f} ms, measured {network.measured_ms:.2f} ms"
         )
     searched = [network for network in found if network.decoder != RANDOM]

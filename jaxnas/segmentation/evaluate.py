@@ -79,7 +79,7 @@ class SegmentationEvaluator:
             seconds=self.config.evaluate.seconds,
         )
         found = budgeted(timings)
-        paths = {"paths": len(net.genotype.paths)} if isinstance(net, RtdnasNet) else {}
+        paths = {"paths": len(net.genotype.drawn_paths())} if isinstance(net, RtdnasNet) else {}
         self.run.log(
             f"{model}: {found['latency_ms']['p50']:.1f} ms for a frame of "
             f"{self.config.latency.stack} slices"

@@ -1,5 +1,7 @@
 """A trained segmentation network as an artefact."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from jaxnas.data.named import config_labels
@@ -18,7 +20,7 @@ def segmentation_artefact(run: Run, trained: Trained) -> Artefact:
     pixels = "as in the file" if data.spacing is None else f"{data.spacing:g} mm"
     variables = fold_norms(trained.variables)
 
-    def apply(image):
+    def apply(image) -> Any:
         return trained.net.apply(variables, image[..., None], train=False)
 
     facts = {

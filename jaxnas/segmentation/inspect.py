@@ -43,7 +43,7 @@ def inspect_segmentation(
         "cells": len(space.grid.cells),
         "genotype_from": origin,
         "genotype": genotype.to_json(),
-        "genotype_cells": len(union_cells(genotype.paths)),
+        "genotype_cells": len(union_cells(genotype.drawn_paths())),
         "networks": rows,
     }
     if as_json:

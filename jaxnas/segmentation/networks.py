@@ -148,7 +148,7 @@ def _identity(net: nn.Module) -> Hashable:
     """Equal for networks that compute the same with the same parameters."""
     if not isinstance(net, RtdnasNet):
         return net
-    cells = union_cells(net.genotype.paths)
+    cells = union_cells(net.genotype.drawn_paths())
     return cells, net.clone(genotype=replace(net.genotype, paths=None))
 
 

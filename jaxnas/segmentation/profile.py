@@ -4,6 +4,7 @@ A part is one operation, scaling, stem or head at deployed channels.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +72,8 @@ def time_part(part: NetworkPart, *, batch: int, dtype: str) -> Timing:
     """The milliseconds of one part in a chain of calls."""
     x = jax.random.normal(jax.random.key(0), (batch, *part.size, part.cin)).astype(dtype)
     variables = _initialised(part, x)
-    return time_in_chain(lambda v, x: part.module.apply(v, x, **part.options), variables, x)
+    options: dict[str, Any] = part.options
+    return time_in_chain(lambda v, x: part.module.apply(v, x, **options), variables, x)
 
 
 def operation_times(
@@ -104,5 +106,5 @@ def _fixed(found: dict[NetworkPart, float]) -> float:
 
 
 def _initialised(part: NetworkPart, x: jax.Array):
-    options = {"train": True} if part.options else {}
+    options: dict[str, Any] = {"train": True} if part.options else {}
     return part.module.init(jax.random.key(1), x, **options)

@@ -110,7 +110,11 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     known = [value for value in values if np.isfinite(value)]
     if not known:
         return {"mean": None, "std": None, "n": 0}
-    return {"mean": significant(np.mean(known)), "std": significant(np.std(known)), "n": len(known)}
+    return {
+        "mean": significant(float(np.mean(known))),
+        "std": significant(float(np.std(known))),
+        "n": len(known),
+    }
 
 
 def _empty(scores: Sequence[OverlapScore], name: str) -> dict[str, int]:

@@ -90,7 +90,7 @@ def _pictures(
     for level, z in levels.items():
         place = f"{_place(volume)}/{level}"
         yield f"{place}/image", volume.image[z]
-        yield f"{place}/truth", volume.labels[z]
+        yield f"{place}/truth", volume.truth[z]
         yield from ((f"{place}/{name}", found[z]) for name, found in labels.items())
 
 
@@ -98,14 +98,14 @@ def _score(
     model: str, volume: LabeledVolume, labels: np.ndarray, known: Mapping[str, int]
 ) -> OverlapScore:
     numbers = [*known.values()]
-    overlaps = dice(volume.labels, labels, numbers)
-    distances = hd95(volume.labels, labels, numbers, volume.spacing)
+    overlaps = dice(volume.truth, labels, numbers)
+    distances = hd95(volume.truth, labels, numbers, volume.spacing)
     classes = {
         name: ClassScore(
             float(overlap),
             float(distance),
             volume_ml(labels, volume.spacing, label=number),
-            volume_ml(volume.labels, volume.spacing, label=number),
+            volume_ml(volume.truth, volume.spacing, label=number),
         )
         for name, number, overlap, distance in zip(known, numbers, overlaps, distances)
     }

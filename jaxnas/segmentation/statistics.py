@@ -17,7 +17,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxnas.data.batches import BatchStream
 from jaxnas.ops.norm import STATISTICS
 
-Statistics = Callable[[Any, jax.Array], Any]
+Statistics = Callable[[Any, jax.Array | np.ndarray], Any]
 
 
 def make_statistics(net: nn.Module) -> Statistics:

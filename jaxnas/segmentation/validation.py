@@ -32,7 +32,7 @@ class DiceValidation:
         for i in dataset.volumes("valid"):
             volume = dataset.source.read(i)
             labels = predictor.segment_by(volume, slices=self._slices)
-            found = dice(volume.labels, labels, known)
+            found = dice(volume.truth, labels, known)
             scores += [np.mean(found[np.isfinite(found)])] if np.isfinite(found).any() else []
         if not scores:
             raise UserError(

@@ -112,7 +112,7 @@ def _groups(cohort: Cohort, found: Mapping[str, Any]) -> dict[str | None, list[A
     everything = [*found.values()]
     if not cohort.weights:
         return {None: everything}
-    return {client: [own] for client, own in found.items()} | {POOLED: everything}
+    return {**{client: [own] for client, own in found.items()}, POOLED: everything}
 
 
 def _describe(run: Run, evaluator: Evaluator, cohort: Cohort) -> str:

@@ -40,11 +40,11 @@ def load_trained(run: Run, choice: Choice) -> Trained:
         return Trained(choice, net, _of_client(run, choice, net))
     check_alone(choice, "was trained at one site")
     choice = choice._replace(fold=_fold(run, choice))
-    name = training_name(kind.trained_as(nets)[choice.model], fold_name(choice.fold))
+    name = training_name(kind.trained_as(nets)[choice.named], fold_name(choice.fold))
     return Trained(choice, net, trained_variables(run, kind.task(run.config), net, name))
 
 
-def check_known(option: str, value: str, known: Collection[str]) -> None:
+def check_known(option: str, value: str | None, known: Collection[str]) -> None:
     """UserError if what an option names is not in the run."""
     if value not in known:
         raise UserError(f"{option} {value}: not in this run; it has {', '.join(known)}")
