@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,16 +56,26 @@ class CompareBy(StrEnum):
     space = "space"
 
 
-def _choice(label: str, *registries: Registry) -> type[StrEnum]:
+def _choice(label: str, *registries: Registry) -> Any:
     """The names of registries as the values of an option; nothing is imported for it."""
-    found = StrEnum(label, {name: name for registry in registries for name in registry.names})
+    found: Any = StrEnum(label, {name: name for registry in registries for name in registry.names})
     found.__doc__ = f"The names of every {registries[0].kind}."
     return found
 
 
-DecoderOption = _choice("DecoderOption", DECODERS)
-LayoutName = _choice("LayoutName", LAYOUTS, LABELED_LAYOUTS)
-SourceKind = _choice("SourceKind", READERS, LABELED_READERS)
+if TYPE_CHECKING:
+
+    class SourceKind(StrEnum):
+        """The names of a registry, which are known when it runs, and one of its own."""
+
+        fastmri = "fastmri"
+
+    DecoderOption = SourceKind
+    LayoutName = SourceKind
+else:
+    DecoderOption = _choice("DecoderOption", DECODERS)
+    LayoutName = _choice("LayoutName", LAYOUTS, LABELED_LAYOUTS)
+    SourceKind = _choice("SourceKind", READERS, LABELED_READERS)
 
 
 class Origin(StrEnum):

@@ -54,8 +54,8 @@ def reconstruct_files(
         instead=", its networks make no image out of k-space; use jaxnas segment",
     )
     trained = _trained(run, choice, precision)
-    center: str = origin or run.config.data.origin
-    sources = [FastMRISource(path, origin=center) for path in find_files(inputs)]
+    stored: str = origin or run.config.data.origin
+    sources = [FastMRISource(path, origin=stored) for path in find_files(inputs)]
     volumes = [source.volumes[0] for source in sources]
     for volume in volumes:
         check_coils(run.config.network, volume.coils, where=str(volume.path))

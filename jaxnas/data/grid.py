@@ -163,7 +163,9 @@ def _thick(sizes: np.ndarray) -> int | None:
     return int(first) if sizes[first] > THICK * sizes[second] else None
 
 
-def _claimed(pixdim: Sequence[float], sizes: np.ndarray, shape: list[int]) -> np.ndarray | None:
+def _claimed(
+    pixdim: Sequence[float] | np.ndarray, sizes: np.ndarray, shape: list[int]
+) -> np.ndarray | None:
     """The voxel size in `pixdim` where it is one and is not `sizes`, else None."""
     found = np.abs(np.asarray(pixdim, np.float64))
     found = np.where(np.isfinite(found) & (found > 0), found, sizes)

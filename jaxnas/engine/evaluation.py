@@ -62,4 +62,3 @@ class Evaluator(Protocol):
         self, run_dir: RunDir, found: Mapping[str, Any], contenders: Sequence[Contender]
     ) -> None:
         """Writes every file of an evaluation but metrics.json; `found` are scores by member."""
-        ...

@@ -35,7 +35,6 @@ class HostState(Protocol):
 
     def from_json(self, value: Any) -> None:
         """Takes over a value of `to_json`."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -138,4 +138,3 @@ class DataOpener(Protocol):
 
     def check(self, dataset: Any) -> None:
         """UserError where nothing could be trained, searched or evaluated on a dataset."""
-        ...

@@ -97,7 +97,8 @@ SearchStrategy = Annotated[
     FedAvgStrategy | FedProxStrategy | FedAutoMRIStrategy | FedAvgMStrategy | FedAdamStrategy,
     Field(discriminator="strategy"),
 ]
-_REGISTERED = (WrapValidator(_read_registered), SerializeAsAny())
+# To a type checker `SerializeAsAny` is the alias of a type alone.
+_REGISTERED = (WrapValidator(_read_registered), SerializeAsAny())  # pyright: ignore[reportCallIssue]
 
 
 class MethodConfig(Section):

@@ -18,7 +18,7 @@ from jaxnas.fed.state import ModelTree
 from jaxnas.fed.strategy import Broadcast, RoundAverage, Strategy
 
 
-def build_strategy(method: schema.Method | schema.SearchStrategy) -> Strategy:
+def build_strategy(method: Any) -> Strategy:
     """The strategy of a config's method, or of its search; ValueError for one that is not in
     `STRATEGIES`."""
     if method.strategy not in STRATEGIES:

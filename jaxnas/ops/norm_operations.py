@@ -73,7 +73,7 @@ class NormOperation(nn.Module):
             return self._for_each_edge(x)
         operation = NORM_OPERATIONS[self.operation]
         if callable(operation):
-            pooled = operation(x)
+            pooled: Any = operation(x)
             return self._for_each_edge(BatchNorm(affine=False, name="norm")(pooled, train=train))
         for index, layer in enumerate(operation):
             x = self._linear(index, layer, nn.relu(x))

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxnas.data.batches import EpochStream
+from jaxnas.data.batches import Batches, EpochStream
+from jaxnas.data.splits import slice_indices
 from jaxnas.data.views import check_fully_sampled
 from jaxnas.engine.slices import SliceDataset
 from jaxnas.mri.section import AcquisitionConfig
@@ -22,7 +23,7 @@ class KspaceDataset(SliceDataset):
 
     def stream(self, names: tuple[str, ...], *, size: int, seed: int) -> EpochStream:
         """Shuffled batches of the slices of some volumes."""
-        batches = super().stream(names, size=size, seed=seed)
+        batches = Batches(self.source, slice_indices(self.source, names), size=size, seed=seed)
         if self.draws is None:
             return batches
         return MaskedBatches(batches, self.acquisition, self.draws, seed=seed)

@@ -28,22 +28,17 @@ class TaskKind(Protocol):
     `problem` and `evaluator`.
     """
 
-    @property
-    def data(self) -> DataOpener:
-        """The way from a config to its data."""
-        ...
+    data: DataOpener
 
     def check_config(self, config: Any, stages: Sequence[str]) -> None:
         """UserError for what a config asks and there is not; opens no data."""
-        ...
 
     def check_device(self, config: Any, cohort: Cohort) -> None:
         """UserError for a latency table that is of another device, or lacks an operation."""
-        ...
 
     def network(self, config: Any, name: str, genotype: Genotype | None) -> nn.Module:
         """The network `name` of a config, `derived` that of `genotype`; UserError for no such."""
-        ...
+        raise UserError(f"task {config.task}: builds no network {name!r}")
 
     def networks(
         self, run: Run, *, searched: bool = False, fresh: bool = False

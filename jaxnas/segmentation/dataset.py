@@ -38,7 +38,7 @@ class LabeledDataset(GroupedDataset):
     def named(self, names: Iterable[str]) -> tuple[Held, ...]:
         """The volumes of some patients, in the source's order."""
         refs = [self.source.volumes[i] for i in volume_indices(self.source, names)]
-        return tuple(Held(r.name, r.shape[0], tuple(r.shape[1:])) for r in refs)
+        return tuple(Held(r.name, r.shape[0], r.shape[1:]) for r in refs)
 
     def stream(self, names: Patients, *, size: int, seed: int) -> LabeledBatches:
         """Shuffled batches of the slices of some patients."""
