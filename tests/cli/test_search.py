@@ -17,6 +17,7 @@ def sets(*settings):
     return [part for setting in settings for part in ("--set", setting)]
 
 
+@pytest.mark.optimised
 def test_the_plan_is_chosen_by_the_rates_of_the_run(tiny, tmp_path, call, monkeypatch):
     """A run whose record makes everything but one plan slow computes what that plan computes."""
     settings = ["--quiet", *sets("network.space=csmri_a", "search.steps=2", *SMALL)]
