@@ -1,11 +1,17 @@
-"""A federated run directory as the library writes it: four unequal clients, eight methods."""
+"""A federated run directory, written by the library: four unequal clients, eight methods."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from jaxnas.core.config import dump_config, make_config
+from jaxnas.engine.evaluation import Contender
+from jaxnas.engine.rundir import RunDir
+from jaxnas.fed.shares import POOLED
+from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
+from jaxnas.reconstruction.scoring import Evaluation, SliceScore
+from jaxnas.stages.evaluate import contender_rows
 from tests.report import fake_run
 
 # Name: volumes of three slices, image size, accelerations, and how hard its images are.
@@ -33,59 +39,68 @@ ROUNDS, SEARCH_ROUNDS = 150, 50
 SUPERNET = 181_234
 
 
+CONTENDERS = [Contender(*key.split("/")) for key in METHODS]
+CONFIG = make_config(
+    {
+        "name": "fedautomri",
+        "network": {
+            "space": "fedautomri",
+            "channels": 8,
+            "cells": 2,
+            "nodes": 3,
+            "cascades": 5,
+            "shared": True,
+        },
+        "search": {"method": "milenas"},
+        "federated": {
+            "clients": [{"name": client, "volumes": [f"{client}_*"]} for client in CLIENTS],
+            "search_rounds": SEARCH_ROUNDS,
+            "rounds": ROUNDS,
+            "local_epochs": 5,
+            "bad_update": "drop",
+            "methods": [
+                {"model": contender.model, "strategy": contender.strategy}
+                for contender in CONTENDERS
+                if contender.strategy
+            ],
+        },
+    }
+)
+
+
 def write_run(folder, *, size=96, seed=0):
     """Writes a complete run directory and returns its path."""
-    folder = write_search(folder, seed=seed)
+    run_dir = RunDir(write_search(folder, seed=seed))
     rng = np.random.default_rng(seed + 1)
-    slices = []
-    (folder / "examples").mkdir()
-    for client in CLIENTS:
-        rows, examples, places = slices_and_examples(client, size, rng)
-        slices += rows
-        np.savez(folder / "examples" / f"{client}.npz", **examples)
-        fake_run.write(folder / "examples" / f"{client}.json", places)
-    fake_run.write_csv(folder / "slices.csv", slices)
-    fake_run.write(folder / "metrics.json", summary(slices))
-    log = search_log(np.random.default_rng(seed)) + [r for m in TRAINED for r in train_log(m, rng)]
-    fake_run.write_log(folder / "log.jsonl", log)
-    fake_run.write(folder / "communication.json", communication())
-    timing = {"compile_s": 12.5, "steps": ROUNDS, "steady_s": 930.0, "step_ms": 6200.0}
-    names = ["search", *(f"train {key}" for key in TRAINED)]
-    fake_run.write(folder / "timings.json", dict.fromkeys(names, timing))
-    return folder
+    found = {client: evaluate(client, size, rng) for client in CLIENTS}
+    evaluator = ReconstructionEvaluator(CONFIG)
+    evaluator.write(run_dir, found, CONTENDERS)
+    groups = {client: [own] for client, own in found.items()} | {POOLED: [*found.values()]}
+    rows = [
+        row | fake_run.facts(*METHODS[contender.name][1:3])
+        for contender in CONTENDERS
+        for row in contender_rows(contender, evaluator, groups)
+    ]
+    fake_run.write_metrics(run_dir, "4 clients, 12 test volumes, 36 slices", rows)
+    fake_run.write_log(run_dir, [record for key in TRAINED for record in train_log(key, rng)])
+    run_dir.communication.write(communication())
+    for name in ("search", *(f"train {key}" for key in TRAINED)):
+        fake_run.record_timing(run_dir, name, 12.5, ROUNDS, 930.0)
+    return run_dir.path
 
 
 def write_search(folder, *, seed=0):
     """Writes what the search alone leaves and returns the path."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    run_dir = RunDir(Path(folder))
     rng = np.random.default_rng(seed)
+    run_dir.config.write(dump_config(CONFIG))
+    run_dir.clients.write(roster())
     alphas = fake_run.search_history(3, "fedautomri", rng, records=SEARCH_ROUNDS + 1, every=1)
-    genotype = alphas["history"][-1]["genotype"]
-    fake_run.write(folder / "alphas.json", alphas)
-    fake_run.write(folder / "genotype.json", genotype)
-    fake_run.write_log(folder / "log.jsonl", search_log(rng))
-    search = {key: value for key, value in communication().items() if key == "search"}
-    fake_run.write(folder / "communication.json", search)
-    timing = {"compile_s": 95.0, "steps": SEARCH_ROUNDS, "steady_s": 2100.0, "step_ms": 42000.0}
-    fake_run.write(folder / "timings.json", {"search": timing})
-    fake_run.write(folder / "clients.json", roster())
-    (folder / "config.yaml").write_text(CONFIG)
-    return folder
-
-
-CONFIG = """\
-name: fedautomri
-seed: 0
-network: {space: fedautomri, channels: 8, cells: 2, nodes: 3, cascades: 5, shared: true}
-search: {method: milenas}
-train: {epochs: 750, optimizer: {name: adamw, rate: 1.0e-3}}
-federated:
-  search_rounds: 50
-  rounds: 150
-  local_epochs: 5
-  bad_update: drop
-"""
+    fake_run.write_search(run_dir, alphas)
+    fake_run.write_log(run_dir, search_log(rng))
+    run_dir.communication.update("search", communication()["search"])
+    fake_run.record_timing(run_dir, "search", 95.0, SEARCH_ROUNDS, 2100.0)
+    return run_dir.path
 
 
 def roster():
@@ -128,38 +143,27 @@ def communication():
     }
 
 
-def slices_and_examples(client, size, rng):
-    """Per-slice scores of one client, its example arrays and where they come from."""
+def evaluate(client, size, rng):
+    """The evaluation of one client."""
     volumes, shape, accelerations, hard = CLIENTS[client]
-    rows, examples, places = [], {}, {}
+    slices, examples, places = [], {}, {}
     for volume in range(volumes):
         for index in range(3):
             target = fake_run.phantom(size, rng)[crop(size, shape)]
-            for acceleration in accelerations:
+            for acceleration in map(int, accelerations):
                 mask, zero = fake_run.zero_fill(target, acceleration, rng)
                 keep = volume == 0 and index == 1
                 name = f"file_{volume:03d}.h5"
-                label = f"{acceleration:g}"
                 if keep:
-                    places[label] = {"volume": name, "slice": index}
-                    examples |= {f"{label}/target": target, f"{label}/mask": mask}
+                    places[f"{acceleration}"] = {"volume": name, "slice": index}
+                    examples |= {f"{acceleration}/target": target, f"{acceleration}/mask": mask}
                 for key, (left, *_) in METHODS.items():
                     image = reconstruct(key, target, zero, left * hard * luck(key, client), rng)
-                    model, _, strategy = key.partition("/")
-                    rows.append(
-                        {
-                            "model": model,
-                            "strategy": strategy,
-                            "client": client,
-                            "volume": name,
-                            "slice": index,
-                            "acceleration": acceleration,
-                        }
-                        | fake_run.scores(target, image)
-                    )
+                    found = fake_run.scores(target, image)
+                    slices.append(SliceScore(key, name, index, acceleration, *found))
                     if keep:
-                        examples[f"{label}/{key}"] = image
-    return rows, examples, places
+                        examples[f"{acceleration}/{key}"] = image
+    return Evaluation(tuple(slices), fake_run.volumes_of(slices), examples, places)
 
 
 def luck(key, client):
@@ -183,45 +187,6 @@ def reconstruct(key, target, zero, left, rng):
     noise = 5e-6 * rng.normal(size=target.shape)
     error = gaussian_filter(zero - target, 0.4)
     return np.abs(target + min(left, 0.9) * error + noise).astype(np.float32)
-
-
-def summary(slices):
-    """`metrics.json` from the per-slice scores: every client and acceleration, and all."""
-    rows = []
-    for key in METHODS:
-        model, _, strategy = key.partition("/")
-        mine = [s for s in slices if (s["model"], s["strategy"]) == (model, strategy)]
-        for client in (*CLIENTS, "all"):
-            here = [s for s in mine if client in ("all", s["client"])]
-            for acceleration in (*sorted({s["acceleration"] for s in here}), "all"):
-                row = {"model": model} | ({"strategy": strategy} if strategy else {})
-                row |= {"client": client, "acceleration": acceleration}
-                rows.append(
-                    row
-                    | statistics([s for s in here if acceleration in ("all", s["acceleration"])])
-                )
-                rows[-1] |= {"params": METHODS[key][1], "macs": METHODS[key][2]}
-                rows[-1] |= fake_run.flops(METHODS[key][2])
-    return {
-        "schema": 1,
-        "task": "reconstruction",
-        "data": "4 clients, 12 test volumes, 36 slices",
-        "convention": "per slice on the modulus, data range = maximum of the target slice",
-        "rows": rows,
-    }
-
-
-def statistics(slices):
-    """Count, mean and standard deviation of some slices."""
-    stats = {
-        k: {
-            "mean": float(np.mean([s[k] for s in slices])),
-            "std": float(np.std([s[k] for s in slices])),
-        }
-        for k in ("psnr", "ssim", "nmse", "mse")
-    }
-    volume = {k: stats[k] for k in ("psnr", "ssim", "nmse")}
-    return {"n": len(slices), **stats, "volume": volume}
 
 
 def search_log(rng):
@@ -269,5 +234,4 @@ def train_log(key, rng):
 
 def read_slices(folder):
     """The rows of `slices.csv`."""
-    with (Path(folder) / "slices.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return RunDir(Path(folder)).slices.read()

@@ -1,10 +1,17 @@
-"""The directory of a segmentation run as the library writes it, with plausible numbers."""
+"""The directory of a segmentation run, written by the library out of plausible numbers."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+
+from jaxnas.core.config import dump_config, make_config
+from jaxnas.engine.rundir import RunDir
+from jaxnas.segmentation.evaluate import CONVENTION
+from jaxnas.segmentation.rows import volumes_csv
+from jaxnas.segmentation.scoring import ClassScore, OverlapScore
+from jaxnas.spaces.genotype import genotype_from_json
+from tests.report import fake_run
 
 OPERATIONS = [
     "skip_connect",
@@ -53,26 +60,21 @@ PATHS = [
     [0, 1, 1, 1, 2, 2, 1, 1, 1, 1, 0],
     [0, 1, 2, 3, 3, 3, 2, 1, 1, 0, 0],
 ]
-CONFIG = """\
-name: rtdnas
-task: segmentation
-seed: 0
-network: {space: rtdnas, layers: 10, scales: 4}
-"""
 
 
 def write_run(folder, *, size=64, random=24, seed=0):
     """Writes a complete run directory and returns its path."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    run_dir = RunDir(Path(folder))
     rng = np.random.default_rng(seed)
-    write(folder / "metrics.json", metrics(rng, random))
-    write(folder / "genotype.json", {"space": "rtdnas", "cells": CELLS, "paths": PATHS})
-    write(folder / "calibration.json", calibration(rng))
-    write(folder / "alphas.json", alphas(rng))
-    (folder / "volumes.csv").write_text("model,volume\nunet2d,patient101_ED\n")
-    (folder / "config.yaml").write_text(CONFIG)
-    stages = {"search": 400} | dict.fromkeys(NETWORKS, 1000)
+    run_dir.config.write(dump_config(make_config({"name": "rtdnas", "task": "segmentation"})))
+    run_dir.metrics.write(metrics(rng, random))
+    found = genotype_from_json({"space": "rtdnas", "cells": CELLS, "paths": PATHS})
+    run_dir.genotype.write(found)
+    run_dir.calibration.write(calibration(rng))
+    run_dir.alphas.write(alphas(rng))
+    classes = dict.fromkeys(("rv", "myo", "lv"), ClassScore(0.9, 2.0, 90.0, 91.0))
+    score = OverlapScore("unet2d", "patient101_ED", "patient101", "ED", "NOR", classes)
+    run_dir.volumes.write(volumes_csv([score], list(classes)))
     log = [
         {"stage": "search", "model": "supernet", "step": s, "train_loss": l, "valid_loss": 1.1 * l}
         for s, l in ((s, float(np.exp(-s / 150) + 0.2)) for s in range(0, 400, 10))
@@ -82,18 +84,11 @@ def write_run(folder, *, size=64, random=24, seed=0):
         for m in NETWORKS
         for s in range(0, 1000, 20)
     ]
-    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
-    times = {"compile_s": 21.0, "steady_s": 60.0, "step_ms": 60.0}
-    write(folder / "timings.json", {k: times | {"steps": n} for k, n in stages.items()})
-    arrays, places = hearts(size, rng)
-    np.savez(folder / "overlays.npz", **arrays)
-    write(folder / "overlays.json", places)
-    return folder
-
-
-def write(path, value):
-    """Writes JSON."""
-    path.write_text(json.dumps(value, indent=2))
+    fake_run.write_log(run_dir, log)
+    for name, steps in ({"search": 400} | dict.fromkeys(NETWORKS, 1000)).items():
+        fake_run.record_timing(run_dir, name, 21.0, steps, 60.0)
+    run_dir.overlays.write(*hearts(size, rng))
+    return run_dir.path
 
 
 def row(model, decoder, paths, dice, latency, rate, params, rng):
@@ -152,7 +147,7 @@ def metrics(rng, random):
         "schema": 1,
         "task": "segmentation",
         "data": "acdc: 40 test volumes (ED, ES) of 20 patients",
-        "convention": "dice: 2 TP/(2 TP + FP + FN) of whole volumes",
+        "convention": CONVENTION,
         "limits": {"latency_ms": 50.0, "throughput_fps": 22.0},
         "rows": rows,
     }

@@ -1,11 +1,16 @@
-"""A run directory as the library writes it, filled with plausible numbers and ellipses."""
+"""A run directory, written by the library itself out of plausible numbers and ellipses."""
 
-import csv
-import json
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
+
+from jaxnas.core.config import dump_config, make_config
+from jaxnas.engine.logs import MetricWriter
+from jaxnas.engine.rundir import RunDir
+from jaxnas.reconstruction.evaluate import CONVENTION, ReconstructionEvaluator
+from jaxnas.reconstruction.scoring import Evaluation, SliceScore, VolumeScore
+from jaxnas.spaces.genotype import genotype_from_json
 
 OPERATIONS = {
     "csmri_a": ["sep_conv_3x3", "dil_2_conv_3x3", "dil_3_conv_3x3", "skip_connect", "none"],
@@ -77,146 +82,101 @@ def scores(target, image):
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     ssim = (2 * mean[0] * mean[1] + c1) * (2 * vxy + c2)
     ssim /= (mean[0] ** 2 + mean[1] ** 2 + c1) * (vx + vy + c2)
-    return {
-        "mse": mse,
-        "nmse": mse / float(np.mean(target**2)),
-        "psnr": 10 * float(np.log10(peak**2 / mse)),
-        "ssim": float(ssim.mean()),
-    }
+    nmse, psnr = mse / float(np.mean(target**2)), 10 * float(np.log10(peak**2 / mse))
+    return mse, nmse, psnr, float(ssim.mean())
 
 
 def write_run(folder, *, nodes=3, space="csmri_a", size=96, models=tuple(MODELS), seed=0):
     """Writes a complete run directory and returns its path."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    run_dir = RunDir(Path(folder))
     rng = np.random.default_rng(seed)
-    alphas = search_history(nodes, space, rng)
-    write(folder / "alphas.json", alphas)
-    write(folder / "genotype.json", alphas["history"][-1]["genotype"])
-    rows, examples, places = slices_and_examples(size, models, rng)
-    write_csv(folder / "slices.csv", rows)
-    write(folder / "examples.json", places)
-    np.savez(folder / "examples.npz", **examples)
-    write(folder / "metrics.json", summary(rows, models))
-    trained = [m for m in models if MODELS[m][1]]
-    log = search_log(rng) + [r for m in trained for r in train_log(m, rng)]
-    write_log(folder / "log.jsonl", log)
-    write(
-        folder / "timings.json",
+    config = make_config(
         {
-            name: {
-                "compile_s": 8 + 3 * i,
-                "steps": 2000,
-                "steady_s": 61.5 + i,
-                "step_ms": 30.75 + i / 2,
-            }
-            for i, name in enumerate(["search", *trained])
-        },
+            "name": "nas_csmri",
+            "data": {"synthetic": {"volumes": 12, "slices": 8, "size": [96, 96]}},
+            "network": {"space": space, "nodes": nodes},
+            "train": {"models": [m for m in models if MODELS[m][1]], "steps": 2000, "batch": 4},
+        }
     )
-    (folder / "config.yaml").write_text(CONFIG.format(nodes=nodes, space=space))
-    return folder
+    run_dir.config.write(dump_config(config))
+    write_search(run_dir, search_history(nodes, space, rng))
+    evaluation = evaluate(size, models, rng)
+    evaluator = ReconstructionEvaluator(config)
+    evaluator.write(run_dir, {"site": evaluation}, ())
+    rows = [
+        {"model": model, **row, **facts(*MODELS[model][1:])}
+        for model in models
+        for row in evaluator.rows(model, [evaluation])
+    ]
+    write_metrics(run_dir, "synthetic, 2 volumes, 12 slices", rows)
+    trained = config.train.models
+    write_log(run_dir, search_log(rng) + [r for m in trained for r in train_log(m, rng)])
+    for i, name in enumerate(["search", *trained]):
+        record_timing(run_dir, name, 8 + 3 * i, 2000, 61.5 + i)
+    return run_dir.path
 
 
-CONFIG = """\
-name: nas_csmri
-seed: 0
-data: {{kind: synthetic, volumes: 12, slices: 8, size: 96}}
-acquisition: {{mask: random, accelerations: [4, 8], center_fractions: [0.08, 0.04]}}
-search:
-  space: {space}
-  nodes: {nodes}
-  channels: 32
-train: {{steps: 2000, batch: 4, optimizer: adam, learning_rate: 1.0e-3}}
-"""
+def write_search(run_dir, alphas):
+    """Writes what a search finds."""
+    run_dir.alphas.write(alphas)
+    run_dir.genotype.write(genotype_from_json(alphas["history"][-1]["genotype"]))
 
 
-def write(path, value):
-    """Writes JSON."""
-    path.write_text(json.dumps(value, indent=2))
+def write_metrics(run_dir, data, rows):
+    """Writes metrics.json with the rows of a reconstruction."""
+    head = {"schema": 1, "task": "reconstruction", "data": data, "convention": CONVENTION}
+    run_dir.metrics.write({**head, "rows": rows})
 
 
-def write_log(path, rows):
-    """Writes `log.jsonl`."""
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+def write_log(run_dir, rows):
+    """Writes log.jsonl and the events."""
+    with MetricWriter(run_dir.path) as writer:
+        for row in rows:
+            values = {k: v for k, v in row.items() if k not in ("stage", "model", "step")}
+            writer.write(row["stage"], row["model"], row["step"], values)
 
 
-def write_csv(path, rows):
-    """Writes `slices.csv`."""
-    with path.open("w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
+def record_timing(run_dir, name, compile_s, steps, steady_s):
+    """Notes the time of a stage."""
+    times = {"compile_s": compile_s, "steps": steps, "steady_s": steady_s}
+    run_dir.record_timing(name, times | {"step_ms": 1000 * steady_s / steps})
 
 
-def slices_and_examples(size, models, rng):
-    """Per-slice scores, the example arrays and where they come from."""
-    rows, examples, places = [], {}, {}
+def evaluate(size, models, rng):
+    """The evaluation of two volumes of three slices by models of known errors."""
+    slices, examples, places = [], {}, {}
     for volume in range(2):
         for index in range(3):
             target = phantom(size, rng)
-            for acceleration in (4.0, 8.0):
+            for acceleration in (4, 8):
                 mask, zero = zero_fill(target, acceleration, rng)
                 name = f"file_{volume:03d}.h5"
                 keep = volume == 0 and index == 1
                 if keep:
-                    places[f"{acceleration:g}"] = {"volume": name, "slice": index}
-                    examples |= {f"{acceleration:g}/target": target, f"{acceleration:g}/mask": mask}
+                    places[f"{acceleration}"] = {"volume": name, "slice": index}
+                    examples |= {f"{acceleration}/target": target, f"{acceleration}/mask": mask}
                 for model in models:
-                    left = MODELS[model][0] * (1 if acceleration == 4.0 else 1.05)
+                    left = MODELS[model][0] * (1 if acceleration == 4 else 1.05)
                     error = gaussian_filter(zero - target, 0 if model == "zero_filled" else 0.5)
                     noise = 4e-6 * rng.normal(size=target.shape) * (model != "zero_filled")
                     image = np.abs(target + left * error + noise).astype(np.float32)
-                    rows.append(
-                        {
-                            "model": model,
-                            "volume": name,
-                            "slice": index,
-                            "acceleration": acceleration,
-                        }
-                        | scores(target, image)
-                    )
+                    found = scores(target, image)
+                    slices.append(SliceScore(model, name, index, acceleration, *found))
                     if keep:
-                        examples[f"{acceleration:g}/{model}"] = image
-    return rows, examples, places
+                        examples[f"{acceleration}/{model}"] = image
+    return Evaluation(tuple(slices), volumes_of(slices), examples, places)
 
 
-def summary(slices, models):
-    """`metrics.json` from the per-slice scores."""
-    rows = []
-    for model in models:
-        for acceleration in (4.0, 8.0, "all"):
-            mine = [
-                s
-                for s in slices
-                if s["model"] == model and acceleration in ("all", s["acceleration"])
-            ]
-            stats = {
-                k: {
-                    "mean": float(np.mean([s[k] for s in mine])),
-                    "std": float(np.std([s[k] for s in mine])),
-                }
-                for k in ("psnr", "ssim", "nmse", "mse")
-            }
-            volume = {k: stats[k] for k in ("psnr", "ssim", "nmse")}
-            rows.append(
-                {
-                    "model": model,
-                    "acceleration": acceleration,
-                    "n": len(mine),
-                    **stats,
-                    "volume": volume,
-                    "params": MODELS[model][1],
-                    "macs": MODELS[model][2],
-                    **flops(MODELS[model][2]),
-                }
-            )
-    return {
-        "schema": 1,
-        "task": "reconstruction",
-        "data": "synthetic, 2 volumes, 12 slices",
-        "convention": "per slice on the modulus, data range = maximum of the target slice",
-        "rows": rows,
-    }
+def volumes_of(slices):
+    """The scores of volumes that are as those of their slices."""
+    return tuple(
+        VolumeScore(s.model, s.volume, s.acceleration, s.nmse, s.psnr, s.ssim) for s in slices
+    )
+
+
+def facts(params, macs):
+    """The sizes in a row of metrics.json."""
+    return {"params": params, "macs": macs, **flops(macs)}
 
 
 def flops(macs):
