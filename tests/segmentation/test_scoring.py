@@ -235,7 +235,8 @@ def test_organs_have_no_moments_and_no_ejection_fraction(tmp_path):
     assert [*found.pictured] == ["case_1"] and "case_1/middle/truth" in found.examples
     (first, *_) = volumes_csv(found.scores, found.part.classes).splitlines()
     assert "dice_left kidney" in first
-    dataset = LabeledDataset(source, PREPARATION, {"test": ("case_1", "case_2")})
+    groups = {"test": ("case_1", "case_2")}
+    dataset = LabeledDataset(source=source, preparation=PREPARATION, groups=groups)
     line = SegmentationEvaluator(Run(SegmentationConfig(task="segmentation"), tmp_path))
     assert line.describe([dataset]) == "2 test volumes of 2 patients"
 
