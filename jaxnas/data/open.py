@@ -75,7 +75,7 @@ def check_fields(config: DataConfig) -> None:
             f"data.origin: is {config.origin!r}, but data.domain is {config.domain!r}; expected "
             "origin for k-space only, remove it"
         )
-    own = () if config.source == SYNTHETIC else READERS[config.source].keys
+    own = READERS[config.source].keys if config.source in READERS else ()
     for field in _KEYS:
         value, default = getattr(config, field), DataConfig.model_fields[field].default
         if field not in own and value != default:
