@@ -9,4 +9,4 @@ def assert_one_clear_sentence(message, path):
     assert "\n" not in message
     assert "expected" in message or "no such" in message
     # Folders may have names of any length.
-    assert len(re.sub(r"\S*/", "", message)) < 420
+    assert len(re.sub(r"\S*/", "", message)) < 330
