@@ -24,7 +24,7 @@ PROGRAMS = (Program("8", HERE), Program("16", HERE), Program("3", HERE, baseline
 
 def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
     """The gradients of weights and alphas with that many operations."""
-    from jaxnas.core.allocator import keep_freed_memory
+    from jaxnas.core.runtime import keep_freed_memory
 
     keep_freed_memory()
     import jax

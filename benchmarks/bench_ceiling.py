@@ -23,7 +23,7 @@ SAMPLE = 64  # entries of the result that are compared
 
 def prepare(program: str, problem: dict[str, np.ndarray]):
     """Ours, through XLA."""
-    from jaxnas.core.allocator import keep_freed_memory
+    from jaxnas.core.runtime import keep_freed_memory
 
     keep_freed_memory()
     import jax.numpy as jnp

@@ -86,7 +86,7 @@ def main() -> None:
     problems = {n: s for n, s in SUITES[options.suite].items() if n in (options.only or (n,))}
     if not problems:
         sys.exit(f"--only: expected some of {', '.join(SUITES[options.suite])}")
-    from jaxnas.core.allocator import keep_freed_memory
+    from jaxnas.core.runtime import keep_freed_memory
 
     keep_freed_memory()
     import jax

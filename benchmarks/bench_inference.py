@@ -66,7 +66,7 @@ def make_problem(path: Path, space: str) -> None:
 
 def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
     """Our compiled network, as trained or as deployed."""
-    from jaxnas.core.allocator import keep_freed_memory
+    from jaxnas.core.runtime import keep_freed_memory
 
     keep_freed_memory()
     import jax

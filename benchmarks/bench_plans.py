@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")
     parser.add_argument("--candidates", action="store_true", help="compare 3, 8 and 16 candidates")
     options = parser.parse_args()
-    from jaxnas.core.allocator import keep_freed_memory
+    from jaxnas.core.runtime import keep_freed_memory
 
     keep_freed_memory()
     import jax

@@ -252,7 +252,7 @@ def bare(problem: dict[str, np.ndarray]):
 
 def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
     """Our program of that name."""
-    from jaxnas.core.allocator import keep_freed_memory
+    from jaxnas.core.runtime import keep_freed_memory
 
     keep_freed_memory()
     import jax

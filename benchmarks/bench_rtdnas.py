@@ -186,7 +186,7 @@ def prepare_inference(problem: dict[str, np.ndarray]) -> Prepared:
 
 def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
     """Our program of that name."""
-    from jaxnas.core.allocator import keep_freed_memory
+    from jaxnas.core.runtime import keep_freed_memory
 
     keep_freed_memory()
     return {SUPERNET: prepare_supernet, INFERENCE: prepare_inference}[name](problem)

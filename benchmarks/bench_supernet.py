@@ -83,7 +83,7 @@ def make_problem(path: Path, setting: Setting) -> None:
 
 def prepare(program: str, problem: dict[str, np.ndarray]):
     """Our program."""
-    from jaxnas.core.allocator import keep_freed_memory
+    from jaxnas.core.runtime import keep_freed_memory
 
     keep_freed_memory()
     import jax

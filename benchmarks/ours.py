@@ -61,7 +61,7 @@ def compile_program(jitted: Any, *arguments: Any) -> tuple[Any, dict[str, Any]]:
     """
     import jax
 
-    from jaxnas.core.allocator import return_freed_memory
+    from jaxnas.core.runtime import return_freed_memory
 
     began = time.perf_counter()
     compiled = jitted.lower(*arguments).compile()

@@ -38,8 +38,7 @@ from jaxnas.cli.options import (
     Target,
     Workdir,
 )
-from jaxnas.core.allocator import keep_freed_memory
-from jaxnas.core.compilation import keep_compiled_programs
+from jaxnas.core.runtime import keep_compiled_programs, keep_freed_memory
 
 app = typer.Typer(
     add_completion=False,

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from jaxnas.core.console import show, show_table
 from jaxnas.core.errors import UserError
+from jaxnas.core.files import check_output_folder
 from jaxnas.core.notices import warn
-from jaxnas.core.outputs import check_output_folder
 from jaxnas.data.annotation import LabeledSource, annotated
 from jaxnas.data.check import Problem
 from jaxnas.data.check import check_source as find_problems

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jaxnas.core.console import show
 from jaxnas.core.errors import UserError
-from jaxnas.core.outputs import check_output_folder
+from jaxnas.core.files import check_output_folder
 from jaxnas.engine.run import open_run
 from jaxnas.search.device import load_calibration
 from jaxnas.search.section import DecodeConfig

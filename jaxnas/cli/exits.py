@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Callable
 
-from jaxnas.core.backend import explain_backend
 from jaxnas.core.errors import Diverged, Interrupted, UserError
+from jaxnas.core.files import STDOUT, refused, system_says
 from jaxnas.core.notices import forget_warnings, tell
-from jaxnas.core.outputs import STDOUT, refused, system_says
+from jaxnas.core.runtime import explain_backend
 
 READER_LEFT = 1  # what the command line library leaves with as well
 

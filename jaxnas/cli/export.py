@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jaxnas.core.outputs import check_output_file
+from jaxnas.core.files import check_output_file
 from jaxnas.engine.artefact import write_artefact
 from jaxnas.engine.choice import Choice
 from jaxnas.engine.networks import DERIVED, model_names

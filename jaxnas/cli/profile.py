@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from jaxnas.core.config import load_config
+from jaxnas.core.files import check_output_file
 from jaxnas.core.notices import tell
-from jaxnas.core.outputs import check_output_file
 from jaxnas.data.named import with_labels
 from jaxnas.search.latency_table import save_table
 from jaxnas.stages.run import open_cohort, task_kind

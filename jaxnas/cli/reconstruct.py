@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.files import check_output_folder
 from jaxnas.core.notices import tell
-from jaxnas.core.outputs import check_output_folder
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files
 from jaxnas.data.hdf5 import new_file

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import write_json
+from jaxnas.core.files import check_output_folder, write_json
 from jaxnas.core.notices import tell, warn
-from jaxnas.core.outputs import check_output_folder
 from jaxnas.data.annotation import LabeledVolume
 from jaxnas.data.files import NIFTI, find_files, has_suffix
 from jaxnas.data.grid import VoxelGrid

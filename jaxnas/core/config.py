@@ -13,9 +13,8 @@ from pydantic import ValidationError
 from jaxnas.core.errors import UserError
 from jaxnas.core.explain import explain
 from jaxnas.core.notices import warn
-from jaxnas.core.places import keepers
 from jaxnas.core.registry import Entry, Registry
-from jaxnas.core.sections import Experiment
+from jaxnas.core.sections import Experiment, keepers
 from jaxnas.core.yaml_values import Key, Origins, Written, read_file, read_text, shorten
 
 # The class of a task's whole config.

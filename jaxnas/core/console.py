@@ -17,8 +17,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from jaxnas.core.files import STDOUT, writing
 from jaxnas.core.notices import printable
-from jaxnas.core.outputs import STDOUT, writing
 
 UNBOUNDED = 1_000_000  # columns of an output that is no terminal: a row is a line of a file
 

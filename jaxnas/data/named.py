@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from jaxnas.core.errors import UserError, naming
-from jaxnas.core.places import placed
-from jaxnas.core.sections import Experiment
+from jaxnas.core.sections import Experiment, placed
 from jaxnas.data.readers import HEARTS, label_names
 
 AnyExperiment = TypeVar("AnyExperiment", bound=Experiment)

@@ -19,8 +19,8 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxnas.core.errors import START_OVER, UserError
+from jaxnas.core.files import system_says, writing
 from jaxnas.core.notices import warn
-from jaxnas.core.outputs import system_says, writing
 
 UNFINISHED = "*.orbax-checkpoint-tmp"
 BESIDES = 64 << 10  # bytes of a checkpoint beside its arrays, about

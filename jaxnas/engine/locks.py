@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.files import system_says, writing
 from jaxnas.core.notices import warn
-from jaxnas.core.outputs import system_says, writing
 
 LOCK = ".lock"
 

@@ -20,8 +20,7 @@ from tensorboardX.proto.event_pb2 import (
 from tensorboardX.summary import scalar
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.files import write_atomic
-from jaxnas.core.outputs import writing
+from jaxnas.core.files import write_atomic, writing
 from jaxnas.engine.rundir import RunDir
 
 EVENTS = "events.out.tfevents.*"

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxnas.core.compilation import cache_folder
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_json
+from jaxnas.core.runtime import cache_folder
 from jaxnas.engine.run import Run
 from jaxnas.engine.timing import measure_latency
 from jaxnas.ops.conv import conv2d

@@ -9,10 +9,10 @@ from typing import Any
 
 from jaxnas.core.config import dump_config, load_config
 from jaxnas.core.errors import START_OVER, UserError
+from jaxnas.core.files import check_output_folder, writing
 from jaxnas.core.identity import differences, fingerprint
 from jaxnas.core.notices import tell
-from jaxnas.core.outputs import check_output_folder, writing
-from jaxnas.core.places import anchored
+from jaxnas.core.sections import anchored
 from jaxnas.data.named import with_labels
 from jaxnas.engine.locks import LOCK, locked
 from jaxnas.engine.rundir import RunDir

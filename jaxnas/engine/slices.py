@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from jaxnas.core.places import placed
-from jaxnas.core.sections import Experiment
+from jaxnas.core.sections import Experiment, placed
 from jaxnas.data.batches import Batches, EpochStream
 from jaxnas.data.labels import volume_labels
 from jaxnas.data.open import open_source

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxnas.core.allocator import return_freed_memory
+from jaxnas.core.runtime import return_freed_memory
 from jaxnas.engine.clock import Clock
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxnas.core.errors import UserError, naming
-from jaxnas.core.places import placed
-from jaxnas.core.sections import Experiment
+from jaxnas.core.sections import Experiment, placed
 from jaxnas.data.splits import check_subjects, together
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.task import DataOpener, Dataset

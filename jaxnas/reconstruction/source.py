@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from jaxnas.core.errors import UserError, naming
-from jaxnas.core.places import placed
+from jaxnas.core.sections import placed
 from jaxnas.data.open import open_source
 from jaxnas.data.section import DataConfig
 from jaxnas.data.source import SliceRef, Source

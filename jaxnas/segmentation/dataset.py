@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from jaxnas.core.errors import UserError
-from jaxnas.core.places import placed
+from jaxnas.core.sections import placed
 from jaxnas.data.annotation import LabeledSource, patient_names, volume_indices
 from jaxnas.data.folds import split_fold
 from jaxnas.data.labels import patient_labels

@@ -6,7 +6,7 @@ import pytest
 CODE = """
 import resource
 import numpy as np
-from jaxnas.core.allocator import keep_freed_memory
+from jaxnas.core.runtime import keep_freed_memory
 agreed = {agreed}
 for _ in range(3):
     np.ones(16 << 20)
@@ -36,7 +36,7 @@ def test_freed_memory_is_not_faulted_in_again():
 RETURNED = """
 from pathlib import Path
 import numpy as np
-from jaxnas.core.allocator import keep_freed_memory, return_freed_memory
+from jaxnas.core.runtime import keep_freed_memory, return_freed_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20

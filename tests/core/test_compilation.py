@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from jaxnas.core.compilation import forget_oldest, keep_compiled_programs
+from jaxnas.core.runtime import forget_oldest, keep_compiled_programs
 
 FOLDER = "JAX_COMPILATION_CACHE_DIR"
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from jaxnas.core import outputs
+from jaxnas.core import files
 from jaxnas.core.errors import UserError
 
 REFUSALS = [
@@ -25,7 +25,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("number", "reason", "remedy"), REFUSALS)
 def test_every_refusal_says_what_and_what_to_do(number, reason, remedy):
-    with pytest.raises(UserError) as caught, outputs.writing("out/a.h5"):
+    with pytest.raises(UserError) as caught, files.writing("out/a.h5"):
         raise OSError(number, os.strerror(number), "out/.a.h5.tmp")
     text = str(caught.value)
     assert text.startswith("out/a.h5: cannot be written (") and "\n" not in text
@@ -34,7 +34,7 @@ def test_every_refusal_says_what_and_what_to_do(number, reason, remedy):
 
 @pytest.mark.parametrize("mistake", [ValueError("x"), KeyError("x"), io.UnsupportedOperation("x")])
 def test_a_mistake_in_the_program_stays_one(mistake):
-    with pytest.raises(type(mistake)) as caught, outputs.writing("out"):
+    with pytest.raises(type(mistake)) as caught, files.writing("out"):
         raise mistake
     assert not isinstance(caught.value, UserError)
 
@@ -42,7 +42,7 @@ def test_a_mistake_in_the_program_stays_one(mistake):
 @pytest.mark.parametrize("name", ["file", "file/below", "file/below/deeper", "n" * 300])
 def test_folders_that_cannot_be_made_are_found_before(tmp_path, name):
     (tmp_path / "file").write_text("in the way")
-    for check in (outputs.check_output_folder, lambda p: outputs.check_output_file(p / "net")):
+    for check in (files.check_output_folder, lambda p: files.check_output_file(p / "net")):
         with pytest.raises(UserError, match=r"(Not a directory|name too long)\); choose a"):
             check(tmp_path / name)
     assert os.listdir(tmp_path) == ["file"]
@@ -52,19 +52,19 @@ def test_folders_that_cannot_be_made_are_found_before(tmp_path, name):
 def test_folders_that_can_be_made_are_left_to_be_made(tmp_path, name, monkeypatch):
     (tmp_path / "old").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "old")
-    outputs.check_output_folder(tmp_path / name)
-    outputs.check_output_file(tmp_path / name / "net")
+    files.check_output_folder(tmp_path / name)
+    files.check_output_file(tmp_path / name / "net")
     monkeypatch.chdir(tmp_path)
-    outputs.check_output_folder(name or ".")
+    files.check_output_folder(name or ".")
     assert sorted(os.listdir(tmp_path)) == ["link", "old"]
 
 
 def test_a_folder_is_no_file_and_may_not_be_closed(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"Is a directory\); give the name of a file"):
-        outputs.check_output_file(tmp_path)
+        files.check_output_file(tmp_path)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(UserError, match=r"new: cannot be written \(Permission denied\)"):
-        outputs.check_output_folder(tmp_path / "new")
+        files.check_output_folder(tmp_path / "new")
 
 
 def test_a_read_only_file_system_is_found_before(tmp_path, monkeypatch):
@@ -73,4 +73,4 @@ def test_a_read_only_file_system_is_found_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "statvfs", lambda path: ReadOnly)
     with pytest.raises(UserError, match=r"new: cannot be written \(Read-only file system\)"):
-        outputs.check_output_folder(tmp_path / "new")
+        files.check_output_folder(tmp_path / "new")

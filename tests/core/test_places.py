@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jaxnas.core.config import dump_config, load_config
-from jaxnas.core.places import anchored, placed
+from jaxnas.core.sections import anchored, placed
 
 TEXT = """
 root: ROOT

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from jaxnas.core.compilation import cache_folder
 from jaxnas.core.errors import UserError
+from jaxnas.core.runtime import cache_folder
 from jaxnas.engine import rates
 from jaxnas.engine.run import Run
 from jaxnas.ops.costs import BUILT_IN
