@@ -41,8 +41,8 @@ def prepare(name: str, problem: dict[str, np.ndarray]) -> Prepared:
 
     from benchmarks.ours import prepare_function
     from jaxnas.mri.acquisition import Measurement
-    from jaxnas.mri.cg import sense_consistency
-    from jaxnas.mri.fourier import fft2c
+    from jaxnas.mri.complexes import fft2c
+    from jaxnas.mri.consistency import sense_consistency
     from jaxnas.mri.tv import tv_reconstruct
 
     mask, coils = problem["mask"][None], problem["coils"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jaxnas.engine.run import Run
     from jaxnas.metrics.image import nmse, psnr, ssim
     from jaxnas.metrics.overlap import dice, hd95
-    from jaxnas.mri.fourier import fft2c, ifft2c
+    from jaxnas.mri.complexes import fft2c, ifft2c
     from jaxnas.mri.masks import make_mask
     from jaxnas.spaces.genotype import Genotype, load_genotype
 
@@ -39,7 +39,7 @@ _HOMES = {
     "engine.run": ("Run",),
     "metrics.image": ("nmse", "psnr", "ssim"),
     "metrics.overlap": ("dice", "hd95"),
-    "mri.fourier": ("fft2c", "ifft2c"),
+    "mri.complexes": ("fft2c", "ifft2c"),
     "mri.masks": ("make_mask",),
     "spaces.genotype": ("Genotype", "load_genotype"),
 }

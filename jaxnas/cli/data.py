@@ -9,12 +9,10 @@ from jaxnas.core.console import show, show_table
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import check_output_folder
 from jaxnas.core.notices import warn
-from jaxnas.data.annotation import LabeledSource, annotated
-from jaxnas.data.check import Problem
+from jaxnas.data.annotation import LabeledSource, annotated, describe_absent, require_foreground
+from jaxnas.data.check import Problem, summarise_volumes
 from jaxnas.data.check import check_source as find_problems
-from jaxnas.data.info import summarise_volumes
 from jaxnas.data.open import check_fields, open_source
-from jaxnas.data.presence import describe_absent, require_foreground
 from jaxnas.data.readers import open_labeled
 from jaxnas.data.registry import LABELED_LAYOUTS, LABELED_READERS, LAYOUTS, READERS
 from jaxnas.data.section import DataConfig

@@ -12,12 +12,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import LabeledRef, LabeledVolume
-from jaxnas.data.cine import ED, ES, HEART_CAVITIES, HEART_LABELS, Cine, Phases
+from jaxnas.data.annotation import (
+    ED,
+    ES,
+    HEART_CAVITIES,
+    HEART_LABELS,
+    Cine,
+    LabeledRef,
+    LabeledVolume,
+    Phases,
+)
 from jaxnas.data.files import NIFTI, PathLike, visible
 from jaxnas.data.grid import Turn, VoxelGrid
-from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark
-from jaxnas.data.pairs import Place, contiguous, read_labels, turn_to
+from jaxnas.data.nifti import (
+    Place,
+    contiguous,
+    read_grid,
+    read_labels,
+    read_voxels,
+    spacing_remark,
+    turn_to,
+)
 from jaxnas.data.patients import INFO, find_patients, frame_number, left_out_remarks, read_info
 
 

@@ -1,15 +1,25 @@
 """The protocol of sources of labelled images: a table of volumes, and a way to read one.
 
 Volumes are stacks of slices (Z, H, W); pixels are uint8 labels, the positions of their names in the
-`labels` of the source. The first of them, 0, is the background.
+`labels` of the source. The first of them, 0, is the background. Hearts have labels, moments and
+cines of their own. Classes that are absent from all volumes are neither learned nor scored:
+`present` is, of every volume, the labels that at least one of its pixels has.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from jaxnas.core.errors import UserError
+from jaxnas.core.notices import warn
+
 BACKGROUND = "background"
+HEART_LABELS = (BACKGROUND, "rv", "myo", "lv")  # as the ACDC challenge numbers them
+HEART_CAVITIES = ("rv", "lv")
+ED, ES = "ED", "ES"  # end-diastole and end-systole; other moments are called frame07
+# Which volumes of a cine a source has: every labelled frame, or ED and ES alone.
+Phases = Literal["all", "ed_es"]
 
 
 class LabeledRef(NamedTuple):
@@ -17,7 +27,7 @@ class LabeledRef(NamedTuple):
 
     Attributes:
       name: unique in the source, as patient001_frame01.
-      phase: the moment of the cardiac cycle, see `jaxnas.data.cine`; empty for what does not beat.
+      phase: the moment of the cardiac cycle, such as `ED`; empty for what does not beat.
       shape: (Z, H, W).
       group: diagnosis or clinical group, or None.
       labeled: whether `read` gives labels.
@@ -107,3 +117,61 @@ def volume_indices(source: LabeledSource, patients: Iterable[str]) -> tuple[int,
     """Positions in `source.volumes` of the volumes of the named patients, in order."""
     wanted = set(patients)
     return tuple(i for i, ref in enumerate(source.volumes) if ref.patient in wanted)
+
+
+class Cine(NamedTuple):
+    """A beating heart: `frames` float32 (T, Z, H, W), spacing and affine as of LabeledVolume."""
+
+    frames: np.ndarray
+    spacing: tuple[float, float, float]
+    affine: np.ndarray | None
+
+    def volume(self, t: int, name: str) -> LabeledVolume:
+        """Frame `t` (from 0) as a volume without labels, called `name`_frameTT from 01."""
+        phase = f"frame{t + 1:02d}"
+        return LabeledVolume(
+            self.frames[t], None, self.spacing, self.affine, f"{name}_{phase}", name, phase
+        )
+
+
+def labels_in(labels: np.ndarray) -> frozenset[int]:
+    """The labels that at least one pixel has, uint8 of any shape."""
+    return frozenset(np.flatnonzero(np.bincount(labels.ravel())).tolist())
+
+
+def require_foreground(
+    present: Sequence[Collection[int]], names: Collection[str], *, what: str
+) -> None:
+    """UserError where no volume of `what` has anything but background; expected are `names`."""
+    if present and not set().union(*present) - {0}:
+        raise UserError(
+            f"{what}: all {len(present)} label maps are background only; expected "
+            f"{', '.join(names)}, give the labels or a data.size that holds them"
+        )
+
+
+def describe_absent(
+    present: Sequence[Collection[int]], names: Mapping[str, int], *, what: str
+) -> list[str]:
+    """A sentence about the classes that volumes of `what` lack; none if all have all.
+
+    `names` are those of the classes, with their labels.
+
+    For `warn`, or for a list of what was found.
+    """
+    missing = {n: sum(k not in found for found in present) for n, k in names.items()}
+    lacking = ", ".join(f"{name} in {count}" for name, count in missing.items() if count)
+    if not lacking:
+        return []
+    return [
+        f"{what}: no pixel is {lacking} of {len(present)} volumes; where neither labels nor "
+        "network have a class it has no Dice and is left out of means"
+    ]
+
+
+def warn_of_absent(
+    present: Sequence[Collection[int]], names: Mapping[str, int], *, what: str
+) -> None:
+    """Warns of what `describe_absent` describes."""
+    for sentence in describe_absent(present, names, what=what):
+        warn(sentence)

@@ -11,11 +11,9 @@ from jaxnas.data.array_files import array_header, array_names, array_place, read
 from jaxnas.data.coils import expand_coils, smooth_phase, unit_maps
 from jaxnas.data.files import ARRAYS, NIFTI, SINGLE, PathLike, find_files, has_suffix
 from jaxnas.data.nifti import axis_letters
-from jaxnas.data.numbers import narrowed
-from jaxnas.data.origin import centred
 from jaxnas.data.sampling import examined
 from jaxnas.data.source import Slice, SliceRef
-from jaxnas.data.transforms import centered_fft2
+from jaxnas.data.transforms import centered_fft2, centred, narrowed
 
 DOMAINS = ("kspace", "image", "magnitude")
 _AXES_OF = {2: "HW", 3: "SHW", 4: "SCHW"}

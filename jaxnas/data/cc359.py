@@ -19,10 +19,9 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.data.array_files import array_header, array_place, read_array
 from jaxnas.data.files import HDF5, PathLike, find_files, has_suffix
-from jaxnas.data.numbers import narrowed
 from jaxnas.data.sampling import examined
 from jaxnas.data.source import Slice, SliceRef
-from jaxnas.data.transforms import move_origin
+from jaxnas.data.transforms import move_origin, narrowed
 
 CC359 = (".npy", *HDF5)
 EDGE = 50  # slices at either end that the challenge leaves out

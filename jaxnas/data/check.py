@@ -1,6 +1,6 @@
-"""Reading everything once before a long run, and naming every file that would stop it."""
+"""Reading every volume once: what a source holds, and every file that would stop a long run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +10,9 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import HDF5, PathLike, expand_paths, left_out, listed, why_left_out
-from jaxnas.data.origin import describe_misplaced, misplaced_axes
 from jaxnas.data.sampling import empty_share, filled_samples, is_fully_sampled
-from jaxnas.data.source import Slice, Source
+from jaxnas.data.source import Slice, Source, labels_of
+from jaxnas.data.transforms import describe_misplaced, misplaced_axes
 
 
 class Problem(NamedTuple):
@@ -131,3 +131,25 @@ class _Volume:
             "so it is undersampled though no mask says so; expected fully sampled k-space or a "
             "dataset 'mask', leave this file out of training"
         )
+
+
+class VolumeRow(NamedTuple):
+    """A volume: name, slice count, k-space (H, W), coils, whether it is undersampled, labels."""
+
+    volume: str
+    slices: int
+    shape: tuple[int, int]
+    coils: int
+    masked: bool
+    labels: Mapping[str, str]
+
+
+def summarise_volumes(source: Source) -> list[VolumeRow]:
+    """One row per volume of `source`, in order."""
+    rows: dict[str, VolumeRow] = {}
+    labels = labels_of(source)
+    for ref in source.slices:
+        seen = rows[ref.volume].slices if ref.volume in rows else 0
+        known = labels.get(ref.volume, {})
+        rows[ref.volume] = VolumeRow(ref.volume, seen + 1, ref.shape, ref.coils, ref.masked, known)
+    return list(rows.values())

@@ -6,8 +6,16 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import LabeledRef, LabeledVolume
-from jaxnas.data.cine import ED, ES, HEART_CAVITIES, HEART_LABELS, Cine, Phases
+from jaxnas.data.annotation import (
+    ED,
+    ES,
+    HEART_CAVITIES,
+    HEART_LABELS,
+    Cine,
+    LabeledRef,
+    LabeledVolume,
+    Phases,
+)
 from jaxnas.data.thorax import Thorax, draw_thorax, paint, render_thorax
 from jaxnas.data.ventricles import (
     PATIENT_GROUPS,

@@ -6,10 +6,9 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.coils import expand_coils, unit_maps
-from jaxnas.data.numbers import narrowed
 from jaxnas.data.sampling import examined
 from jaxnas.data.source import Slice, SliceRef
-from jaxnas.data.transforms import centered_fft2
+from jaxnas.data.transforms import centered_fft2, narrowed
 
 
 class Arrays:

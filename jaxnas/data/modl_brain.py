@@ -17,8 +17,8 @@ from jaxnas.core.errors import UserError
 from jaxnas.data import hdf5
 from jaxnas.data.coils import expand_coils, unit_maps
 from jaxnas.data.files import HDF5, PathLike, find_files
-from jaxnas.data.numbers import narrowed
 from jaxnas.data.source import Slice, SliceRef
+from jaxnas.data.transforms import narrowed
 
 _GROUP_NAMES = {"trn": "train", "tst": "test"}
 PER_SUBJECT = 90  # the training subjects have this many slices each

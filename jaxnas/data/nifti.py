@@ -1,31 +1,33 @@
-"""NIfTI files: headers, voxels, and label maps written on the grid of another file.
+"""NIfTI files: headers, voxels, labels beside their image, and label maps on another's grid.
 
 Voxels are stored (X, Y, Z[, T]), or with the slices along another axis; everything here is
 ([T,] Z, H, W), with spacings in mm in the same order (dz, dy, dx), see jaxnas.data.grid. Axes are
-only exchanged, so a label map that is written lies on the voxels it was computed from.
+only exchanged, so a label map that is written lies on the voxels it was computed from. Labels may
+be stored in other directions than their image, as their affine says; another grid is refused.
 """
 
 import gzip
 import logging
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import write_atomic
 from jaxnas.data.files import NIFTI, has_suffix
-from jaxnas.data.grid import VoxelGrid, make_grid, mm
-from jaxnas.data.numbers import LARGEST
+from jaxnas.data.grid import Turn, VoxelGrid, make_grid, mm, turn_onto
+from jaxnas.data.transforms import LARGEST
 
 MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}  # in the header's unit of length; mm if it has none
 _LENGTH_BITS = 0b111  # the bits of xyzt_units that mean length
 VECTORS = range(1004, 1010)  # intents of files with several numbers per voxel: tensors and the like
-
 # nibabel prints every repair of a header, file by file; what matters of them we say ourselves.
 logging.getLogger("nibabel.global").setLevel(logging.ERROR)
+WHOLE = 1e-3  # how far from a whole number a label may be
 
 
 @contextmanager
@@ -151,6 +153,45 @@ def write_image(path: str | Path, image) -> Path:
     return write_atomic(path, packed)
 
 
+class Place(NamedTuple):
+    """A volume in a file: all of it, or frame `frame` (from 0) of a four-dimensional one."""
+
+    path: Path
+    grid: VoxelGrid
+    frame: int | None = None
+
+    def read(self) -> np.ndarray:
+        """The voxels (Z, H, W)."""
+        return read_voxels(self.path, self.grid, frame=self.frame)
+
+
+def turn_to(image: Place, labels: Place) -> Turn:
+    """The turn of the labels onto the grid of their image; UserError for another grid."""
+    try:
+        return turn_onto(image.grid, labels.grid)
+    except ValueError as error:
+        raise UserError(
+            f"{labels.path}: {error}, compared with {image.path}; expected labels on the grid of "
+            "their image, resample them to it or correct the header that is wrong"
+        ) from None
+
+
+def contiguous(voxels: np.ndarray) -> np.ndarray:
+    """float32 slices in one piece each; a file has its voxels the other way round."""
+    return np.ascontiguousarray(voxels, np.float32)
+
+
+def read_labels(place: Place, turn: Turn, names: Sequence[str]) -> np.ndarray:
+    """The labels uint8 (Z, H, W), turned; UserError for others than those of `names`."""
+    voxels = turn(place.read())
+    if voxels.dtype.kind == "f":
+        whole = np.rint(voxels)
+        _refuse(place, voxels[np.abs(voxels - whole) > WHOLE], names)
+        voxels = whole
+    _refuse(place, voxels[(voxels < 0) | (voxels >= len(names))], names)
+    return np.ascontiguousarray(voxels, np.uint8)
+
+
 def _read_header(path: str | Path) -> tuple[VoxelGrid, np.dtype]:
     from nibabel.nifti1 import Nifti1Header
 
@@ -180,3 +221,12 @@ def _stored_pixdim(image) -> np.ndarray:
         with holder.get_prepare_fileobj("rb") as file:
             pixdim = type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]
     return np.array(pixdim, np.float64)
+
+
+def _refuse(place: Place, strange: np.ndarray, names: Sequence[str]) -> None:
+    if strange.size:
+        known = ", ".join(f"{i} {name}" for i, name in enumerate(names))
+        raise UserError(
+            f"{place.path}: has the label {strange.min()} ({strange.size} such voxels); expected "
+            f"{known} only, correct the labels"
+        )

@@ -1,20 +1,23 @@
 """Folders of labelled NIfTI images of any organ: nnU-Net's layout, or `images/` and `labels/`.
 
 nnU-Net's raw data sets have `imagesTr/CASE_0000.nii.gz`, `labelsTr/CASE.nii.gz` and `dataset.json`,
-which names the labels (see `jaxnas.data.dataset_json`); those of the Medical Segmentation Decathlon
-have `imagesTr/CASE.nii.gz`. Plain folders have files of the same name in `images/` and `labels/`;
-where no `dataset.json` lies beside them the names of the labels have to be given. Every case is a
-patient with one image of one channel. Slices are taken as `jaxnas.data.grid` says.
+which names the labels; those of the Medical Segmentation Decathlon have `imagesTr/CASE.nii.gz`.
+Plain folders have files of the same name in `images/` and `labels/`; where no `dataset.json` lies
+beside them the names of the labels have to be given. Every case is a patient with one image of one
+channel. Slices are taken as `jaxnas.data.grid` says.
+
+In `dataset.json` nnU-Net v2 has `labels: {"background": 0, "liver": 1}` and `channel_names: {"0":
+"MRI"}`; v1 and the Decathlon `labels: {"0": "background", "1": "liver"}` and `modality`.
 """
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import LabeledRef, LabeledVolume
-from jaxnas.data.dataset_json import DESCRIPTION, check_labels, read_labels_of
+from jaxnas.core.files import read_json
+from jaxnas.data.annotation import BACKGROUND, LabeledRef, LabeledVolume
 from jaxnas.data.files import (
     NIFTI,
     PathLike,
@@ -26,11 +29,13 @@ from jaxnas.data.files import (
     visible,
 )
 from jaxnas.data.grid import Turn
-from jaxnas.data.nifti import read_grid, spacing_remark
-from jaxnas.data.pairs import Place, contiguous, read_labels, turn_to
+from jaxnas.data.nifti import Place, contiguous, read_grid, read_labels, spacing_remark, turn_to
 
 LAYOUTS_OF_CASES = (("imagesTr", "labelsTr"), ("images", "labels"))
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
+DESCRIPTION = "dataset.json"
+MOST = 255  # labels are one byte
+RESERVED = "mean"  # of all classes, in tables
 
 
 class _Case(NamedTuple):
@@ -123,6 +128,53 @@ def case_folders(folder: Path) -> tuple[Path, Path]:
     )
 
 
+def read_labels_of(folder: Path) -> tuple[str, ...]:
+    """The names of the labels 0, 1, … of a data set, background first.
+
+    UserError for a file that is none, several channels, labels without names or numbers, gaps
+    between the numbers, regions of several labels and an ignore label.
+    """
+    path = folder / DESCRIPTION
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds {_kind(content)}; expected an object with labels, write it")
+    channels = content.get("channel_names", content.get("modality", {}))
+    if isinstance(channels, dict | list) and len(channels) > 1:
+        found = channels.values() if isinstance(channels, dict) else channels
+        raise UserError(
+            f"{path}: has {len(channels)} channels ({', '.join(map(str, found))}); expected one, "
+            "keep a single channel of every image"
+        )
+    labels = content.get("labels")
+    if not isinstance(labels, dict) or not labels:
+        raise UserError(
+            f'{path}: has {_kind(labels)} for labels; expected {{"background": 0, "liver": 1, …}}, '
+            "add them"
+        )
+    return check_labels(_by_number(path, labels), where=str(path))
+
+
+def check_labels(names: Sequence[str], *, where: str) -> tuple[str, ...]:
+    """The names of the labels 0, 1, …; UserError, naming `where`, unless they can be."""
+    wrong = None
+    if len(names) < 2 or names[0].lower() != BACKGROUND:
+        wrong = f"labels {', '.join(names) or 'of no name'}"
+        wanted = f"{BACKGROUND} first, then at least one class"
+    elif len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        wrong, wanted = f"two labels called {twice!r}", "every name once"
+    elif RESERVED in names:
+        wrong = f"a label called {RESERVED!r}, which tables call the mean over classes"
+        wanted = "another name"
+    elif "" in names:
+        wrong, wanted = "a label without a name", "a name for each"
+    elif len(names) > MOST:
+        wrong, wanted = f"{len(names)} labels", f"at most {MOST}"
+    if wrong:
+        raise UserError(f"{where}: has {wrong}; expected {wanted}, correct the labels")
+    return (BACKGROUND, *names[1:])
+
+
 def _cases(folder: Path) -> list[_Case]:
     """The cases of one data set, by name."""
     image_folder, label_folder = case_folders(folder)
@@ -213,3 +265,33 @@ def _check_unique(cases: Sequence[_Case]) -> None:
                 f"{case.image.path}: is the case {case.ref.name}, as {first} is; expected every "
                 "case once, leave one of them out"
             )
+
+
+def _by_number(path: Path, labels: dict[str, Any]) -> list[str]:
+    """The names in the order of their numbers, in either dialect."""
+    turned = all(isinstance(value, str) and key.isdecimal() for key, value in labels.items())
+    numbers = {v: int(k) for k, v in labels.items()} if turned else labels
+    for name, number in numbers.items():
+        if isinstance(number, list) or name == "ignore":
+            what = "regions of several labels" if isinstance(number, list) else "an ignore label"
+            raise UserError(
+                f"{path}: has {what} ({name!r}); expected one number per class, relabel the files"
+            )
+        if isinstance(number, str) and number.isdecimal():
+            numbers = numbers | {name: int(number)}
+        elif isinstance(number, bool) or not isinstance(number, int):
+            raise UserError(
+                f"{path}: has {number!r} for the label {name!r}; expected a whole number, correct "
+                "it"
+            )
+    if sorted(numbers.values()) != list(range(len(labels))):
+        found = ", ".join(map(str, sorted(numbers.values())))
+        raise UserError(
+            f"{path}: has labels {found}; expected 0 to {len(labels) - 1}, each with one name, "
+            "number them without gaps in the file and in the images"
+        )
+    return sorted(numbers, key=numbers.__getitem__)
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

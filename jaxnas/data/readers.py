@@ -7,12 +7,15 @@ from pathlib import Path
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
 from jaxnas.data.acdc import AcdcSource
-from jaxnas.data.annotation import LabeledSource
-from jaxnas.data.cine import HEART_LABELS, Phases
-from jaxnas.data.dataset_json import check_labels
+from jaxnas.data.annotation import HEART_LABELS, LabeledSource, Phases
 from jaxnas.data.files import HDF5, PathLike, expand_paths, left_out, listed
 from jaxnas.data.heart import HeartSource
-from jaxnas.data.nifti_folder import NiftiFolderSource, case_folders, labels_in_folders
+from jaxnas.data.nifti_folder import (
+    NiftiFolderSource,
+    case_folders,
+    check_labels,
+    labels_in_folders,
+)
 from jaxnas.data.patients import EXPECTED, find_patients, left_out_patients
 from jaxnas.data.registry import HEART, LABELED_READERS
 from jaxnas.data.sunnybrook import SunnybrookSource

@@ -39,7 +39,7 @@ LAYOUTS = Registry(
 LABELED_LAYOUTS = Registry(
     "layout",
     {
-        "acdc": Entry("jaxnas.data.acdc_layout:HEART_PHANTOMS"),
-        "nnunet": Entry("jaxnas.data.nnunet_layout:ORGAN_PHANTOMS"),
+        "acdc": Entry("jaxnas.data.layouts:HEART_PHANTOMS"),
+        "nnunet": Entry("jaxnas.data.layouts:ORGAN_PHANTOMS"),
     },
 )

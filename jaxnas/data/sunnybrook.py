@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import LabeledRef, LabeledVolume
-from jaxnas.data.cine import ED, ES, HEART_CAVITIES, HEART_LABELS
+from jaxnas.data.annotation import ED, ES, HEART_CAVITIES, HEART_LABELS, LabeledRef, LabeledVolume
 from jaxnas.data.files import HDF5, PathLike, find_files
 from jaxnas.data.hdf5 import get_dataset, open_file, read_dataset
 

@@ -1,4 +1,7 @@
-"""Fourier transforms, crops and pads of NumPy arrays; complex64 in, complex64 out."""
+"""Arrays of a file made ready for use: float32 or complex64, with zero frequency in the centre.
+
+And their Fourier transforms, crops and pads, as NumPy arrays; complex64 in, complex64 out.
+"""
 
 from typing import Any
 
@@ -8,6 +11,10 @@ from scipy import fft
 from jaxnas.core.errors import UserError
 
 IMAGE_AXES = (-2, -1)
+ORIGINS = ("center", "corner")
+CLEARLY = 2.0  # how much more energy the edges hold where the zero frequency is there
+LARGEST = 1e34  # sums over an image stay below the end of float32, 3.4e38
+SMALLEST = 1e-34  # and the dimmest pixels above its beginning, 1.2e-38
 
 
 def centered_fft2(image: np.ndarray) -> np.ndarray:
@@ -98,6 +105,60 @@ def check_pad(shape: tuple[int, int], size: tuple[int, int], *, name: str = "the
         )
 
 
+def centred(array: np.ndarray, origin: str, *, axes: tuple[int, ...] = IMAGE_AXES) -> np.ndarray:
+    """K-space (..., H, W), or with `axes` (-1,) its columns, with zero frequency at n // 2.
+
+    `origin` corner: it is at 0, as `fft2` leaves it.
+    """
+    return np.fft.fftshift(array, axes) if origin == "corner" else array
+
+
+def misplaced_axes(kspace: np.ndarray) -> tuple[str, ...]:
+    """The axes, `rows` or `columns`, of ([C,] H, W) without zero frequency in their middle.
+
+    Anatomy has nearly all its energy at low frequencies, noise as much everywhere: along such an
+    axis the outer half holds clearly more than the inner one. An axis below 8 says nothing.
+    """
+    power = np.square(np.abs(kspace) / max(np.abs(kspace).max(), np.finfo(np.float32).tiny))
+    power = power.reshape(-1, *kspace.shape[-2:]).sum(axis=0)
+    profiles = {"rows": power.sum(axis=1), "columns": power.sum(axis=0)}
+    return tuple(name for name, profile in profiles.items() if _is_at_the_edge(profile))
+
+
+def describe_misplaced(axes: tuple[str, ...]) -> str:
+    """The sentence about misplaced axes, with what to do about it."""
+    if len(axes) == 2:
+        return (
+            "zero frequency is in the corner of k-space, not in its centre; expected it there, "
+            "read this data with the origin 'corner' (data.origin: corner, or --origin corner)"
+        )
+    return (
+        f"zero frequency is at the edge of the {axes[0]} of k-space and in the middle of the other "
+        "axis; expected it in the centre, or in the corner with data.origin: corner, shift the data"
+    )
+
+
+def narrowed(values: np.ndarray, *, where: str, index: int) -> np.ndarray:
+    """`values` of slice `index` as float32 or complex64.
+
+    NaN, infinity, and a slice whose largest number is out of reach of float32, which would come
+    out as infinity or zeros, raise UserError with `where`, the name of the array.
+    """
+    parts = (np.real(values), np.imag(values)) if values.dtype.kind == "c" else (values,)
+    peak = float(np.max([np.abs(part).max() for part in parts]))
+    if not np.isfinite(peak):
+        raise UserError(
+            f"{where} has NaN or infinity in slice {index}; "
+            "expected finite numbers, repair or leave out this file"
+        )
+    if peak and not SMALLEST <= peak <= LARGEST:
+        raise UserError(
+            f"{where} has numbers of up to {peak:.1e} in slice {index}, beyond float32; expected "
+            f"a largest one between {SMALLEST:g} and {LARGEST:g}, multiply the data by a constant"
+        )
+    return values.astype(np.complex64 if len(parts) == 2 else np.float32, copy=False)
+
+
 def _crop_axis(kspace: np.ndarray, axis: int, length: int) -> np.ndarray:
     image = _ifft1c(kspace, axis)
     start = (kspace.shape[axis] - length) // 2
@@ -121,3 +182,9 @@ def _fft1c(image: np.ndarray, axis: int) -> np.ndarray:
 
 def _ifft1c(kspace: np.ndarray, axis: int) -> np.ndarray:
     return fft.fftshift(fft.ifft(fft.ifftshift(kspace, axis), axis=axis, norm="ortho"), axis)
+
+
+def _is_at_the_edge(profile: np.ndarray) -> bool:
+    n = len(profile)
+    inner = profile[n // 4 : n // 4 + (n + 1) // 2].sum()
+    return n >= 8 and profile.sum() - inner > CLEARLY * inner

@@ -9,7 +9,6 @@ import numpy as np
 from jaxnas.core.errors import UserError
 from jaxnas.core.notices import warn
 from jaxnas.data.coils import column_window, combine_coils, ellipse_window, estimate_maps
-from jaxnas.data.origin import describe_misplaced, misplaced_axes
 from jaxnas.data.sampling import empty_share
 from jaxnas.data.source import Slice, SliceRef, Source, labels_of
 from jaxnas.data.transforms import (
@@ -19,6 +18,8 @@ from jaxnas.data.transforms import (
     check_crop,
     check_pad,
     crop_kspace,
+    describe_misplaced,
+    misplaced_axes,
     pad_kspace,
 )
 

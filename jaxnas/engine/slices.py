@@ -7,11 +7,10 @@ from typing import Any, ClassVar, Self
 
 from jaxnas.core.sections import Experiment, placed
 from jaxnas.data.batches import Batches, EpochStream
-from jaxnas.data.labels import volume_labels
 from jaxnas.data.open import open_source
 from jaxnas.data.section import SplitConfig
 from jaxnas.data.source import Source, volume_names
-from jaxnas.data.splits import slice_indices, split_volumes, subjects_of
+from jaxnas.data.splits import slice_indices, split_volumes, subjects_of, volume_labels
 from jaxnas.engine.dataset import GroupedDataset
 from jaxnas.engine.inputs import Held
 from jaxnas.engine.task import DataOpener

@@ -11,7 +11,7 @@ import jax
 from flax import linen as nn
 
 from jaxnas.data.batches import EpochStream
-from jaxnas.data.labels import label_values
+from jaxnas.data.splits import label_values
 from jaxnas.engine.inputs import HeldGroups
 from jaxnas.engine.state import TrainLoss
 

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxnas.mri import coils
-from jaxnas.mri.complexes import magnitude
-from jaxnas.mri.fourier import fft1c, ifft1c, ifft2c
+from jaxnas.mri.complexes import fft1c, ifft1c, ifft2c, magnitude
 
 
 @struct.dataclass

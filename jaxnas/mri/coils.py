@@ -8,7 +8,7 @@ projection and ||A|| <= 1. With `sens=None` there is one coil, S = I, and no coi
 import jax
 import jax.numpy as jnp
 
-from jaxnas.mri.fourier import fft1c, fft2c, ifft1c, ifft2c
+from jaxnas.mri.complexes import fft1c, fft2c, ifft1c, ifft2c
 
 
 def expand(image: jax.Array, sens: jax.Array | None) -> jax.Array:

@@ -5,14 +5,17 @@ Kinds of `column_masks` sample whole columns of k-space: a mask is bool (1, W). 
 fraction say the same of all: R is about all samples over the taken ones, and the fraction is the
 centre's share of every axis that is undersampled.
 
-NumPy only: these masks are drawn on the host, once per volume, from the volume's name. The
-training masks of `random_mask` have the statistics of `random` and `random_2d` on the device.
+`make_mask` draws on the host, once per volume, from the volume's name. Training draws a fresh mask
+for every slice at every step, inside the jitted step and as a pure function of (seed, step):
+`draw_random_mask` has the distribution of the kinds `random` and `random_2d`, not their numbers.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.errors import UserError
@@ -71,7 +74,6 @@ def _rounded(count, acceleration):
 
 _columns = partial(Kind, "columns", columns.center_columns)
 _points = partial(Kind, "points", plane.center_ellipse)
-
 MASKS = {
     "random": _columns(_by_chance(columns.random_chances), _exact, columns.random_chances),
     "equispaced": _columns(columns.draw_equispaced),
@@ -139,6 +141,37 @@ def validate(
         _validate_numbers(kind, acceleration, fraction)
         if size is not None:
             _validate_size(kind, acceleration, fraction, size)
+
+
+def draw_random_mask(
+    key: jax.Array,
+    shape: tuple[int, ...],
+    *,
+    kind: str,
+    size: tuple[int, int],
+    accelerations: Sequence[float],
+    center_fractions: Sequence[float],
+) -> jax.Array:
+    """Draws one mask per item of `shape`: float32 (*shape, 1 | H, W) of zeros and ones.
+
+    Every item picks one (acceleration R, centre fraction) pair, each equally likely, and takes
+    what is sampled, columns or points, each with the chance that its `kind` gives it under that
+    pair. Raises UserError at trace time as `masks.validate` does.
+    """
+    validate(kind, accelerations=accelerations, center_fractions=center_fractions, size=size)
+    sampling = MASKS[kind]
+    if sampling.chances is None:
+        raise UserError(f"mask kind {kind!r} does not draw its samples each on its own")
+    tables = [
+        sampling.chances(sampling.center(size, fraction), acceleration)
+        for acceleration, fraction in zip(accelerations, center_fractions)
+    ]
+    chances = jnp.asarray(np.stack(tables), jnp.float32)
+    key_choice, key_samples = jax.random.split(key)
+    choice = jax.random.randint(key_choice, shape, 0, len(accelerations))
+    # Uniform draws lie in [0, 1): a chance of 1 always samples.
+    drawn = jax.random.uniform(key_samples, (*shape, *chances.shape[1:])) < chances[choice]
+    return drawn.astype(jnp.float32)
 
 
 def _validate_numbers(kind, acceleration, fraction):

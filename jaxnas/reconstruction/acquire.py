@@ -21,8 +21,7 @@ import numpy as np
 from jaxnas.core import rng
 from jaxnas.mri import acquisition as mri
 from jaxnas.mri.complexes import magnitude
-from jaxnas.mri.masks import MASKS, make_mask, validate
-from jaxnas.mri.random_mask import draw_random_mask
+from jaxnas.mri.masks import MASKS, draw_random_mask, make_mask, validate
 from jaxnas.mri.section import AcquisitionConfig
 
 Batch = Mapping[str, jax.Array]

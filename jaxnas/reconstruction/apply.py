@@ -13,11 +13,11 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.batches import prefetch
+from jaxnas.data.fastmri import Volume
 from jaxnas.data.sampling import empty_share
 from jaxnas.data.source import Slice, Source
 from jaxnas.data.transforms import center_crop
 from jaxnas.data.views import first_filled, warn_of_origin
-from jaxnas.data.volumes import Volume
 from jaxnas.mri.acquisition import in_scan_units, measure
 from jaxnas.mri.complexes import magnitude
 from jaxnas.mri.masks import make_mask

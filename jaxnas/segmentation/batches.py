@@ -7,9 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import LabeledSource, annotated
+from jaxnas.data.annotation import (
+    LabeledSource,
+    annotated,
+    labels_in,
+    require_foreground,
+    warn_of_absent,
+)
 from jaxnas.data.prepare import Preparation
-from jaxnas.data.presence import labels_in, require_foreground, warn_of_absent
 
 
 class Slices(NamedTuple):

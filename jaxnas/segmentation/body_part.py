@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from jaxnas.data.annotation import LabeledRef, LabeledSource, cavities
-from jaxnas.data.cine import ED, ES
+from jaxnas.data.annotation import ED, ES, LabeledRef, LabeledSource, cavities
 from jaxnas.metrics.overlap import ejection_fraction, pearson
 from jaxnas.segmentation.scores import OverlapScore, significant
 

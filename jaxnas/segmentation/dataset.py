@@ -9,12 +9,11 @@ from jaxnas.core.errors import UserError
 from jaxnas.core.sections import placed
 from jaxnas.data.annotation import LabeledSource, patient_names, volume_indices
 from jaxnas.data.folds import split_fold
-from jaxnas.data.labels import patient_labels
 from jaxnas.data.named import common_labels
 from jaxnas.data.prepare import Preparation
 from jaxnas.data.readers import HeartSettings, open_labeled
 from jaxnas.data.section import LabeledDataConfig, PatientSplitConfig
-from jaxnas.data.splits import split_volumes
+from jaxnas.data.splits import patient_labels, split_volumes
 from jaxnas.engine.dataset import GroupedDataset
 from jaxnas.engine.inputs import Held
 from jaxnas.engine.task import DataOpener

@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import LabeledSource, LabeledVolume, annotated
-from jaxnas.data.presence import labels_in, warn_of_absent
+from jaxnas.data.annotation import (
+    LabeledSource,
+    LabeledVolume,
+    annotated,
+    labels_in,
+    warn_of_absent,
+)
 from jaxnas.metrics.overlap import dice, hd95, volume_ml
 from jaxnas.segmentation.apply import Predictor
 from jaxnas.segmentation.body_part import BodyPart, body_part_of

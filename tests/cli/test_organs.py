@@ -14,8 +14,8 @@ import jaxnas
 from jaxnas.core.config import load_config
 from jaxnas.core.errors import UserError
 from jaxnas.data.heart import HeartSource
+from jaxnas.data.layouts import make_nnunet
 from jaxnas.data.named import with_labels
-from jaxnas.data.nnunet_layout import make_nnunet
 from jaxnas.data.organs import OrganSource
 from tests.cli.alone import run_alone
 from tests.cli.known_device import write_calibration, write_table

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxnas.core.config import load_config
-from jaxnas.data.volumes import open_volume
+from jaxnas.data.fastmri import open_volume
 from jaxnas.engine.logs import read_log
 
 RUN_FILES = (

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxnas.cli.segment import load_predictor
-from jaxnas.data.acdc_layout import make_acdc
 from jaxnas.data.heart import HeartSource
+from jaxnas.data.layouts import make_acdc
 from jaxnas.engine.choice import Choice
 from jaxnas.engine.run import open_run
 from jaxnas.search.latency_table import load_table, save_table

@@ -8,9 +8,9 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.acdc import AcdcSource, read_cine, read_info
-from jaxnas.data.acdc_layout import make_acdc
 from jaxnas.data.annotation import annotated
 from jaxnas.data.heart import HeartSource
+from jaxnas.data.layouts import make_acdc
 from jaxnas.data.readers import HeartSettings, open_labeled
 from jaxnas.data.survey import check_labeled, summarise_labeled
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
+from jaxnas.data.check import summarise_volumes
 from jaxnas.data.fastmri import FastMRISource
-from jaxnas.data.info import summarise_volumes
 from jaxnas.data.make import make_dataset
 from jaxnas.data.source import Source, volume_names
 from jaxnas.data.synthetic import SyntheticSource

@@ -5,8 +5,7 @@ import pytest
 from scipy import ndimage
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import LabeledSource
-from jaxnas.data.cine import HEART_LABELS
+from jaxnas.data.annotation import HEART_LABELS, LabeledSource
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.ventricles import PATIENT_GROUPS, contraction
 

@@ -6,8 +6,8 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.fastmri import FastMRISource
-from jaxnas.data.labels import volume_labels
 from jaxnas.data.source import SliceRef, labels_of
+from jaxnas.data.splits import volume_labels
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.views import Cached, Calibrated, CoilCombined, Cropped, Padded
 

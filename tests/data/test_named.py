@@ -5,9 +5,9 @@ import pytest
 from jaxnas.core.config import dump_config, load_config
 from jaxnas.core.errors import UserError
 from jaxnas.core.identity import differences, fingerprint
-from jaxnas.data.cine import HEART_LABELS
+from jaxnas.data.annotation import HEART_LABELS
+from jaxnas.data.layouts import make_nnunet
 from jaxnas.data.named import config_labels, with_labels
-from jaxnas.data.nnunet_layout import make_nnunet
 from jaxnas.data.organs import OrganSource
 
 NAMES = ("background", "liver", "kidney")

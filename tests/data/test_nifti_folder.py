@@ -9,8 +9,8 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.annotation import LabeledSource, annotated, cavities
+from jaxnas.data.layouts import make_nnunet
 from jaxnas.data.nifti_folder import NiftiFolderSource
-from jaxnas.data.nnunet_layout import make_nnunet
 from jaxnas.data.organs import OrganSource
 from jaxnas.data.survey import check_labeled
 from tests.cli.conftest import Result as call

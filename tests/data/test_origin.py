@@ -9,10 +9,9 @@ from jaxnas.data.arrays import ArraySource
 from jaxnas.data.check import check_source
 from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.open import check_fields
-from jaxnas.data.origin import misplaced_axes
 from jaxnas.data.section import DataConfig
 from jaxnas.data.synthetic import SyntheticSource
-from jaxnas.data.transforms import IMAGE_AXES
+from jaxnas.data.transforms import IMAGE_AXES, misplaced_axes
 from jaxnas.data.views import FullySampled
 
 READERS = {"fastmri": FastMRISource, "arrays": ArraySource}

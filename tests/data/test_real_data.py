@@ -8,9 +8,9 @@ from jaxnas.data.arrays import ArraySource
 from jaxnas.data.check import check_source
 from jaxnas.data.coils import column_window, combine_coils, estimate_maps, expand_coils
 from jaxnas.data.fastmri import FastMRISource
-from jaxnas.data.labels import volume_labels
 from jaxnas.data.make import write_volume
 from jaxnas.data.source import volume_names
+from jaxnas.data.splits import volume_labels
 from jaxnas.data.transforms import centered_ifft2
 from jaxnas.data.views import Calibrated, CoilCombined, Cropped, Padded
 

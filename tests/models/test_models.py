@@ -11,7 +11,7 @@ from jaxnas.models.costing import paper_flops
 from jaxnas.models.fastmri_unet import FastmriUNet
 from jaxnas.models.registry import MODELS
 from jaxnas.mri.acquisition import Measurement, measure
-from jaxnas.mri.fourier import fft2c
+from jaxnas.mri.complexes import fft2c
 from jaxnas.ops.conv import reference_lowering
 from jaxnas.reconstruction.networks import build_network
 from jaxnas.spaces.section import NetworkConfig

@@ -12,7 +12,7 @@ from jaxnas.mri.acquisition import (
     target,
     zero_filled,
 )
-from jaxnas.mri.fourier import fft2c, ifft2c
+from jaxnas.mri.complexes import fft2c, ifft2c
 from tests.checks import complex_normal
 from tests.mri.scans import KINDS, random_scan
 from tests.mri.test_coils import signed_zeros

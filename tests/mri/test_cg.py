@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas.mri import coils
-from jaxnas.mri.cg import cg, sense_consistency
+from jaxnas.mri.consistency import cg, sense_consistency
 from tests.mri import reference
 from tests.mri.scans import KINDS, random_complex, random_scan
 

@@ -5,8 +5,8 @@ import pytest
 
 from jaxnas.mri import coils
 from jaxnas.mri.acquisition import measure
+from jaxnas.mri.complexes import fft2c
 from jaxnas.mri.consistency import consistency, data_consistency
-from jaxnas.mri.fourier import fft2c
 from tests.checks import check_adjoint, check_linear
 from tests.mri import reference
 from tests.mri.scans import KINDS, random_complex, random_scan

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnas.mri.fourier import FFT_AXES, fft1c, fft2c, ifft1c, ifft2c
+from jaxnas.mri.complexes import FFT_AXES, fft1c, fft2c, ifft1c, ifft2c
 from tests.mri.scans import random_complex
 
 pytestmark = pytest.mark.quick

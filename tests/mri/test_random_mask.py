@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.mri.masks import MASKS
-from jaxnas.mri.random_mask import draw_random_mask
+from jaxnas.mri.masks import MASKS, draw_random_mask
 
 SIZES = {"random": (1, 64), "random_2d": (16, 20)}
 GOLDEN = [[0, 1, 15, 16, 17, 19], [4, 8, 15, 16, 17], [15, 16, 17]]

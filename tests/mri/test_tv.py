@@ -6,7 +6,7 @@ import pytest
 
 from jaxnas.mri import masks
 from jaxnas.mri.acquisition import measure, zero_filled
-from jaxnas.mri.fourier import fft2c, ifft2c
+from jaxnas.mri.complexes import fft2c, ifft2c
 from jaxnas.mri.tv import differences_adjoint, finite_differences, tv_reconstruct
 from tests.checks import check_adjoint, check_linear
 from tests.mri.scans import random_complex, random_scan

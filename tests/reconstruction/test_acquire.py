@@ -7,7 +7,7 @@ import pytest
 
 from jaxnas.mri.acquisition import zero_filled
 from jaxnas.mri.coils import mask_like
-from jaxnas.mri.fourier import fft2c, ifft2c
+from jaxnas.mri.complexes import fft2c, ifft2c
 from jaxnas.mri.masks import MASKS, make_mask, mask_shape
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction import acquire

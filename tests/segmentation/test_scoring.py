@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.annotation import LabeledRef
-from jaxnas.data.cine import HEART_CAVITIES, HEART_LABELS
+from jaxnas.data.annotation import HEART_CAVITIES, HEART_LABELS, LabeledRef
 from jaxnas.engine.run import Run
 from jaxnas.metrics.overlap import dice, hd95
 from jaxnas.segmentation.apply import Predictor

@@ -8,7 +8,7 @@ import pytest
 from jaxnas.core.trees import count
 from jaxnas.models.costing import abstract_measurement, network_cost, paper_flops
 from jaxnas.mri.acquisition import measure
-from jaxnas.mri.fourier import fft2c
+from jaxnas.mri.complexes import fft2c
 from jaxnas.reconstruction.networks import init_variables
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.registry import SPACES

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxnas.mri import coils, fourier
+from jaxnas.mri import coils, complexes
 from jaxnas.mri.acquisition import measure, zero_filled
 from jaxnas.mri.consistency import data_consistency
 from jaxnas.spaces.section import NetworkConfig
@@ -34,7 +34,7 @@ def make_measurement(key, *, coils=None, shape=(2, 9, 8)):
     k_image, k_sens = jax.random.split(key)
     sens = complex_normal(k_sens, (shape[0], coils, *shape[1:]))
     sens = sens / jnp.linalg.norm(sens, axis=1, keepdims=True)
-    kspace = fourier.fft2c(complex_normal(k_image, shape)[:, None] * sens)
+    kspace = complexes.fft2c(complex_normal(k_image, shape)[:, None] * sens)
     return measure(kspace, mask, sens)
 
 
@@ -114,7 +114,7 @@ def test_narrow_denoisers_leave_physics_wide(key):
     m = make_measurement(key)
     image, _ = run(Unrolled(lambda name: Gain("bfloat16", name=name), cascades=2), m)
     assert image.dtype == jnp.complex64
-    np.testing.assert_allclose(fourier.fft2c(image) * m.mask, m.kspace, atol=1e-5)
+    np.testing.assert_allclose(complexes.fft2c(image) * m.mask, m.kspace, atol=1e-5)
 
 
 @pytest.mark.parametrize("coils_", [None, 2])

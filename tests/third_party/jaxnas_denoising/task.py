@@ -19,8 +19,7 @@ from jaxnas.engine.slices import SliceData
 from jaxnas.engine.task import Task
 from jaxnas.fed.section import RoundsConfig, check_plain_sgd
 from jaxnas.metrics.cost import count_params
-from jaxnas.mri.complexes import to_channels
-from jaxnas.mri.fourier import ifft2c
+from jaxnas.mri.complexes import ifft2c, to_channels
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.section import BilevelConfig, check_lengths
 from jaxnas.search.task_kind import TaskKind
