@@ -153,7 +153,7 @@ def make_inference_problem(path: Path, *, channels: int = 32, size: int = 160) -
     import jax.numpy as jnp
 
     from benchmarks.ours import draw_weights
-    from jaxnas.spaces.paths import union_cells
+    from jaxnas.spaces.grid import union_cells
 
     setting = {"channels": channels}
     net, rng = make_network(setting), np.random.default_rng(1)
@@ -170,7 +170,7 @@ def prepare_inference(problem: dict[str, np.ndarray]) -> Prepared:
     import jax.numpy as jnp
 
     from benchmarks.ours import prepare_function, unflat
-    from jaxnas.models.folding import fold_norms
+    from jaxnas.ops.norm import fold_norms
 
     net = make_network(json.loads(str(problem["setting"])))
     names = ("params", "batch_stats")

@@ -36,7 +36,7 @@ from jaxnas.data.named import with_labels
 from jaxnas.data.registry import MEMORY
 from jaxnas.data.source import Source
 from jaxnas.data.views import Calibrated
-from jaxnas.engine.choice import Choice
+from jaxnas.engine.networks import Choice
 from jaxnas.engine.run import Run, open_run
 from jaxnas.reconstruction.apply import Compiled, reconstruct_slices
 from jaxnas.reconstruction.deploy import Applied, acquisition_of, deploy

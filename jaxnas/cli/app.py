@@ -150,7 +150,7 @@ def reconstruct(
 ):
     """Apply a trained run to HDF5 files; writes `reconstruction` per file."""
     from jaxnas.cli import reconstruct as command
-    from jaxnas.engine.choice import Choice
+    from jaxnas.engine.networks import Choice
 
     choice = Choice(model, strategy, client)
     command.reconstruct_files(
@@ -178,7 +178,7 @@ def export(
 ):
     """Write a trained network as a jax.export artefact with a JSON side-car."""
     from jaxnas.cli import export as command
-    from jaxnas.engine.choice import Choice
+    from jaxnas.engine.networks import Choice
 
     command.export_run(run, out, Choice(model, strategy, client, fold))
 
@@ -195,7 +195,7 @@ def segment(
 ):
     """Apply a trained run to NIfTI volumes and cines; writes labels with the source affine."""
     from jaxnas.cli import segment as command
-    from jaxnas.engine.choice import Choice
+    from jaxnas.engine.networks import Choice
 
     command.segment_files(run, inputs, out, Choice(model, strategy, client, fold))
 

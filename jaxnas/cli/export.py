@@ -3,9 +3,7 @@
 from pathlib import Path
 
 from jaxnas.core.files import check_output_file
-from jaxnas.engine.artefact import write_artefact
-from jaxnas.engine.choice import Choice
-from jaxnas.engine.networks import DERIVED, model_names
+from jaxnas.engine.networks import DERIVED, Choice, model_names, write_artefact
 from jaxnas.engine.run import open_run
 from jaxnas.stages.load import load_trained
 from jaxnas.stages.run import task_kind

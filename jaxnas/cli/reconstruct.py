@@ -12,8 +12,7 @@ from jaxnas.data.fastmri import FastMRISource
 from jaxnas.data.files import find_files
 from jaxnas.data.hdf5 import new_file
 from jaxnas.data.views import Calibrated
-from jaxnas.engine.choice import Choice, Trained
-from jaxnas.engine.networks import model_names
+from jaxnas.engine.networks import Choice, Trained, model_names
 from jaxnas.engine.run import Run, open_run
 from jaxnas.reconstruction.apply import Compiled, check_applicable, image_size, reconstruct_slices
 from jaxnas.reconstruction.deploy import Applied, acquisition_of, deploy_in

@@ -12,7 +12,7 @@ from jaxnas.data.annotation import LabeledVolume
 from jaxnas.data.files import NIFTI, find_files, has_suffix
 from jaxnas.data.grid import VoxelGrid
 from jaxnas.data.nifti import read_grid, read_voxels, spacing_remark, write_labels
-from jaxnas.engine.choice import Choice
+from jaxnas.engine.networks import Choice
 from jaxnas.engine.run import Run, open_run
 from jaxnas.segmentation.apply import Predictor, data_of
 from jaxnas.segmentation.dataset import open_preparation

@@ -1,29 +1,33 @@
 """The loop every run shares: training, searching, at one site or many.
 
 Whatever decides the outcome is a pure function of (state, step), so a run that was stopped or
-killed at any moment and started again ends in the same bytes as one that was not.
+killed at any moment and started again ends in the same bytes as one that was not. The first signal
+to stop is a request, the second has its usual effect.
 """
 
+import signal
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.core.console import progress_bar
 from jaxnas.core.errors import Diverged, Interrupted
 from jaxnas.core.trees import all_finite
 from jaxnas.data.batches import BatchSource, prefetch
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter
-from jaxnas.engine.progress import ProgressBar
-from jaxnas.engine.signals import StopRequest
 from jaxnas.engine.step import StepMetrics
 
 STEPS_AHEAD = 4  # steps the host may be ahead of the device: their batches are all in memory
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class HostState(Protocol):
@@ -224,6 +228,72 @@ class _Run:
 
 
 _all_finite = jax.jit(all_finite)
+
+
+class StopRequest:
+    """A context in which SIGTERM and SIGINT set `requested` instead of ending the process.
+
+    The first signal restores the handlers it found, so a second one ends the process at once.
+    Outside the main thread Python allows no handlers: `requested` then stays False.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {
+                number: signal.signal(number, self._request) for number in STOP_SIGNALS
+            }
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def _request(self, number: int, frame: object) -> None:
+        self.requested = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+
+class ProgressBar:
+    """A bar that counts steps and shows the latest metrics; shows nothing when `quiet`."""
+
+    def __init__(self, name: str, start: int, steps: int, *, quiet: bool = False) -> None:
+        self._progress = progress_bar(quiet=quiet)
+        self._task = self._progress.add_task(name, total=steps, completed=start, note="")
+
+    def __enter__(self) -> "ProgressBar":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self) -> None:
+        """Counts one step."""
+        self._progress.advance(self._task)
+
+    def note(self, metrics: Mapping[str, float]) -> None:
+        """Shows every loss among `metrics`, but not those of single clients (loss/NAME)."""
+        names = [name for name in metrics if "loss" in name and "/" not in name]
+        losses = (f"{name} {metrics[name]:.4g}" for name in names)
+        self._progress.update(self._task, note="  ".join(losses))
 
 
 def _due(step: int, every: int) -> bool:

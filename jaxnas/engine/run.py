@@ -1,5 +1,9 @@
-"""A run: one resolved config, and the directory that holds everything it produces."""
+"""A run: one resolved config, and the directory that holds everything it produces.
 
+One process at a time writes to a directory, where the file system knows locks.
+"""
+
+import fcntl
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,15 +13,15 @@ from typing import Any
 
 from jaxnas.core.config import dump_config, load_config
 from jaxnas.core.errors import START_OVER, UserError
-from jaxnas.core.files import check_output_folder, writing
+from jaxnas.core.files import check_output_folder, system_says, writing
 from jaxnas.core.identity import differences, fingerprint
-from jaxnas.core.notices import tell
+from jaxnas.core.notices import tell, warn
 from jaxnas.core.sections import anchored
 from jaxnas.data.named import with_labels
-from jaxnas.engine.locks import LOCK, locked
 from jaxnas.engine.rundir import RunDir
 
 SHOWN = 3  # keys that a message names where there are more
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,33 @@ def claim(run: Run, *, fresh: bool) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a folder, made if need be, for this process; UserError where another one has it.
+
+    A file system without locks is used without, with a warning: nothing then keeps a second
+    process out.
+    """
+    with writing(folder / LOCK):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / LOCK, "w")  # noqa: SIM115 (a context below)
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # EWOULDBLOCK, on some systems EACCES
+            raise UserError(
+                f"{folder}: another process is working on this run; wait for it, or use another "
+                f"--workdir"
+            ) from None
+        except OSError as error:
+            warn(
+                f"{folder}: this file system has no locks ({system_says(error)}); going on "
+                f"without, start no second process on this run"
+            )
+            _checkpoints_without_locks()
+        yield
+
+
 def _record(run: Run) -> None:
     """Writes the config, again where what may change has changed."""
     file, text = run.dir.config, dump_config(anchored(run.config))
@@ -117,3 +148,15 @@ def _empty(path: Path) -> None:
             shutil.rmtree(entry)
         elif entry.name != LOCK:
             entry.unlink()
+
+
+def _checkpoints_without_locks() -> None:
+    """Tells tensorstore, which writes orbax's arrays, to do so without locks of its own.
+
+    Its locks are for several processes that write one checkpoint. Orbax has no option for them:
+    what its private settings do not take, its error will tell.
+    """
+    from orbax.checkpoint._src.serialization import tensorstore_utils
+
+    for name in ("_BASE_TS_CONTEXT", "_DEFAULT_OCDBT_TS_CONTEXT"):
+        getattr(tensorstore_utils, name, {})["file_io_locking"] = {"mode": "non_atomic"}

@@ -1,11 +1,11 @@
-"""The contract of a task: what a network is for, on which data, and how it is judged.
+"""The contract of a task: what a network is for, on which data, how it is judged and compared.
 
 A method, a setting or a stage sees no more of a task than this; `Reconstruction` and `Segmentation`
 are two of them. A class that inherits a contract needs to say only what has no default.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import jax
 from flax import linen as nn
@@ -13,10 +13,10 @@ from flax import linen as nn
 from jaxnas.data.batches import EpochStream
 from jaxnas.data.splits import label_values
 from jaxnas.engine.inputs import HeldGroups
-from jaxnas.engine.state import TrainLoss
+from jaxnas.engine.rundir import RunDir
+from jaxnas.engine.step import TrainLoss
 
 GROUPS = ("train", "valid", "test")
-
 Split = Mapping[str, tuple[str, ...]]
 Variables = Mapping[str, Any]  # `params`, and the collections that a network is applied with
 Finish = Callable[[Any, EpochStream], Variables]  # (params, training batches) → variables
@@ -138,3 +138,58 @@ class DataOpener(Protocol):
 
     def check(self, dataset: Any) -> None:
         """UserError where nothing could be trained, searched or evaluated on a dataset."""
+
+
+class Contender(NamedTuple):
+    """A row of a comparison: a network, across clients with the label of its method, or a method
+    that nobody trains."""
+
+    model: str
+    strategy: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name among predictors, scores and pictures."""
+        return self.model if self.strategy is None else f"{self.model}/{self.strategy}"
+
+
+class Evaluator(Protocol):
+    """The comparison of the networks of one config on test data.
+
+    Datasets are the task's own; so are predictors, what makes an output of an input, and scores,
+    what is known of every output of all contenders at one member.
+    """
+
+    @property
+    def untrained(self) -> Mapping[str, Any]:
+        """The predictors that nobody trains, by name."""
+        return {}
+
+    def predictor(self, net: nn.Module, variables: Variables, dataset: Any) -> Any:
+        """A trained network as a predictor for the data of a member."""
+        ...
+
+    def evaluate(self, predictors: Mapping[str, Any], dataset: Any, *, fold: int | None) -> Any:
+        """The scores of predictors, trained on `fold` if there are folds, on the group `test`."""
+        ...
+
+    def rows(self, name: str, found: Sequence[Any]) -> list[dict[str, Any]]:
+        """The rows of the contender `name` in metrics.json: its scores at some members, pooled."""
+        ...
+
+    def facts(self, model: str, net: nn.Module, predictor: Any, dataset: Any) -> dict[str, Any]:
+        """The facts of a network beside its scores: its size and, if measured, its speed."""
+        ...
+
+    def describe(self, datasets: Sequence[Any]) -> str:
+        """One line: the test data of some members."""
+        return f"{sum(dataset.count('test') for dataset in datasets)} test slices"
+
+    def head(self) -> dict[str, Any]:
+        """The conventions and limits that metrics.json states."""
+        return {}
+
+    def write(
+        self, run_dir: RunDir, found: Mapping[str, Any], contenders: Sequence[Contender]
+    ) -> None:
+        """Writes every file of an evaluation but metrics.json; `found` are scores by member."""

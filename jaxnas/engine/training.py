@@ -20,8 +20,7 @@ from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import check_schedule, make_optimizer
 from jaxnas.engine.run import Run
-from jaxnas.engine.state import TrainState, init_train_state, make_train_step
-from jaxnas.engine.step import CompiledStep
+from jaxnas.engine.step import CompiledStep, TrainState, init_train_state, make_train_step
 from jaxnas.engine.task import Dataset, Finish, Task, Validate, Variables
 from jaxnas.ops.norm import STATISTICS
 

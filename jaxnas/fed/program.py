@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import optax
 
-from jaxnas.engine.state import Metrics, TrainLoss, init_train_state, make_train_step
+from jaxnas.engine.step import Metrics, TrainLoss, init_train_state, make_train_step
 from jaxnas.fed.state import ModelTree
 from jaxnas.fed.strategy import Penalty
 from jaxnas.search.moves import Step

@@ -1,1 +1,1 @@
-"""Hand-made networks, one per file."""
+"""Hand-made networks, one family per file."""

@@ -8,14 +8,14 @@ MODELS = Registry(
     {
         "unet": Entry("jaxnas.models.unet:unet"),
         "fastmri_unet": Entry("jaxnas.models.fastmri_unet:fastmri_unet"),
-        "dccnn": Entry("jaxnas.models.dccnn:dccnn"),
-        "dccnn_11": Entry("jaxnas.models.dccnn:dccnn_11"),
-        "modl": Entry("jaxnas.models.modl:modl"),
-        "modl_11": Entry("jaxnas.models.modl:modl_11"),
-        "rdn": Entry("jaxnas.models.rdn:rdn"),
-        "rdn_8": Entry("jaxnas.models.rdn:rdn_8"),
+        "dccnn": Entry("jaxnas.models.cascades:dccnn"),
+        "dccnn_11": Entry("jaxnas.models.cascades:dccnn_11"),
+        "modl": Entry("jaxnas.models.cascades:modl"),
+        "modl_11": Entry("jaxnas.models.cascades:modl_11"),
+        "rdn": Entry("jaxnas.models.cascades:rdn"),
+        "rdn_8": Entry("jaxnas.models.cascades:rdn_8"),
         "fedautomri_baseline": Entry(
-            "jaxnas.models.fedautomri_baseline:fedautomri_baseline", "manual baseline"
+            "jaxnas.models.cascades:fedautomri_baseline", "manual baseline"
         ),
     },
     group="jaxnas.models",

@@ -8,9 +8,8 @@ from typing import Any
 from flax import linen as nn
 
 from jaxnas.engine.cohort import SITE
-from jaxnas.engine.evaluation import Contender
 from jaxnas.engine.rundir import RunDir
-from jaxnas.engine.task import Variables
+from jaxnas.engine.task import Contender, Variables
 from jaxnas.models.costing import network_cost
 from jaxnas.reconstruction.dataset import KspaceDataset
 from jaxnas.reconstruction.rows import slices_csv, summaries

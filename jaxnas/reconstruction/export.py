@@ -5,8 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxnas.core.errors import UserError
-from jaxnas.engine.artefact import Artefact
-from jaxnas.engine.choice import Trained
+from jaxnas.engine.networks import Artefact, Trained
 from jaxnas.engine.run import Run
 from jaxnas.mri.acquisition import in_scan_units, measure
 from jaxnas.mri.masks import mask_shape

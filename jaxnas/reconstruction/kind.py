@@ -5,9 +5,8 @@ from pathlib import Path
 
 from flax import linen as nn
 
-from jaxnas.engine.artefact import Artefact
-from jaxnas.engine.choice import Trained
 from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.networks import Artefact, Trained
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.run import Run
 from jaxnas.reconstruction.evaluate import ReconstructionEvaluator

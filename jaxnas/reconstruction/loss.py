@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.engine.state import TrainLoss
+from jaxnas.engine.step import TrainLoss
 from jaxnas.mri.complexes import to_channels
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.acquire import make_example

@@ -9,8 +9,7 @@ from flax import linen as nn
 
 from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
-from jaxnas.engine.genotypes import settle_genotype
-from jaxnas.engine.networks import DERIVED, model_names, models_key
+from jaxnas.engine.networks import DERIVED, model_names, models_key, settle_genotype
 from jaxnas.engine.run import Run
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.models.registry import MODELS

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnas.data.batches import stack
-from jaxnas.engine.state import TrainLoss
+from jaxnas.engine.step import TrainLoss
 from jaxnas.engine.task import Task
 from jaxnas.metrics.image import psnr
 from jaxnas.mri.complexes import magnitude

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.search.decode import Fitness, check_count
-from jaxnas.spaces.paths import Path, union_cells, union_weight
+from jaxnas.spaces.grid import Path, union_cells, union_weight
 
 
 class NoNetworkFits(UserError):

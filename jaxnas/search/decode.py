@@ -13,8 +13,7 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.search.section import DecodeConfig
-from jaxnas.spaces.grid import Grid
-from jaxnas.spaces.paths import Path, log_betas
+from jaxnas.spaces.grid import Grid, Path, log_betas
 
 Individual = tuple[int, ...]
 Fitness = Callable[[tuple[Path, ...]], float]  # a set of paths → its latency in ms

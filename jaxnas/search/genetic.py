@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxnas.search.decode import Decoded, Fitness, Individual, check_count
 from jaxnas.search.section import DecodeConfig
-from jaxnas.spaces.paths import Path
+from jaxnas.spaces.grid import Path
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from jaxnas.spaces.grid import GridCell
-from jaxnas.spaces.paths import Path, union_cells
+from jaxnas.spaces.grid import GridCell, Path, union_cells
 
 
 def serial_latency(paths: Iterable[Path], cell_ms: np.ndarray, *, fixed_ms: float = 0.0) -> float:

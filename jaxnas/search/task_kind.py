@@ -7,14 +7,10 @@ from typing import Any, Protocol
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.engine.artefact import Artefact
-from jaxnas.engine.choice import Trained
 from jaxnas.engine.cohort import Cohort
-from jaxnas.engine.evaluation import Evaluator
-from jaxnas.engine.genotypes import settle_genotype
-from jaxnas.engine.networks import DERIVED, model_names
+from jaxnas.engine.networks import DERIVED, Artefact, Trained, model_names, settle_genotype
 from jaxnas.engine.run import Run
-from jaxnas.engine.task import DataOpener, Task
+from jaxnas.engine.task import DataOpener, Evaluator, Task
 from jaxnas.search.latency_table import LatencyTable
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.part_times import OnPart

@@ -20,7 +20,7 @@ from jaxnas.data.prepare import Preparation
 from jaxnas.data.section import LabeledDataConfig
 from jaxnas.engine.run import Run
 from jaxnas.fed.clients import client_config
-from jaxnas.models.folding import fold_norms
+from jaxnas.ops.norm import fold_norms
 
 WARM_CALLS = 3
 _MS = 1e-6  # milliseconds in a nanosecond

@@ -13,7 +13,7 @@ import numpy as np
 from jaxnas.data.named import config_labels
 from jaxnas.engine.run import Run
 from jaxnas.engine.timing import Timing
-from jaxnas.models.folding import fold_norms
+from jaxnas.ops.norm import fold_norms
 from jaxnas.search.deployment import draw_like, measure_network
 from jaxnas.search.device import obtain_table, table_name
 from jaxnas.search.latency import (
@@ -29,7 +29,7 @@ from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.task import init_segmentation
 from jaxnas.spaces.derive import kept_of
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.paths import Path
+from jaxnas.spaces.grid import Path
 from jaxnas.spaces.rtdnas import TwoLevelSpace
 from jaxnas.spaces.rtdnas_network import RtdnasNet
 

@@ -19,8 +19,7 @@ from jaxnas.search.registry import CONSTRAINED, DECODERS, RANDOM
 from jaxnas.search.section import DecodeConfig
 from jaxnas.segmentation.deployment import GridDeployment
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.grid import Grid
-from jaxnas.spaces.paths import Path
+from jaxnas.spaces.grid import Grid, Path
 
 PREFIXES = ("derived_", "random_")  # of the names of decoded networks
 

@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 from flax import linen as nn
 
 from jaxnas.data.annotation import annotated
-from jaxnas.engine.evaluation import Contender
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
-from jaxnas.engine.task import Variables
+from jaxnas.engine.task import Contender, Variables
 from jaxnas.segmentation.apply import Predictor
 from jaxnas.segmentation.dataset import LabeledDataset
 from jaxnas.segmentation.derive import derived_facts

@@ -5,10 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxnas.data.named import config_labels
-from jaxnas.engine.artefact import Artefact
-from jaxnas.engine.choice import Trained
+from jaxnas.engine.networks import Artefact, Trained
 from jaxnas.engine.run import Run
-from jaxnas.models.folding import fold_norms
+from jaxnas.ops.norm import fold_norms
 from jaxnas.segmentation.apply import data_of
 
 

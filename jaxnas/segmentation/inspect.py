@@ -19,7 +19,7 @@ from jaxnas.segmentation.networks import (
 from jaxnas.segmentation.profile import two_level_space
 from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
-from jaxnas.spaces.paths import union_cells
+from jaxnas.spaces.grid import union_cells
 from jaxnas.spaces.rtdnas import TwoLevelSpace
 
 _EXAMPLE = "example (no genotype given)"

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from flax import linen as nn
 
-from jaxnas.engine.artefact import Artefact
-from jaxnas.engine.choice import Trained
 from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.networks import Artefact, Trained
 from jaxnas.engine.run import Run
 from jaxnas.search.device import given_table, load_calibration, load_objective
 from jaxnas.search.latency_table import LatencyTable

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from jaxnas.engine.state import TrainLoss
+from jaxnas.engine.step import TrainLoss
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.segmentation.augment import Augmentation, augment
 

@@ -13,8 +13,7 @@ from flax import linen as nn
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.named import config_labels
-from jaxnas.engine.genotypes import settle_genotype
-from jaxnas.engine.networks import DERIVED, model_names, models_key
+from jaxnas.engine.networks import DERIVED, model_names, models_key, settle_genotype
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import GenotypeFile
 from jaxnas.metrics.cost import count_cost, count_params
@@ -26,7 +25,7 @@ from jaxnas.segmentation.derive import PREFIXES, derived_genotypes
 from jaxnas.segmentation.profile import two_level_space
 from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.paths import union_cells
+from jaxnas.spaces.grid import union_cells
 from jaxnas.spaces.rtdnas_network import RtdnasNet
 
 

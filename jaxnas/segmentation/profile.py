@@ -19,7 +19,7 @@ from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.registry import TWO_LEVEL_SPACES
 from jaxnas.spaces.rtdnas import TwoLevelSpace
-from jaxnas.spaces.rtdnas_parts import NetworkPart, network_parts
+from jaxnas.spaces.rtdnas_network import NetworkPart, network_parts
 
 
 def two_level_space(config: SegmentationConfig) -> TwoLevelSpace:

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from jaxnas.core.draws import draw_variables
 from jaxnas.data.batches import EpochStream
-from jaxnas.engine.state import TrainLoss
+from jaxnas.engine.step import TrainLoss
 from jaxnas.ops.norm import STATISTICS
 from jaxnas.segmentation.augment import Augmentation
 from jaxnas.segmentation.loss import segmentation_loss

@@ -6,9 +6,9 @@ from jaxnas.core.registry import Entry, Registry
 SPACES = Registry(
     "space",
     {
-        "csmri_a": Entry("jaxnas.spaces.csmri:CSMRI_A"),
-        "csmri_b": Entry("jaxnas.spaces.csmri:CSMRI_B"),
-        "fedautomri": Entry("jaxnas.spaces.fedautomri:FEDAUTOMRI"),
+        "csmri_a": Entry("jaxnas.spaces.cell_spaces:CSMRI_A"),
+        "csmri_b": Entry("jaxnas.spaces.cell_spaces:CSMRI_B"),
+        "fedautomri": Entry("jaxnas.spaces.cell_spaces:FEDAUTOMRI"),
     },
     group="jaxnas.spaces",
 )

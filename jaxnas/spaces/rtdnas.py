@@ -16,8 +16,7 @@ from flax import linen as nn
 from jaxnas.core.errors import UserError
 from jaxnas.spaces.derive import ONE_PAIR, TWO_PAIRS, CellEdge
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.grid import CELL_TYPES, Grid
-from jaxnas.spaces.paths import Path, check_paths, random_path, union_cells
+from jaxnas.spaces.grid import CELL_TYPES, Grid, Path, check_paths, random_path, union_cells
 from jaxnas.spaces.relaxation import relax
 from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
 from jaxnas.spaces.section import SEGMENTATION_OPERATIONS

@@ -7,10 +7,9 @@ from flax import linen as nn
 
 from jaxnas.core.sections import Experiment
 from jaxnas.engine.cohort import Cohort, fold_number
-from jaxnas.engine.evaluation import Contender, Evaluator
 from jaxnas.engine.networks import DERIVED
 from jaxnas.engine.run import Run
-from jaxnas.engine.task import Variables
+from jaxnas.engine.task import Contender, Evaluator, Variables
 from jaxnas.engine.training import trained_variables, training_name
 from jaxnas.fed.shares import POOLED
 from jaxnas.fed.training import load_method

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
-from jaxnas.engine.choice import Choice, Trained
 from jaxnas.engine.cohort import fold_name
+from jaxnas.engine.networks import Choice, Trained
 from jaxnas.engine.run import Run
 from jaxnas.engine.task import Task, Variables
 from jaxnas.engine.training import trained_variables, training_name

@@ -10,7 +10,7 @@ import pytest
 from jaxnas.cli.segment import load_predictor
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.layouts import make_acdc
-from jaxnas.engine.choice import Choice
+from jaxnas.engine.networks import Choice
 from jaxnas.engine.run import open_run
 from jaxnas.search.latency_table import load_table, save_table
 from tests.cli.alone import run_alone

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from jaxnas.core import console
-from jaxnas.engine.progress import ProgressBar
+from jaxnas.engine.loop import ProgressBar
 
 NAMES = ["[red]scan[/red]", "[/]", "[/x]", "[bold", "a]b[c", "<b>&amp;", ":smile:", r"\[x]", "$a$"]
 ESCAPES = {"\x1b[31mred\x1b[0m": r"\x1b[31mred\x1b[0m", "two\nlines": r"two\nlines"}

@@ -8,7 +8,7 @@ import pytest
 from orbax.checkpoint._src.serialization import tensorstore_utils
 
 from jaxnas.core.errors import UserError
-from jaxnas.engine.locks import locked
+from jaxnas.engine.run import locked
 
 CONTEXTS = ("_BASE_TS_CONTEXT", "_DEFAULT_OCDBT_TS_CONTEXT")
 

@@ -1,6 +1,6 @@
 """The progress bar."""
 
-from jaxnas.engine.progress import ProgressBar
+from jaxnas.engine.loop import ProgressBar
 
 
 def show(*, quiet):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from jaxnas.engine.signals import STOP_SIGNALS, StopRequest
+from jaxnas.engine.loop import STOP_SIGNALS, StopRequest
 
 
 def handlers():

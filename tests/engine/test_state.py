@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnas.engine.state import init_train_state, make_train_step
+from jaxnas.engine.step import init_train_state, make_train_step
 
 TX = optax.sgd(0.5)
 

@@ -7,7 +7,7 @@ from flax import linen as nn
 
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.section import OptimConfig
-from jaxnas.engine.state import init_train_state, make_train_step
+from jaxnas.engine.step import init_train_state, make_train_step
 from jaxnas.ops.conv import Conv
 
 STEPS = 24

@@ -10,8 +10,7 @@ import pytest
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.section import OptimConfig
-from jaxnas.engine.state import init_train_state, make_train_step
-from jaxnas.engine.step import CompiledStep
+from jaxnas.engine.step import CompiledStep, init_train_state, make_train_step
 from jaxnas.fed.program import search_program, training_program
 from jaxnas.fed.state import client_key
 from jaxnas.search.milenas import make_milenas_step

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.engine.evaluation import Contender
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
+from jaxnas.engine.task import Contender
 from jaxnas.fed.section import Scaffold
 from jaxnas.fed.shares import POOLED
 from jaxnas.fed.traffic import Traffic

@@ -9,9 +9,8 @@ import pytest
 
 from jaxnas.data.prepare import Preparation
 from jaxnas.models.bix_unet import BixUnet
-from jaxnas.models.folding import fold_norms
 from jaxnas.models.unet2d import UNet2d
-from jaxnas.ops.norm import FOLDED, STATISTICS
+from jaxnas.ops.norm import FOLDED, STATISTICS, fold_norms
 from jaxnas.segmentation.apply import Predictor
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import CELL_TYPES

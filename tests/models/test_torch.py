@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.models.dccnn import ResidualDenoiser
+from jaxnas.models.cascades import RecursiveDilatedDenoiser, ResidualDenoiser
 from jaxnas.models.fastmri_unet import FastmriUNet
-from jaxnas.models.rdn import RecursiveDilatedDenoiser
 from jaxnas.models.unet import UNet
 from tests.models.params import numpy_params
 

@@ -6,8 +6,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from jaxnas.core.config import dump_config, make_config
-from jaxnas.engine.evaluation import Contender
 from jaxnas.engine.rundir import RunDir
+from jaxnas.engine.task import Contender
 from jaxnas.fed.shares import POOLED
 from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
 from jaxnas.reconstruction.scoring import Evaluation, SliceScore

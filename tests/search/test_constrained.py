@@ -8,8 +8,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.search.constrained import NoNetworkFits, constrained
 from jaxnas.search.decode import best_paths
 from jaxnas.search.path_latency import serial_latency
-from jaxnas.spaces.grid import Grid
-from jaxnas.spaces.paths import union_weight
+from jaxnas.spaces.grid import Grid, union_weight
 from tests.spaces.grids import random_betas
 
 GRID = Grid(7, 4)

@@ -22,8 +22,7 @@ from jaxnas.search.latency import (
 from jaxnas.segmentation.deployment import GridDeployment
 from jaxnas.segmentation.profile import two_level_space
 from jaxnas.segmentation.section import SegmentationConfig
-from jaxnas.spaces.grid import CELL_TYPES
-from jaxnas.spaces.paths import path_cells
+from jaxnas.spaces.grid import CELL_TYPES, path_cells
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.space import edge_weights
 from tests.spaces.grids import all_paths

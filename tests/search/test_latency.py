@@ -16,8 +16,7 @@ from jaxnas.search.latency import (
 )
 from jaxnas.search.path_latency import serial_latency
 from jaxnas.search.penalty import LatencyObjective, latency_loss
-from jaxnas.spaces.grid import CELL_TYPES, Grid
-from jaxnas.spaces.paths import path_cells, path_weight
+from jaxnas.spaces.grid import CELL_TYPES, Grid, path_cells, path_weight
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.space import edge_weights
 from tests.search.test_cell_latency import cell_edges, joint_softmax

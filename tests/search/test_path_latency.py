@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from jaxnas.search.path_latency import PATH_LATENCY, critical_latency, serial_latency
-from jaxnas.spaces.grid import Grid
-from jaxnas.spaces.paths import path_cells, union_cells
+from jaxnas.spaces.grid import Grid, path_cells, union_cells
 from tests.spaces.grids import all_paths
 
 GRID = Grid(6, 3)

@@ -23,7 +23,7 @@ from jaxnas.segmentation.derive import (
 from jaxnas.segmentation.profile import two_level_space
 from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.genotype import load_genotype
-from jaxnas.spaces.paths import union_cells
+from jaxnas.spaces.grid import union_cells
 
 CONFIG = SegmentationConfig(
     task="segmentation",

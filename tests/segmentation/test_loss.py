@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnas.engine.state import init_train_state, make_train_step
+from jaxnas.engine.step import init_train_state, make_train_step
 from jaxnas.segmentation.augment import NONE, Augmentation
 from jaxnas.segmentation.loss import (
     cross_entropy,

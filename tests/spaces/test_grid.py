@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxnas.spaces.grid import Grid
-from jaxnas.spaces.paths import path_cells
+from jaxnas.spaces.grid import Grid, path_cells
 from tests.spaces.grids import all_paths
 
 SHAPES = ((1, 1), (1, 3), (4, 2), (5, 4), (3, 6))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.spaces.grid import CELL_TYPES, Grid
-from jaxnas.spaces.paths import (
+from jaxnas.spaces.grid import (
+    CELL_TYPES,
+    Grid,
     check_paths,
     path_cells,
     path_weight,

@@ -13,11 +13,9 @@ from jaxnas.metrics.cost import count_cost, count_params
 from jaxnas.ops.conv import reference_lowering
 from jaxnas.segmentation.networks import segmentation_cost
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.grid import CELL_TYPES, Grid
-from jaxnas.spaces.paths import union_cells
+from jaxnas.spaces.grid import CELL_TYPES, Grid, union_cells
 from jaxnas.spaces.rtdnas import RTDNAS
-from jaxnas.spaces.rtdnas_network import RtdnasNet
-from jaxnas.spaces.rtdnas_parts import network_parts
+from jaxnas.spaces.rtdnas_network import RtdnasNet, network_parts
 from tests.models.params import Training, numpy_params
 
 SKIP, SEP, DIL, CONV = "skip_connect", "sep_conv_3x3", "dil_conv_5x5", "conv_3x3"

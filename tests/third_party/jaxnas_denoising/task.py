@@ -12,11 +12,10 @@ from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
 from jaxnas.core.sections import Experiment
 from jaxnas.data.section import DataConfig
-from jaxnas.engine.evaluation import Evaluator
 from jaxnas.engine.networks import DERIVED
 from jaxnas.engine.section import TrainingConfig
 from jaxnas.engine.slices import SliceData
-from jaxnas.engine.task import Task
+from jaxnas.engine.task import Evaluator, Task
 from jaxnas.fed.section import RoundsConfig, check_plain_sgd
 from jaxnas.metrics.cost import count_params
 from jaxnas.mri.complexes import ifft2c, to_channels
