@@ -21,7 +21,7 @@ def programs(seed: int) -> dict[str, Callable[[], object]]:
     from jaxnas.search.constrained import constrained
     from jaxnas.search.decode import best_paths, exhaustive
     from jaxnas.search.genetic import genetic
-    from jaxnas.search.path_latency import serial_latency
+    from jaxnas.search.latency import serial_latency
     from jaxnas.spaces.grid import Grid
 
     rng, grid = np.random.default_rng(seed), Grid()

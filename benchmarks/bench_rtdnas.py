@@ -115,7 +115,7 @@ def prepare_supernet(problem: dict[str, np.ndarray]) -> Prepared:
 
     from benchmarks.ours import flat, prepare_step, unflat
     from jaxnas.search.darts import make_first_order_step
-    from jaxnas.search.state import init_search_state
+    from jaxnas.search.moves import init_search_state
 
     _, _, loss = make_supernet(Setting(**json.loads(str(problem["setting"]))))
     w_tx, a_tx = optax.sgd(W_RATE, momentum=MOMENTUM), optax.adam(A_RATE)

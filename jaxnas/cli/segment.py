@@ -16,7 +16,7 @@ from jaxnas.engine.networks import Choice
 from jaxnas.engine.run import Run, open_run
 from jaxnas.segmentation.apply import Predictor, data_of
 from jaxnas.segmentation.dataset import open_preparation
-from jaxnas.segmentation.realtime import stream_summary
+from jaxnas.segmentation.timing import stream_summary
 from jaxnas.stages.load import check_task, load_trained
 
 LATENCY = "latency.json"

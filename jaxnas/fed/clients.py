@@ -1,4 +1,6 @@
-"""The clients of a federated config, whatever the task: each one's data and its weight."""
+"""The clients of a federated config, whatever the task: each one's data and its weight; and
+clients.json, which keeps who they are so that a run can be applied without their data.
+"""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -8,8 +10,10 @@ from jaxnas.core.errors import UserError, naming
 from jaxnas.core.sections import Experiment, placed
 from jaxnas.data.splits import check_subjects, together
 from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.rundir import RunDir
 from jaxnas.engine.task import DataOpener, Dataset
-from jaxnas.fed.shares import Share, check_shares, divide, matching, stored_at
+from jaxnas.fed.partition import Share, check_shares, divide, matching, stored_at
+from jaxnas.mri.section import AcquisitionConfig
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,46 @@ def describe_client(cohort: Cohort, name: str) -> str:
     """One line for a person: the data of a client and its weight."""
     weight = cohort.weights[cohort.names.index(name)]
     return f"client {name}: {cohort.members[name].describe()}, weight {weight:g}"
+
+
+@dataclass(frozen=True)
+class ClientEntry:
+    """The facts that applying a reconstruction needs; `shape` (H, W) is that of its k-space."""
+
+    name: str
+    shape: tuple[int, int]
+    coils: int
+    acquisition: AcquisitionConfig
+
+
+def write_clients(run_dir: RunDir, cohort: Cohort) -> None:
+    """Writes clients.json."""
+    run_dir.clients.write(
+        [
+            {"name": name, "weight": weight, **dataset.facts()}
+            for (name, dataset), weight in zip(cohort.members.items(), cohort.weights)
+        ]
+    )
+
+
+def read_clients(run_dir: RunDir) -> list[dict[str, Any]]:
+    """The clients of a run of any task, as JSON; UserError where none has trained yet."""
+    if not run_dir.clients.exists():
+        raise UserError(f"{run_dir.path}: no client has trained yet; run jaxnas train first")
+    return run_dir.clients.read()
+
+
+def read_acquisitions(run_dir: RunDir) -> list[ClientEntry]:
+    """The clients of a reconstruction, in order; UserError where none has trained yet."""
+    return [
+        ClientEntry(
+            entry["name"],
+            tuple(entry["shape"]),
+            entry["coils"],
+            AcquisitionConfig.model_validate(entry["acquisition"]),
+        )
+        for entry in read_clients(run_dir)
+    ]
 
 
 def _listed(config: Experiment, data: DataOpener) -> list[_Part]:

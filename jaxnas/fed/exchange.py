@@ -1,8 +1,9 @@
 """The exchange between the server and its clients in a round, as pure functions on arrays.
 
 A round opens an accumulator, sends every chunk of clients off with `enter`, takes it in again with
-`take_in` after its local steps, and ends in `server_update`. Chunks are `rows`, int (k,): numbers
-of clients, where C and above only fill up.
+`take_in` after its local steps, and ends in `server_update`. The weighted average of the clients is
+accumulated as they arrive. Chunks are `rows`, int (k,): numbers of clients, where C and above only
+fill up.
 """
 
 from dataclasses import dataclass
@@ -14,11 +15,46 @@ from flax import struct
 
 from jaxnas.core.trees import all_finite
 from jaxnas.engine.step import StepMetrics
-from jaxnas.fed.aggregate import Average, empty_average, include
-from jaxnas.fed.paths import merge_trees, select
 from jaxnas.fed.program import Program
-from jaxnas.fed.state import OWN, FedState, ModelTree, client_key
+from jaxnas.fed.state import OWN, FedState, ModelTree, client_key, merge_trees, select
 from jaxnas.fed.strategy import Broadcast, RoundAverage, Strategy, message_shapes
+
+
+@struct.dataclass
+class Average:
+    """The mean of the models seen so far and the sum of their weights, a float32 scalar.
+
+    As a running mean it is exact where it should be: of one model, and of equal models that
+    arrive one by one.
+    """
+
+    mean: Any
+    weight: jax.Array
+
+
+def empty_average(like: Any) -> Average:
+    """The average of no model; `like` gives shapes and dtypes."""
+    return Average(jax.tree.map(jnp.zeros_like, like), jnp.zeros((), jnp.float32))
+
+
+def include(average: Average, models: Any, weights: jax.Array) -> Average:
+    """The average with some more models, stacked (k, ...), of `weights` float32 (k,).
+
+    mean ← mean + W/(W₀ + W) (Σ_c w_c/W x_c − mean) with W = Σ_c w_c and W₀ the weight so far. A
+    model of weight 0 counts for nothing, whatever it holds.
+    """
+    added = jnp.sum(weights)
+    total = average.weight + added
+    shares, step = _ratio(weights, added), _ratio(added, total)
+
+    def move(mean: jax.Array, stack: jax.Array) -> jax.Array:
+        column = (-1, *[1] * mean.ndim)
+        # No matrix product: accelerators may round its factors to ten bits.
+        stack = jnp.where(weights.reshape(column) > 0, stack, 0)
+        new = jnp.sum(shares.reshape(column).astype(stack.dtype) * stack, axis=0)
+        return mean + step.astype(mean.dtype) * (new - mean)
+
+    return Average(jax.tree.map(move, average.mean, models), total)
 
 
 @struct.dataclass
@@ -150,6 +186,11 @@ class Exchange:
     def _held(self, model: ModelTree, own: ModelTree) -> ModelTree:
         """The leaves of a model that a client holds, and what the strategy remembers at it."""
         return merge_trees(select(model, self.strategy.held), {OWN: own})
+
+
+def _ratio(part: jax.Array, whole: jax.Array) -> jax.Array:
+    """part / whole, and 0 where the whole is 0."""
+    return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1.0), 0.0)
 
 
 def _parts(held: ModelTree) -> tuple[ModelTree, ModelTree]:

@@ -10,8 +10,7 @@ import optax
 from jaxnas.engine.step import Metrics, TrainLoss, init_train_state, make_train_step
 from jaxnas.fed.state import ModelTree
 from jaxnas.fed.strategy import Penalty
-from jaxnas.search.moves import Step
-from jaxnas.search.state import init_search_state
+from jaxnas.search.moves import Step, init_search_state
 
 MakeStep = Callable[[optax.GradientTransformation, optax.GradientTransformation], Step]
 

@@ -21,15 +21,19 @@ from jaxnas.engine.step import StepMetrics
 from jaxnas.fed.backends import Backend
 from jaxnas.fed.exchange import Exchange, Report, RoundAccumulator
 from jaxnas.fed.feed import Chunk, Feed, RoundData, StatePart, make_chunks
-from jaxnas.fed.outcome import check_outcome, make_outcome, make_row
-from jaxnas.fed.participation import check_weights, draw_participants, normalised
-from jaxnas.fed.paths import leaf_paths
+from jaxnas.fed.participation import (
+    check_outcome,
+    check_weights,
+    draw_participants,
+    make_outcome,
+    make_row,
+    normalised,
+)
 from jaxnas.fed.placement import Placement
 from jaxnas.fed.program import Program
 from jaxnas.fed.section import RoundsConfig
-from jaxnas.fed.state import FedState, ModelTree
-from jaxnas.fed.strategy import Broadcast, Strategy
-from jaxnas.fed.traffic import Traffic, measure_traffic
+from jaxnas.fed.state import FedState, ModelTree, leaf_paths
+from jaxnas.fed.strategy import Broadcast, Strategy, Traffic, measure_traffic
 
 
 class _Common(NamedTuple):

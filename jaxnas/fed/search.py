@@ -15,16 +15,15 @@ from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
 from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.run import Run
-from jaxnas.fed.local import ClientBatches, search_batches
+from jaxnas.fed.feed import ClientBatches, search_batches
 from jaxnas.fed.program import search_program
 from jaxnas.fed.rounds import Federation
 from jaxnas.fed.state import FedState
 from jaxnas.fed.strategies import build_strategy
 from jaxnas.fed.training import note_communication
-from jaxnas.search.budget import check_optimizers, config_in_steps
 from jaxnas.search.methods import SearchMethod, SearchProblem, make_method
 from jaxnas.search.section import check_warmup
-from jaxnas.search.stage import ranking_batches
+from jaxnas.search.stage import check_optimizers, config_in_steps, ranking_batches
 from jaxnas.spaces.genotype import Genotype
 
 

@@ -3,9 +3,10 @@
 A round (`fed.exchange`) calls these functions in one order. The server sends its model and a
 `broadcast`; every client begins from `start`, takes its local steps with `penalty` in the loss,
 and closes with `client_update`; the server notes what arrives with `record`, averages it, and ends
-the round with `server_update`.
+the round with `server_update`. `measure_traffic` counts the bytes of all this.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxnas.fed.paths import EVERYTHING, NO_PATHS, Paths, merge_trees
-from jaxnas.fed.state import ModelTree
+from jaxnas.fed.state import EVERYTHING, NO_PATHS, ModelTree, Paths, merge_trees
 
 
 @struct.dataclass
@@ -142,3 +142,25 @@ def message_shapes(
         return broadcast, strategy.close(own, broadcast, shared, jnp.float32(1.0))[1]
 
     return jax.eval_shape(messages, shared)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that one client sends (`up`) and receives (`down`) in a round it takes part in."""
+
+    up: int
+    down: int
+
+
+def measure_traffic(strategy: Strategy, shared: ModelTree, *, clients: int) -> Traffic:
+    """The bytes of the messages about the leaves `shared`, arrays or ShapeDtypeStructs, with that
+    number of clients: the model, and what the strategy sends beside it in either direction.
+
+    Exact, as shapes and dtypes say, without any compression; the number of the round is free.
+    """
+    broadcast, upload = message_shapes(strategy, shared, clients=clients)
+    return Traffic(up=_size(upload), down=_size((broadcast.model, broadcast.extra)))
+
+
+def _size(tree: Any) -> int:
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))

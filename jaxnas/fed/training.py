@@ -28,15 +28,13 @@ from jaxnas.engine.rundir import RunDir
 from jaxnas.engine.section import OptimConfig
 from jaxnas.engine.task import Task, Variables
 from jaxnas.engine.training import keep_statistics, kept_statistics, unfinished
-from jaxnas.fed.local import ClientBatches, training_batches
-from jaxnas.fed.paths import leaf_paths, select
+from jaxnas.fed.feed import ClientBatches, training_batches
 from jaxnas.fed.program import Program, training_program
 from jaxnas.fed.rounds import Federation
 from jaxnas.fed.section import Method, SearchStrategy
-from jaxnas.fed.state import FedState, ModelTree
+from jaxnas.fed.state import FedState, ModelTree, leaf_paths, select
 from jaxnas.fed.strategies import build_strategy
-from jaxnas.fed.strategy import Penalty
-from jaxnas.fed.traffic import Traffic, measure_traffic
+from jaxnas.fed.strategy import Penalty, Traffic, measure_traffic
 
 
 def client_scores(name: str, scores: Mapping[str, float]) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""Applying a trained network to files: volumes in, magnitude images in the file's units out."""
+"""A trained network at work: volumes in, magnitude images in the file's units out.
+
+As an artefact it does so without this library.
+"""
 
 import math
 import time
@@ -7,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnas.core.errors import UserError
@@ -18,10 +23,13 @@ from jaxnas.data.sampling import empty_share
 from jaxnas.data.source import Slice, Source
 from jaxnas.data.transforms import center_crop
 from jaxnas.data.views import first_filled, warn_of_origin
+from jaxnas.engine.networks import Artefact, Trained
+from jaxnas.engine.run import Run
 from jaxnas.mri.acquisition import in_scan_units, measure
 from jaxnas.mri.complexes import magnitude
-from jaxnas.mri.masks import make_mask
+from jaxnas.mri.masks import make_mask, mask_shape
 from jaxnas.mri.section import AcquisitionConfig
+from jaxnas.reconstruction.deploy import Applied, acquisition_of, deploy, image_of
 from jaxnas.reconstruction.scoring import ReconstructionMethod, as_pytree
 
 UNDER_WAY = 2  # batches on the device: one is computed while the one before is copied back
@@ -179,3 +187,33 @@ def check_applicable(
     if item is not None:
         warn_of_origin(item)
         sampled(item, acquisition, acceleration=acceleration)
+
+
+def reconstruction_artefact(run: Run, trained: Trained) -> Artefact:
+    """kspace complex64 (B, H, W), mask float32 (B, 1 | H, W) → complex64 image in units of kspace.
+
+    H and W are those of the run's data, the mask is of the shape of those it was trained with.
+    Scaling is inside.
+    """
+    acquisition = acquisition_of(run, trained.choice.client)
+    net, params, _ = deploy(Applied(trained.net, trained.variables["params"], acquisition))
+    (height, width), coils = image_of(run)
+    if coils > 1:
+        raise UserError(f"{run.path}: export knows single-coil networks, found {coils} coils")
+
+    def apply(kspace, mask):
+        measurement = measure(kspace, mask, None, peak=acquisition.peak)
+        image: Any = net.apply({"params": params}, measurement)
+        return in_scan_units(image, measurement)
+
+    rows, _ = mask_shape(acquisition.mask, (height, width))
+    facts = {
+        **trained.choice.to_json(),
+        "inputs": {
+            "kspace": f"complex64 (b, {height}, {width}), centred, unitary, 0 where unsampled",
+            "mask": f"float32 (b, {rows}, {width}), 1 where sampled",
+        },
+        "output": f"complex64 (b, {height}, {width}), in the units of kspace",
+    }
+    arguments = (("kspace", jnp.complex64, (height, width)), ("mask", jnp.float32, (rows, width)))
+    return Artefact(apply, arguments, facts)

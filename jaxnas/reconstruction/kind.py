@@ -9,25 +9,24 @@ from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.networks import Artefact, Trained
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.run import Run
-from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
-from jaxnas.reconstruction.export import reconstruction_artefact
-from jaxnas.reconstruction.inspect import inspect_config
-from jaxnas.reconstruction.latency import (
+from jaxnas.reconstruction.apply import reconstruction_artefact
+from jaxnas.reconstruction.deployment import (
     check_latency,
     find_objective,
     log_derived,
     scan_of,
     with_latency,
 )
+from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
+from jaxnas.reconstruction.inspect import inspect_config
 from jaxnas.reconstruction.networks import keep_genotype, trainable
 from jaxnas.reconstruction.problem import unrolled_problem
 from jaxnas.reconstruction.profile import profile_unrolled
 from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.reconstruction.source import KspaceData
 from jaxnas.reconstruction.task import Reconstruction, reconstruction_task
-from jaxnas.search.latency_table import LatencyTable
+from jaxnas.search.latency_table import LatencyTable, OnPart
 from jaxnas.search.methods import SearchProblem
-from jaxnas.search.part_times import OnPart
 from jaxnas.search.task_kind import TaskKind
 
 

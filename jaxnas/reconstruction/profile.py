@@ -19,8 +19,14 @@ from jaxnas.mri.consistency import consistency
 from jaxnas.ops.candidates import NONE, Operation
 from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.search.deployment import draw_like
-from jaxnas.search.latency_table import LatencyTable, op_key
-from jaxnas.search.part_times import OnPart, ignore_part, measure_table, time_in_chain
+from jaxnas.search.latency_table import (
+    LatencyTable,
+    OnPart,
+    ignore_part,
+    measure_table,
+    op_key,
+    time_in_chain,
+)
 from jaxnas.spaces.cell import Preprocess
 from jaxnas.spaces.denoiser import stems, tail
 from jaxnas.spaces.registry import SPACES

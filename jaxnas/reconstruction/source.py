@@ -21,8 +21,7 @@ from jaxnas.data.views import (
 from jaxnas.engine.slices import SliceData
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.acquire import check_masks
-from jaxnas.reconstruction.batches import Draws
-from jaxnas.reconstruction.dataset import KspaceDataset
+from jaxnas.reconstruction.dataset import Draws, KspaceDataset
 from jaxnas.reconstruction.networks import check_coils
 from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.spaces.section import NetworkConfig

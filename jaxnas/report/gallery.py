@@ -5,13 +5,13 @@ import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from jaxnas.report import calibration, cells, curves, heat, rounds, spread, style, tradeoff, traffic
+from jaxnas.report import cells, curves, heat, latency, rounds, spread, style, tradeoff, traffic
 from jaxnas.report import images as recon
 from jaxnas.report.inputs import ExampleImage, RunFiles, slice_scores
 from jaxnas.report.names import method_name
 from jaxnas.report.overlap_clients import pooled
 from jaxnas.report.overlap_gallery import segmentation_plans
-from jaxnas.report.plan import Plan
+from jaxnas.report.style import Plan
 
 DPI = 160
 MOST_PICTURED = 8  # clients
@@ -63,7 +63,7 @@ def _plans(run: RunFiles) -> Iterator[Plan]:
     if run.federated:
         yield from _client_plans(run)
     if run.calibration and run.calibration.get("predicted_ms"):
-        draw = functools.partial(calibration.draw_calibration, run.calibration)
+        draw = functools.partial(latency.draw_calibration, run.calibration)
         yield Plan("latency", "calibration", CALIBRATION_CAPTION, draw)
     if run.task == "reconstruction":
         yield from _reconstruction_plans(run)

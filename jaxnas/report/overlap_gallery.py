@@ -20,7 +20,7 @@ from jaxnas.report.overlaps import (
 )
 from jaxnas.report.overlaps import network_name as name_of
 from jaxnas.report.paths import CELL_FRAMES, draw_paths, path_edges
-from jaxnas.report.plan import Plan
+from jaxnas.report.style import Plan
 
 
 def segmentation_plans(run: RunFiles) -> Iterator[Plan]:

@@ -1,4 +1,6 @@
-"""One look for every figure: fonts, a colour-blind-safe palette, and who wears which colour."""
+"""One look for every figure: fonts, a colour-blind-safe palette, and who wears which colour; and a
+figure that a run has the data for, not drawn yet.
+"""
 
 import functools
 import importlib
@@ -15,12 +17,10 @@ if TYPE_CHECKING:
 
 # It tells where it keeps its list of fonts when there is no home, which changes no figure.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
-
 # Okabe and Ito's palette without its yellow, which vanishes on white.
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, BROWN, BLACK = "#56B4E9", "#CC79A7", "#8C6D31", "#222222"
 GREY, LIGHT, CROWD = "#8A8A8A", "#E4E4E4", "#B0B0B0"
-
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -42,7 +42,6 @@ RC: dict[Any, Any] = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
 }
-
 OPERATION_COLOURS = {
     "sep_conv_3x3": BLUE,
     "dil_2_conv_3x3": ORANGE,
@@ -221,3 +220,12 @@ def input_name(index: int, *, inputs: int = 2) -> str:
     """A cell tensor by its genotype index: the inputs come first, then node 1, 2, …"""
     names = {1: ("$X_0$",), 2: ("$C_{l-2}$", "$C_{l-1}$")}[inputs]
     return names[index] if index < inputs else f"node {index - inputs + 1}"
+
+
+class Plan(NamedTuple):
+    """The report section of a figure, its file name, its caption, and how to draw it."""
+
+    section: str
+    name: str
+    caption: str
+    draw: Callable[[], "Figure"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from jaxnas.report import federated, gallery, summary, tables, traffic
 from jaxnas.report import overlaps as segmentation
-from jaxnas.report.derived_latency import latency_table
 from jaxnas.report.inputs import RunFiles
+from jaxnas.report.latency import latency_table
 from jaxnas.report.names import entry_name
 from jaxnas.report.overlap_clients import (
     client_dice_table,

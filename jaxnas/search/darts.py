@@ -17,6 +17,7 @@ from jaxnas.search.moves import (
     Objective,
     Optimizer,
     SearchLoss,
+    SearchState,
     Step,
     accuracy,
     half_keys,
@@ -24,7 +25,6 @@ from jaxnas.search.moves import (
     move_weights,
     objective_gradient,
 )
-from jaxnas.search.state import SearchState
 
 
 def make_first_order_step(

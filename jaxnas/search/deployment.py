@@ -8,8 +8,7 @@ import numpy as np
 
 from jaxnas.engine.timing import Timing, measure_latency
 from jaxnas.search.calibration import Calibration, check_guides, fit_calibration
-from jaxnas.search.objective import SearchObjective
-from jaxnas.search.penalty import make_objective
+from jaxnas.search.objective import SearchObjective, make_objective
 from jaxnas.search.section import ACCURACY_ALONE, LatencyBudget
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.space import Space

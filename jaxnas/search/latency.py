@@ -1,11 +1,12 @@
-"""Expected latency of a supernet in milliseconds, differentiable in its softmaxed weights.
+"""Latency by the model, in milliseconds: that of a derived network, and what a supernet is expected
+to have, differentiable in its softmaxed weights.
 
     L_t = Σ_l Σ_c k_c^l Lat_c        (Eq. 5)
 
 k is the probability that a network has the cell, Lat_c the cell's latency of Eq. 3 and 4.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from jaxnas.core.trees import add_up
 from jaxnas.search.cell_latency import CELL_LATENCY, EDGE_LATENCY, derived_cell, expected_cell
-from jaxnas.spaces.grid import CELL_TYPES, Grid
+from jaxnas.spaces.grid import CELL_TYPES, Grid, GridCell, Path, union_cells
 
 
 class OperationTimes(NamedTuple):
@@ -198,3 +199,39 @@ def derived_stack_latency(
     """The same of a derived network: {kind: kept (E, O) bool}."""
     per_kind = [derived_cell(k, op_ms, inputs=inputs, cell=cell) for k in kept.values()]
     return cells * add_up(per_kind) + fixed_ms
+
+
+def serial_latency(paths: Iterable[Path], cell_ms: np.ndarray, *, fixed_ms: float = 0.0) -> float:
+    """Stem, head and every cell of the union one after the other, in ms.
+
+    `cell_ms` (3, D) holds the cells by direction and scale; NaN where the union needs a cell that
+    has none raises ValueError.
+    """
+    cells = union_cells(paths)
+    return fixed_ms + sum(_times(cells, cell_ms).values())
+
+
+def critical_latency(paths: Iterable[Path], cell_ms: np.ndarray, *, fixed_ms: float = 0.0) -> float:
+    """Stem, head and the longest chain of cells from start to end, in ms: all else in parallel.
+
+    A tile waits for all its cells, t[l + 1, s'] = max over its cells (t[l, s] + ms of the cell).
+    Arguments as in `serial_latency`.
+    """
+    cells = union_cells(paths)
+    done = {(0, 0): 0.0}
+    for (l, s, d), ms in _times(cells, cell_ms).items():  # ascending layers
+        tile = (l + 1, s + d - 1)
+        done[tile] = max(done.get(tile, 0.0), done[l, s] + ms)
+    return fixed_ms + max(ms for (l, _), ms in done.items() if l == cells[-1][0] + 1)
+
+
+PATH_LATENCY = {"serial": serial_latency, "longest": critical_latency}
+
+
+def _times(cells: Iterable[GridCell], cell_ms: np.ndarray) -> dict[GridCell, float]:
+    """The milliseconds of every cell."""
+    times = {(l, s, d): float(cell_ms[d, s]) for l, s, d in cells}
+    for cell, ms in times.items():
+        if not ms >= 0:
+            raise ValueError(f"cell (layer, scale, direction) {cell} takes {ms} ms, expected ≥ 0")
+    return times

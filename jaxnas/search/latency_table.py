@@ -1,19 +1,30 @@
-"""The latency table of a device: milliseconds per operation, shape and dtype, as versioned JSON."""
+"""The latency table of a device: milliseconds per operation, shape and dtype, as versioned JSON.
+
+It is measured part by part of a network. The time of a part is the slope of chains of dependent
+calls (see `engine.timing`), so that what a call costs to launch is left out.
+"""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.files import read_json, write_json
-from jaxnas.engine.timing import Timing
+from jaxnas.engine.timing import Timing, chain_slope, operation_chain
+from jaxnas.ops.conv import default_precision
 
 SCHEMA = 1
 _UNIT = "ms"
+SHORT = 2
+REPEATS = 10
+TARGET_MS = 20.0  # how much longer the long chain shall take than the short one
+LONGEST = 400
+OnPart = Callable[[str, Timing], None]
 
 
 @dataclass(frozen=True)
@@ -128,6 +139,31 @@ def load_table(path: str | Path) -> LatencyTable:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path}: is malformed ({error}); run `jaxnas profile` again") from None
+
+
+def ignore_part(key: str, timing: Timing) -> None:
+    """The listener who does not care."""
+
+
+def measure_table(
+    timings: Iterable[tuple[str, Timing]], *, batch: int, on_part: OnPart
+) -> LatencyTable:
+    """The table of this device out of pairs (key, timing), each measured as it is asked for."""
+    entries = {}
+    for key, timing in timings:
+        entries[key] = make_entry(timing)
+        on_part(key, timing)
+    precision = default_precision() or "default"
+    return LatencyTable(device_kind(), jax.__version__, precision, batch, entries)
+
+
+def time_in_chain(fn: Callable[[Any, jax.Array], Any], variables: Any, x: jax.Array) -> Timing:
+    """The milliseconds of `fn(variables, x)` in a chain of calls."""
+    chain = operation_chain(fn, variables, x)
+    # A first look tells how long a chain must be to be measured well.
+    once = chain_slope(chain, 1, 1 + SHORT, repeats=2).p50
+    long = SHORT + int(np.clip(TARGET_MS / max(once, 1e-3), 4, LONGEST))
+    return chain_slope(chain, SHORT, long, repeats=REPEATS)
 
 
 def _entry(key: str, value: Any, path: str | Path) -> TableEntry:

@@ -1,4 +1,4 @@
-"""The parts of every bilevel search: a move of the weights ω and a move of the logits α.
+"""The parts of every bilevel search: its state, a move of the weights ω and a move of the logits α.
 
 A batch has the halves `train` and `valid`, drawn from disjoint volumes. Each move has its own
 optimiser, hence its own clipping: that of one never sees the gradient of the other.
@@ -11,16 +11,48 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 
 from jaxnas.core import rng
-from jaxnas.search.state import SearchState
 
 SearchLoss = Callable[
     [Any, Any, Any, jax.Array], jax.Array
 ]  # (params, alphas, batch, key) → scalar
-Step = Callable[[SearchState, Any], tuple[SearchState, dict[str, jax.Array]]]
 Objective = Callable[[jax.Array, Any], jax.Array]  # (accuracy loss, alphas) → scalar
 Optimizer = optax.GradientTransformation
+
+
+@struct.dataclass
+class SearchState:
+    """Weights ω, logits α, both optimisers' states, the step (int32) and the root key."""
+
+    params: Any
+    alphas: Any
+    w_opt: optax.OptState
+    a_opt: optax.OptState
+    step: jax.Array
+    key: jax.Array
+
+
+def init_search_state(
+    key: jax.Array,
+    params: Any,
+    alphas: Any,
+    w_tx: optax.GradientTransformation,
+    a_tx: optax.GradientTransformation,
+) -> SearchState:
+    """The state at step 0."""
+    return SearchState(
+        params=params,
+        alphas=alphas,
+        w_opt=w_tx.init(params),
+        a_opt=a_tx.init(alphas),
+        step=jnp.zeros((), jnp.int32),
+        key=key,
+    )
+
+
+Step = Callable[[SearchState, Any], tuple[SearchState, dict[str, jax.Array]]]
 
 
 def accuracy(loss: jax.Array, alphas: Any) -> jax.Array:

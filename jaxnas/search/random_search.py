@@ -16,7 +16,7 @@ import optax
 
 from jaxnas.core import rng
 from jaxnas.core.trees import global_norm
-from jaxnas.search.state import SearchState
+from jaxnas.search.moves import SearchState
 
 Sampler = Callable[[jax.Array], Any]
 

@@ -11,9 +11,8 @@ from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.networks import DERIVED, Artefact, Trained, model_names, settle_genotype
 from jaxnas.engine.run import Run
 from jaxnas.engine.task import DataOpener, Evaluator, Task
-from jaxnas.search.latency_table import LatencyTable
+from jaxnas.search.latency_table import LatencyTable, OnPart
 from jaxnas.search.methods import SearchProblem
-from jaxnas.search.part_times import OnPart
 from jaxnas.spaces.genotype import Genotype, describe
 
 

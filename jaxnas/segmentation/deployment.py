@@ -17,13 +17,13 @@ from jaxnas.ops.norm import fold_norms
 from jaxnas.search.deployment import draw_like, measure_network
 from jaxnas.search.device import obtain_table, table_name
 from jaxnas.search.latency import (
+    PATH_LATENCY,
     LatencyModel,
     OperationTimes,
     derived_cells,
     expected_latency,
     least_latency,
 )
-from jaxnas.search.path_latency import PATH_LATENCY
 from jaxnas.segmentation.profile import operation_times, profile_operations, two_level_space
 from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.task import init_segmentation

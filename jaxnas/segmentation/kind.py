@@ -9,15 +9,14 @@ from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.networks import Artefact, Trained
 from jaxnas.engine.run import Run
 from jaxnas.search.device import given_table, load_calibration, load_objective
-from jaxnas.search.latency_table import LatencyTable
+from jaxnas.search.latency_table import LatencyTable, OnPart
 from jaxnas.search.methods import SearchProblem
-from jaxnas.search.part_times import OnPart
 from jaxnas.search.task_kind import TaskKind
+from jaxnas.segmentation.apply import segmentation_artefact
 from jaxnas.segmentation.dataset import LabeledData
 from jaxnas.segmentation.deployment import load_deployment
 from jaxnas.segmentation.derive import check_paths_exist, derive_networks
 from jaxnas.segmentation.evaluate import SegmentationEvaluator
-from jaxnas.segmentation.export import segmentation_artefact
 from jaxnas.segmentation.inspect import inspect_segmentation
 from jaxnas.segmentation.networks import check_models, keep_genotypes, networks, trained_as
 from jaxnas.segmentation.problem import searched_weights, two_level_problem

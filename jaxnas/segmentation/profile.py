@@ -13,8 +13,14 @@ import numpy as np
 from jaxnas.data.named import config_labels
 from jaxnas.engine.timing import Timing
 from jaxnas.search.latency import OperationTimes
-from jaxnas.search.latency_table import LatencyTable, op_key
-from jaxnas.search.part_times import OnPart, ignore_part, measure_table, time_in_chain
+from jaxnas.search.latency_table import (
+    LatencyTable,
+    OnPart,
+    ignore_part,
+    measure_table,
+    op_key,
+    time_in_chain,
+)
 from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.grid import CELL_TYPES
 from jaxnas.spaces.registry import TWO_LEVEL_SPACES

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnas.segmentation.body_part import BodyPart
-from jaxnas.segmentation.scores import ClassScore, OverlapScore, significant
+from jaxnas.segmentation.scoring import BodyPart, ClassScore, OverlapScore, significant
 
 EMPTY = {
     "decoder": None,

@@ -1,18 +1,23 @@
-"""Timing of a predictor: per slice and per stack, from the network alone to end to end."""
+"""Timing of a predictor: per slice and per stack, from the network alone to end to end.
 
-from collections.abc import Iterable
-from typing import Any
+And the pace of a stream of frames beside a scanner: percentiles, and frames that would be lost.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxnas.data.annotation import LabeledVolume
 from jaxnas.engine.timing import Timing, measure_latency, measure_throughput
-from jaxnas.segmentation.apply import Predictor
+from jaxnas.segmentation.apply import FrameLatency, Predictor
 
 MODEL, TRANSFER, END_TO_END = "model", "transfer", "end_to_end"
 _WARM_SECONDS = 1.0
 _FRAMES = 3  # different ones in turn, so that no cache sees the same twice
+TARGET_FPS = 22.0  # the rate at which real-time cine frames are reconstructed
+WAITING = 1
 
 
 def time_predictor(
@@ -66,6 +71,63 @@ def budgeted(timings: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"latency_ms": None, "throughput_fps": None}
 
 
+class Service(NamedTuple):
+    """The fate of frames that arrive at a fixed rate.
+
+    `dropped` bool (n,) says which frames are lost, `response_ms` float64 (n,) the time from the
+    arrival of a frame to its labels, NaN for the lost ones.
+    """
+
+    dropped: np.ndarray
+    response_ms: np.ndarray
+
+
+def serve(latencies_ms: Sequence[float], *, fps: float = TARGET_FPS) -> Service:
+    """Plays measured latencies against frames that arrive every 1000/`fps` ms.
+
+    One frame is computed at a time, in order of arrival; one more may wait. A frame that arrives
+    while another is computed and another one waits is dropped. A frame that ends at the very moment
+    of an arrival is out of the way. ValueError for a rate that is not positive.
+    """
+    if not fps > 0:
+        raise ValueError(f"expected a positive rate, got {fps} frames a second")
+    dropped = np.zeros(len(latencies_ms), bool)
+    response = np.full(len(latencies_ms), np.nan)
+    ends: list[float] = []  # of the frames still in the system, at most 1 + WAITING
+    for i, latency in enumerate(latencies_ms):
+        arrival = i * 1000.0 / fps
+        ends = [end for end in ends if end > arrival]
+        if len(ends) > WAITING:
+            dropped[i] = True
+            continue
+        end = max([arrival, *ends]) + latency
+        ends.append(end)
+        response[i] = end - arrival
+    return Service(dropped, response)
+
+
+def stream_summary(latencies: Sequence[FrameLatency], *, fps: float = TARGET_FPS) -> dict[str, Any]:
+    """The latencies of a stream as JSON: in ms, rates in frames a second.
+
+    `total`, `prepare`, `forward`, `restore` and `response` (with the wait for the frame before)
+    have p50, p90, p99 and max; `throughput_fps` is that of frames one after the other. ValueError
+    without frames.
+    """
+    if not latencies:
+        raise ValueError("found no frames, expected at least one")
+    totals = [latency.total for latency in latencies]
+    service = serve(totals, fps=fps)
+    parts = {name: [getattr(x, name) for x in latencies] for name in FrameLatency._fields}
+    times = {"total": totals, **parts, "response": service.response_ms[~service.dropped]}
+    return {
+        "frames": len(totals),
+        **{name: _percentiles(values) for name, values in times.items()},
+        "throughput_fps": 1000.0 / float(np.mean(totals)),
+        "target_fps": fps,
+        "dropped": int(service.dropped.sum()),
+    }
+
+
 def _entry(
     scope: str, unit: str, shape: tuple[int, ...], timing: Timing, rate: float
 ) -> dict[str, Any]:
@@ -77,3 +139,8 @@ def _with_slices(volume: LabeledVolume, count: int) -> LabeledVolume:
     """A frame of `count` slices, without labels."""
     chosen = np.arange(count) % len(volume.image)
     return volume._replace(image=volume.image[chosen], labels=None)
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    p50, p90, p99, top = (float(q) for q in np.percentile(values, (50, 90, 99, 100)))
+    return {"p50": p50, "p90": p90, "p99": p99, "max": top}

@@ -11,7 +11,7 @@ from jaxnas.engine.networks import DERIVED
 from jaxnas.engine.run import Run
 from jaxnas.engine.task import Contender, Evaluator, Variables
 from jaxnas.engine.training import trained_variables, training_name
-from jaxnas.fed.shares import POOLED
+from jaxnas.fed.partition import POOLED
 from jaxnas.fed.training import load_method
 from jaxnas.search.task_kind import TaskKind
 

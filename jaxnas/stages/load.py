@@ -10,7 +10,7 @@ from jaxnas.engine.networks import Choice, Trained
 from jaxnas.engine.run import Run
 from jaxnas.engine.task import Task, Variables
 from jaxnas.engine.training import trained_variables, training_name
-from jaxnas.fed.clients_file import read_clients
+from jaxnas.fed.clients import read_clients
 from jaxnas.fed.section import Method
 from jaxnas.fed.state import ModelTree
 from jaxnas.fed.training import abstract_model, is_personal, load_method

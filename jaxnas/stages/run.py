@@ -17,12 +17,10 @@ from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.run import Run, check_directory, claim
 from jaxnas.engine.task import DataOpener
 from jaxnas.engine.training import check_training, train_all
-from jaxnas.fed.clients import describe_client, open_clients
-from jaxnas.fed.clients_file import write_clients
+from jaxnas.fed.clients import describe_client, open_clients, write_clients
 from jaxnas.fed.search import check_federated_search, search_clients
 from jaxnas.fed.training import check_methods, train_methods
-from jaxnas.search.budget import check_search
-from jaxnas.search.stage import search_site
+from jaxnas.search.stage import check_search, search_site
 from jaxnas.search.task_kind import TaskKind
 from jaxnas.stages.evaluate import evaluate_cohort
 

@@ -6,7 +6,7 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.data.prepare import Preparation
 from jaxnas.data.readers import open_labeled
-from jaxnas.segmentation.batches import prepare_slices
+from jaxnas.segmentation.dataset import prepare_slices
 from tests.data.acdc_files import save, write_patient
 
 

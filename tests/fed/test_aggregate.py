@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.fed.aggregate import empty_average, include
+from jaxnas.fed.exchange import empty_average, include
 from tests.fed.tiny import assert_close, assert_same
 
 

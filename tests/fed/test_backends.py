@@ -14,7 +14,7 @@ from jaxnas.engine.step import CompiledStep, init_train_state, make_train_step
 from jaxnas.fed.program import search_program, training_program
 from jaxnas.fed.state import client_key
 from jaxnas.search.milenas import make_milenas_step
-from jaxnas.search.state import init_search_state
+from jaxnas.search.moves import init_search_state
 from tests.fed import tiny
 
 STEPS = [2, 3, 1, 3, 2]

@@ -12,7 +12,7 @@ from jaxnas.data.views import FullySampled
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.groups import check_search_data, check_training_data
 from jaxnas.engine.rundir import RunDir
-from jaxnas.fed.clients_file import read_acquisitions, read_clients, write_clients
+from jaxnas.fed.clients import read_acquisitions, read_clients, write_clients
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.dataset import KspaceDataset
 from jaxnas.reconstruction.source import KspaceData

@@ -12,7 +12,7 @@ from jaxnas.engine.optim import make_optimizer, make_schedule
 from jaxnas.engine.section import OptimConfig
 from jaxnas.fed.program import training_program
 from jaxnas.fed.state import client_key
-from jaxnas.fed.traffic import Traffic
+from jaxnas.fed.strategy import Traffic
 from tests.fed import tiny
 
 STEPS = [2, 1, 3]

@@ -16,7 +16,7 @@ from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.run import Run
 from jaxnas.fed import section as schema
-from jaxnas.fed.local import search_batches
+from jaxnas.fed.feed import search_batches
 from jaxnas.fed.program import search_program
 from jaxnas.fed.search import search_federation, search_rounds
 from jaxnas.fed.strategies import STRATEGIES, build_strategy

@@ -11,9 +11,9 @@ from jaxnas.core.errors import UserError
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
 from jaxnas.engine.task import Contender
+from jaxnas.fed.partition import POOLED
 from jaxnas.fed.section import Scaffold
-from jaxnas.fed.shares import POOLED
-from jaxnas.fed.traffic import Traffic
+from jaxnas.fed.strategy import Traffic
 from jaxnas.fed.training import (
     abstract_model,
     is_personal,

@@ -11,8 +11,8 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.trees import count
-from jaxnas.fed.paths import Paths, leaf_paths, merge_trees, select
 from jaxnas.fed.section import FedMRI, FedProx
+from jaxnas.fed.state import Paths, leaf_paths, merge_trees, select
 from jaxnas.fed.strategies import STRATEGIES, build_strategy
 from jaxnas.models.registry import MODELS
 from jaxnas.reconstruction.networks import init_variables

@@ -8,11 +8,11 @@ from jaxnas.data.batches import Batches
 from jaxnas.data.synthetic import SyntheticSource
 from jaxnas.data.views import Cached
 from jaxnas.engine.cohort import Cohort
-from jaxnas.fed.local import search_batches, training_batches
+from jaxnas.fed.feed import search_batches, training_batches
 from jaxnas.mri.masks import MASKS, mask_shape
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.reconstruction.acquire import make_example
-from jaxnas.reconstruction.batches import Draws, MaskedBatches
+from jaxnas.reconstruction.dataset import Draws, MaskedBatches
 from tests.fed.sites import SIZE, by_contrast, cohort_of, federated_config
 
 EPOCHS = {"local_steps": None, "local_epochs": 2}

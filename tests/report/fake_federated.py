@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from jaxnas.core.config import dump_config, make_config
 from jaxnas.engine.rundir import RunDir
 from jaxnas.engine.task import Contender
-from jaxnas.fed.shares import POOLED
+from jaxnas.fed.partition import POOLED
 from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
 from jaxnas.reconstruction.scoring import Evaluation, SliceScore
 from jaxnas.stages.evaluate import contender_rows

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import same_color
 
-from jaxnas.report import calibration, pareto, style
+from jaxnas.report import latency, pareto, style
 from tests.report import fake_overlaps as fake_segmentation
 
 
@@ -105,7 +105,7 @@ def test_labels_cover_no_other_label():
 
 def test_calibration_shows_every_network_and_the_fit():
     found = fake_segmentation.calibration(np.random.default_rng(0))
-    (axes,) = calibration.draw_calibration(found).axes
+    (axes,) = latency.draw_calibration(found).axes
     (dots,) = lines(axes, style.BLUE)
     np.testing.assert_array_equal(dots.get_xdata(), found["predicted_ms"])
     np.testing.assert_array_equal(dots.get_ydata(), found["measured_ms"])

@@ -7,7 +7,7 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.search.constrained import NoNetworkFits, constrained
 from jaxnas.search.decode import best_paths
-from jaxnas.search.path_latency import serial_latency
+from jaxnas.search.latency import serial_latency
 from jaxnas.spaces.grid import Grid, union_weight
 from tests.spaces.grids import random_betas
 

@@ -7,7 +7,7 @@ import pytest
 from jaxnas.core.errors import UserError
 from jaxnas.search.decode import best_paths, dijkstra, exhaustive
 from jaxnas.search.genetic import Evolution, genetic
-from jaxnas.search.path_latency import serial_latency
+from jaxnas.search.latency import serial_latency
 from jaxnas.spaces.grid import Grid, path_weight
 from tests.spaces.grids import all_paths, random_betas
 

@@ -13,9 +13,9 @@ from jaxnas.search.latency import (
     expected_latency,
     expected_stack_latency,
     layer_probabilities,
+    serial_latency,
 )
-from jaxnas.search.path_latency import serial_latency
-from jaxnas.search.penalty import LatencyObjective, latency_loss
+from jaxnas.search.objective import LatencyObjective, latency_loss
 from jaxnas.spaces.grid import CELL_TYPES, Grid, path_cells, path_weight
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.space import edge_weights

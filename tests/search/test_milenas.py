@@ -11,7 +11,7 @@ from jaxnas.engine.optim import make_optimizer
 from jaxnas.engine.section import OptimConfig
 from jaxnas.search.darts import make_first_order_step
 from jaxnas.search.milenas import UPDATES, make_milenas_step
-from jaxnas.search.state import init_search_state
+from jaxnas.search.moves import init_search_state
 
 PARAMS = {"w": jnp.array([0.7, -0.4]), "b": jnp.array(0.3)}
 ALPHAS = {"normal": jnp.array([0.2, -0.5])}

@@ -11,9 +11,8 @@ import pytest
 from jaxnas.core.trees import global_norm
 from jaxnas.search.darts import make_first_order_step, make_second_order_step
 from jaxnas.search.milenas import make_milenas_step
-from jaxnas.search.moves import accuracy, objective_gradient
-from jaxnas.search.penalty import LatencyObjective, latency_loss
-from jaxnas.search.state import init_search_state
+from jaxnas.search.moves import accuracy, init_search_state, objective_gradient
+from jaxnas.search.objective import LatencyObjective, latency_loss
 
 MS = jnp.array([1.0, 6.0, 9.0])
 STEPS = {

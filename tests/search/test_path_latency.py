@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxnas.search.path_latency import PATH_LATENCY, critical_latency, serial_latency
+from jaxnas.search.latency import PATH_LATENCY, critical_latency, serial_latency
 from jaxnas.spaces.grid import Grid, path_cells, union_cells
 from tests.spaces.grids import all_paths
 

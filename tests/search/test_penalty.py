@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnas.search.penalty import LATENCY_OBJECTIVES, LatencyObjective, latency_loss
+from jaxnas.search.objective import LATENCY_OBJECTIVES, LatencyObjective, latency_loss
 
 
 def penalty(latency, objective):

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxnas.search.moves import init_search_state
 from jaxnas.search.random_search import make_random_step, rank_candidates
-from jaxnas.search.state import init_search_state
 
 
 def sample(key):

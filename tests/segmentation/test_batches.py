@@ -9,7 +9,7 @@ from jaxnas.core.errors import UserError
 from jaxnas.data.batches import prefetch
 from jaxnas.data.heart import HeartSource
 from jaxnas.data.prepare import Preparation
-from jaxnas.segmentation.batches import LabeledBatches, prepare_slices
+from jaxnas.segmentation.dataset import LabeledBatches, prepare_slices
 
 PREPARATION = Preparation(spacing=None, size=(24, 32))
 

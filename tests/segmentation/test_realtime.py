@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxnas.segmentation.apply import FrameLatency
-from jaxnas.segmentation.realtime import serve, stream_summary
+from jaxnas.segmentation.timing import serve, stream_summary
 
 
 def by_small_steps(latencies, fps, *, per_ms=64):

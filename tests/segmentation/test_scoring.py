@@ -13,12 +13,16 @@ from jaxnas.data.annotation import HEART_CAVITIES, HEART_LABELS, LabeledRef
 from jaxnas.engine.run import Run
 from jaxnas.metrics.overlap import dice, hd95
 from jaxnas.segmentation.apply import Predictor
-from jaxnas.segmentation.body_part import Heart, Organs
 from jaxnas.segmentation.dataset import LabeledDataset
 from jaxnas.segmentation.evaluate import SegmentationEvaluator
 from jaxnas.segmentation.rows import segmentation_rows, volumes_csv
-from jaxnas.segmentation.scores import ClassScore, OverlapScore
-from jaxnas.segmentation.scoring import evaluate_segmentation
+from jaxnas.segmentation.scoring import (
+    ClassScore,
+    Heart,
+    Organs,
+    OverlapScore,
+    evaluate_segmentation,
+)
 from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.timing import budgeted, time_predictor
 from tests.segmentation.tiny import PREPARATION, ByThreshold, volume

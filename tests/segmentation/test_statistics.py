@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from jaxnas.ops.conv import Conv
 from jaxnas.ops.norm import BatchNorm
-from jaxnas.segmentation.statistics import make_statistics, precise_statistics
+from jaxnas.segmentation.task import make_statistics, precise_statistics
 from tests.segmentation.tiny import SegNet, labelled
 
 

@@ -10,7 +10,7 @@ from jaxnas.segmentation.apply import Predictor
 from jaxnas.segmentation.dataset import LabeledDataset
 from jaxnas.segmentation.rows import segmentation_rows
 from jaxnas.segmentation.scoring import evaluate_segmentation
-from jaxnas.segmentation.validation import DiceValidation
+from jaxnas.segmentation.task import DiceValidation
 from tests.segmentation.tiny import PREPARATION, SegNet
 
 
