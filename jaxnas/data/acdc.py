@@ -17,7 +17,6 @@ from jaxnas.data.annotation import (
     ES,
     HEART_CAVITIES,
     HEART_LABELS,
-    Cine,
     LabeledRef,
     LabeledVolume,
     Phases,
@@ -29,7 +28,6 @@ from jaxnas.data.nifti import (
     contiguous,
     read_grid,
     read_labels,
-    read_voxels,
     spacing_remark,
     turn_to,
 )
@@ -81,16 +79,6 @@ class AcdcSource:
             phase=ref.phase,
             group=ref.group,
         )
-
-
-def read_cine(path: str | Path) -> Cine:
-    """The cine in a NIfTI file (X, Y, Z, T); a file (X, Y, Z) is a cine of one frame.
-
-    UserError for a missing or damaged file.
-    """
-    grid = read_grid(path)
-    frames = contiguous(read_voxels(path, grid)).reshape(-1, *grid.shape[-3:])
-    return Cine(frames, grid.spacing, grid.affine)
 
 
 def _patient_frames(folder: Path, phases: Phases) -> list[_Frame]:

@@ -1,8 +1,8 @@
 """The protocol of sources of labelled images: a table of volumes, and a way to read one.
 
 Volumes are stacks of slices (Z, H, W); pixels are uint8 labels, the positions of their names in the
-`labels` of the source. The first of them, 0, is the background. Hearts have labels, moments and
-cines of their own. Classes that are absent from all volumes are neither learned nor scored:
+`labels` of the source. The first of them, 0, is the background. Hearts have labels and
+moments of their own. Classes that are absent from all volumes are neither learned nor scored:
 `present` is, of every volume, the labels that at least one of its pixels has.
 """
 
@@ -117,21 +117,6 @@ def volume_indices(source: LabeledSource, patients: Iterable[str]) -> tuple[int,
     """Positions in `source.volumes` of the volumes of the named patients, in order."""
     wanted = set(patients)
     return tuple(i for i, ref in enumerate(source.volumes) if ref.patient in wanted)
-
-
-class Cine(NamedTuple):
-    """A beating heart: `frames` float32 (T, Z, H, W), spacing and affine as of LabeledVolume."""
-
-    frames: np.ndarray
-    spacing: tuple[float, float, float]
-    affine: np.ndarray | None
-
-    def volume(self, t: int, name: str) -> LabeledVolume:
-        """Frame `t` (from 0) as a volume without labels, called `name`_frameTT from 01."""
-        phase = f"frame{t + 1:02d}"
-        return LabeledVolume(
-            self.frames[t], None, self.spacing, self.affine, f"{name}_{phase}", name, phase
-        )
 
 
 def labels_in(labels: np.ndarray) -> frozenset[int]:

@@ -11,7 +11,6 @@ from jaxnas.data.annotation import (
     ES,
     HEART_CAVITIES,
     HEART_LABELS,
-    Cine,
     LabeledRef,
     LabeledVolume,
     Phases,
@@ -132,12 +131,6 @@ class HeartSource:
         return LabeledVolume(
             image, labels, spacing, affine, ref.name, ref.patient, ref.phase, ref.group
         )
-
-    def cine(self, patient: int) -> Cine:
-        """The whole cycle of patient number `patient`, from 0."""
-        volumes = [self.frame(patient, t) for t in range(self.frames)]
-        images = np.stack([volume.image for volume in volumes])
-        return Cine(images, volumes[0].spacing, volumes[0].affine)
 
     def _ref(self, patient: int, t: int) -> LabeledRef:
         name, phase = self.patients[patient], f"frame{t + 1:02d}"

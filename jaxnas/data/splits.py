@@ -148,10 +148,6 @@ def label_values(
     return values
 
 
-def _is_fraction(value: Sequence[str] | float) -> bool:
-    return isinstance(value, int | float)
-
-
 def _matching(names: tuple[str, ...], group: str, patterns: Sequence[str]) -> tuple[str, ...]:
     if not patterns:
         raise UserError(

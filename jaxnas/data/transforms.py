@@ -11,7 +11,6 @@ from scipy import fft
 from jaxnas.core.errors import UserError
 
 IMAGE_AXES = (-2, -1)
-ORIGINS = ("center", "corner")
 CLEARLY = 2.0  # how much more energy the edges hold where the zero frequency is there
 LARGEST = 1e34  # sums over an image stay below the end of float32, 3.4e38
 SMALLEST = 1e-34  # and the dimmest pixels above its beginning, 1.2e-38

@@ -1,12 +1,9 @@
 """An honest clock: compilation, steps, waiting for data and everything else, kept apart."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import jax
-import numpy as np
 
 
 class Clock:
@@ -50,17 +47,3 @@ class Clock:
     def from_json(self, value: dict[str, Any]) -> None:
         """Continues from a value of `to_json`."""
         self.steps, self.seconds = value["steps"], dict(value["seconds"])
-
-
-def timeit(fn: Callable, *args: Any, repeats: int = 10) -> float:
-    """Median seconds of `fn(*args)` over `repeats` calls, after one that compiles.
-
-    Every call is waited for with `block_until_ready`.
-    """
-    jax.block_until_ready(fn(*args))
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(fn(*args))
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds))

@@ -5,14 +5,12 @@ whenever a run is opened or rewound, so both always tell the same story.
 """
 
 import json
-import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tensorboardX.crc32c import crc32c
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import (
     Event,  # pyright: ignore[reportAttributeAccessIssue]  # made by protobuf at run time
@@ -111,32 +109,5 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def read_events(path: str | Path) -> Iterator[tuple[str, int, float]]:
-    """The scalars (tag, step, value) of an event file, checksums verified; needs no TensorFlow.
-
-    A record is: length u64, its checksum u32, the payload, its checksum u32. A record cut short
-    ends the file; a wrong checksum raises ValueError.
-    """
-    data, at = Path(path).read_bytes(), 0
-    while at + 12 <= len(data):
-        (length,) = struct.unpack_from("<Q", data, at)
-        payload = data[at + 12 : at + 12 + length]
-        if at + 16 + length > len(data):
-            return
-        (checksum,) = struct.unpack_from("<I", data, at + 12 + length)
-        if checksum != _masked(payload):
-            raise ValueError(f"{path}: checksum mismatch in the record at byte {at}")
-        event = Event.FromString(payload)
-        for value in event.summary.value:
-            yield value.tag, event.step, value.simple_value
-        at += 16 + length
-
-
 def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, allow_nan=False) + "\n"
-
-
-def _masked(payload: bytes) -> int:
-    """The rotated CRC-32C of TensorFlow records."""
-    crc = crc32c(payload)
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF

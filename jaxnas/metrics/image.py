@@ -81,12 +81,6 @@ def ssim(target: jax.Array, image: jax.Array, *, data_range: ArrayLike) -> jax.A
     return jnp.mean(luminance * structure, axis=SLICE)
 
 
-def volume_mse(target: jax.Array, image: jax.Array) -> jax.Array:
-    """Mean squared error over a volume (S, H, W); a scalar."""
-    target, image = _volume_pair(target, image)
-    return jnp.mean(jnp.square(image - target))
-
-
 def volume_nmse(target: jax.Array, image: jax.Array) -> jax.Array:
     """‖x - t‖² / ‖t‖² over a volume (S, H, W); a scalar."""
     target, image = _volume_pair(target, image)

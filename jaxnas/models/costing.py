@@ -54,19 +54,3 @@ def abstract_measurement(
         return Measurement(kspace, mask, None if coils == 1 else kspace, jnp.zeros(batch))
 
     return jax.eval_shape(zeros)
-
-
-# Yan et al.'s counter saw activations that were layers, not those that were function calls.
-WITH_ACTIVATIONS = frozenset({"rdn", "rdn_8", "derived", "fedautomri_baseline"})
-
-
-def paper_flops(name: str, cost: Cost) -> int:
-    """The FLOPs of a network of this `cost` as the table of its paper counts them.
-
-    NAS-CSMRI, Table I: MACs and bias additions; for RDN and the searched network (`derived`)
-    rectified elements too. Exact for the hand-made networks. For searched ones the tables fit 64
-    such elements a pixel and operation, twice what one ReLU on 32 channels has: 15.07 G is printed
-    where this gives 14.89 G. FedAutoMRI, Table 2: rectified elements too, for the manual baseline
-    (exact: 85.65 G at 256²) and for the searched network.
-    """
-    return cost.flops_with_activations if name in WITH_ACTIVATIONS else cost.flops

@@ -30,11 +30,6 @@ class Mask(NamedTuple):
     num_low: int  # columns of (1, W), points of (H, W)
     acceleration: float
 
-    @property
-    def true_acceleration(self) -> float:
-        """All samples over taken samples."""
-        return self.samples.size / int(self.samples.sum())
-
 
 class Kind(NamedTuple):
     """A way of sampling.

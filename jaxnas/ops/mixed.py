@@ -43,29 +43,6 @@ def edges(nodes: int, *, inputs: int = 2) -> list[tuple[int, int]]:
     return [(node, j) for node in range(nodes) for j in range(inputs + node)]
 
 
-class MixedEdge(nn.Module):
-    """One mixed edge; params are `{operation: {kernel name: array}}`.
-
-    Attributes:
-      operations: candidate names in the order of the weights.
-      plan: `branch`, `stack` or `dense`, or the rates to choose one by.
-      dtype: compute dtype; None is that of the input.
-    """
-
-    operations: tuple[str, ...]
-    plan: str | Rates = "stack"
-    dtype: Any = None
-
-    @nn.compact
-    def __call__(self, x: jax.Array, weights: jax.Array) -> jax.Array:
-        """Mixes x (B, H, W, C) by weights (operations,) to (B, H, W, C)."""
-        check_operations(self.operations)
-        x = x.astype(self.dtype or x.dtype)
-        kernels = _edge_kernels(self, x)
-        (y,) = mix(x, [kernels], weights[None], operations=self.operations, plan=self.plan)
-        return y
-
-
 class MixedNodes(nn.Module):
     """All mixed edges of a cell: every node sums its edges from the inputs and earlier nodes.
 
@@ -128,7 +105,8 @@ class _EdgeKernels(nn.Module):
 
     @nn.compact
     def __call__(self, like: jax.Array) -> EdgeKernels:
-        return _edge_kernels(self, like)
+        convolutions = [o for o in self.operations if o in OPERATIONS]
+        return {o: _OperationKernels(o, name=o)(like) for o in convolutions}
 
 
 class _OperationKernels(nn.Module):
@@ -139,12 +117,6 @@ class _OperationKernels(nn.Module):
     @nn.compact
     def __call__(self, like: jax.Array) -> Kernels:
         return draw_kernels(self, self.operation, like, gain=MIXED_GAIN)
-
-
-def _edge_kernels(edge: nn.Module, like: jax.Array) -> EdgeKernels:
-    """Declares the kernels of all convolutional candidates below the module `edge`."""
-    convolutions = [o for o in edge.operations if o in OPERATIONS]
-    return {o: _OperationKernels(o, name=o)(like) for o in convolutions}
 
 
 def mix(

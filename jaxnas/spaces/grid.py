@@ -91,11 +91,6 @@ def union_cells(paths: Iterable[Path]) -> tuple[GridCell, ...]:
     return tuple(sorted({cell for path in paths for cell in path_cells(path)}))
 
 
-def path_weight(path: Path, betas: np.ndarray) -> float:
-    """Σ log β over the cells of a path; softmaxed `betas` (L, D, 3). −∞ where one of them is 0."""
-    return sum(float(log) for log in log_betas(betas)[tuple(zip(*path_cells(path)))])
-
-
 def union_weight(paths: Iterable[Path], betas: np.ndarray) -> float:
     """log of the probability that a path drawn by `betas` (L, D, 3) stays within the union.
 

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from jaxnas.data.acdc import AcdcSource, read_cine
+from jaxnas.data.acdc import AcdcSource
 from jaxnas.data.annotation import LabeledSource, patient_names, volume_indices
 from jaxnas.data.nifti import read_grid, read_voxels, write_labels
 from tests.data.acdc_files import (
@@ -170,19 +170,6 @@ def test_many_threads_read_at_once(tmp_path):
         for i, volume in zip([0, 3, 1, 4, 2] * 8, pool.map(source.read, [0, 3, 1, 4, 2] * 8)):
             np.testing.assert_array_equal(volume.image, random_image(i + 1).T)
             np.testing.assert_array_equal(volume.labels, random_labels(101 + i).T)
-
-
-def test_read_cine(tmp_path):
-    path = write_patient(tmp_path, 1)
-    write_cines(path, labels=False)
-    cine = read_cine(path / "patient001_4d.nii.gz")
-    assert cine.frames.dtype == np.float32 and cine.frames.shape == (5, 3, 10, 13)
-    np.testing.assert_array_equal(cine.frames[2], random_image(3).T)
-    np.testing.assert_allclose(cine.affine, AFFINE, rtol=1e-6)
-    volume = cine.volume(2, "patient001")
-    assert (volume.name, volume.phase, volume.labels) == ("patient001_frame03", "frame03", None)
-    one = read_cine(path / "patient001_frame04.nii.gz")
-    assert one.frames.shape == (1, 3, 10, 13) and one.spacing == cine.spacing
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

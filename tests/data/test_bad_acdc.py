@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxnas.core.errors import UserError
-from jaxnas.data.acdc import AcdcSource, read_cine
+from jaxnas.data.acdc import AcdcSource
 from jaxnas.data.nifti import write_labels
 from jaxnas.data.survey import check_labeled
 from tests.data.acdc_files import INFO, SHAPE, random_image, random_labels, save, write_patient
@@ -141,14 +141,6 @@ def test_a_patient_twice(tmp_path):
         write_patient(tmp_path / folder, 1)
     with pytest.raises(UserError, match="expected every patient once"):
         AcdcSource([tmp_path / "a", tmp_path / "b"])
-
-
-@pytest.mark.parametrize("name", ["missing.nii.gz", "text.nii.gz"])
-def test_no_cine(tmp_path, name):
-    (tmp_path / "text.nii.gz").write_text("text")
-    with pytest.raises(UserError) as error:
-        read_cine(tmp_path / name)
-    assert_one_clear_sentence(str(error.value), tmp_path / name)
 
 
 def test_labels_need_a_nifti_name(tmp_path):

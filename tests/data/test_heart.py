@@ -54,15 +54,6 @@ def test_a_frame_depends_on_seed_patient_and_frame_alone():
     assert np.mean(other.read(2).labels != few.read(2).labels) > 0.03
 
 
-def test_a_cine_is_its_frames(hearts):
-    cine = hearts.cine(1)
-    assert cine.frames.shape == (10, 10, 48, 48)
-    for t in (0, 7):
-        volume = hearts.frame(1, t)
-        np.testing.assert_array_equal(cine.frames[t], volume.image)
-        np.testing.assert_array_equal(cine.affine, volume.affine)
-
-
 def test_spacing_and_affine_agree(hearts):
     for patient in FIVE:
         volume = hearts.frame(patient, 0)

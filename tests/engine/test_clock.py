@@ -2,10 +2,7 @@
 
 import time
 
-import jax
-import jax.numpy as jnp
-
-from jaxnas.engine.clock import Clock, timeit
+from jaxnas.engine.clock import Clock
 
 
 def test_phases_are_kept_apart():
@@ -31,11 +28,3 @@ def test_goes_on_after_a_restart():
         clock.steps += 3
     later.from_json(clock.to_json())
     assert later.summary() == clock.summary()
-
-
-def test_timeit_leaves_compilation_out():
-    def slow_to_trace(x):
-        time.sleep(0.2)
-        return x + 1
-
-    assert 0 < timeit(jax.jit(slow_to_trace), jnp.zeros(3), repeats=3) < 0.1

@@ -2,18 +2,34 @@
 
 import errno
 import os
+import struct
 
 import numpy as np
 import pytest
+from tensorboardX.crc32c import crc32c
+from tensorboardX.proto.event_pb2 import Event
 
 from jaxnas.core.errors import UserError
-from jaxnas.engine.logs import EVENTS, MetricWriter, read_events, read_log
+from jaxnas.engine.logs import EVENTS, MetricWriter, read_log
 
 
 def events(run_dir):
-    """All scalars of the one event file."""
+    """All scalars (tag, step, value) of the one event file, checksums verified.
+
+    A record is: length u64, its checksum u32, the payload, its checksum u32.
+    """
     (path,) = run_dir.glob(EVENTS)
-    return list(read_events(path))
+    data, at, found = path.read_bytes(), 0, []
+    while at < len(data):
+        (length,) = struct.unpack_from("<Q", data, at)
+        payload = data[at + 12 : at + 12 + length]
+        (checksum,) = struct.unpack_from("<I", data, at + 12 + length)
+        crc = crc32c(payload)
+        assert checksum == (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+        event = Event.FromString(payload)
+        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        at += 16 + length
+    return found
 
 
 def fill(run_dir):
@@ -67,18 +83,6 @@ def test_a_bad_line_is_named(tmp_path):
 def test_numbers_that_are_not_finite_are_refused(tmp_path):
     with MetricWriter(tmp_path) as writer, pytest.raises(ValueError):
         writer.write("train", "a", 1, {"loss": float("nan")})
-
-
-def test_a_damaged_event_file_is_noticed(tmp_path):
-    fill(tmp_path)
-    (path,) = tmp_path.glob(EVENTS)
-    data = bytearray(path.read_bytes())
-    path.write_bytes(data[:-3])
-    assert len(list(read_events(path))) == 11
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(ValueError, match="checksum"):
-        list(read_events(path))
 
 
 def test_a_record_that_cannot_be_written_is_named(tmp_path):

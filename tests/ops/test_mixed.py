@@ -12,7 +12,7 @@ from jaxnas.ops.candidates import (
     OPERATIONS,
     Operation,
 )
-from jaxnas.ops.mixed import PLANS, MixedEdge, MixedNodes, edges, mix
+from jaxnas.ops.mixed import PLANS, MixedNodes, edges, mix
 
 SPACES = {
     "csmri_a": CSMRI_A_OPERATIONS,
@@ -117,20 +117,17 @@ def test_one_parameter_tree_for_all_plans(space, plan, key):
 
 
 def test_a_cell_is_the_sum_of_its_edges(key):
-    """`MixedNodes` and `MixedEdge` share names, so one can read the other's parameters."""
     x = jax.random.normal(key, (1, 7, 6, 3))
     weights = jax.nn.softmax(jax.random.normal(key, (5, 5)))
     (first, second), variables = MixedNodes(CSMRI_A_OPERATIONS, 2).init_with_output(
         key, (x, -x), weights
     )
     states = [x, -x, first]
-    expected = sum(
-        MixedEdge(CSMRI_A_OPERATIONS).apply(
-            {"params": variables["params"][f"edge1_{j}"]}, s, weights[2 + j]
-        )
-        for j, s in enumerate(states)
-    )
-    np.testing.assert_allclose(second, expected, atol=1e-5)
+    arriving = []
+    for j, state in enumerate(states):
+        kernels, row = [variables["params"][f"edge1_{j}"]], weights[2 + j, None]
+        arriving += mix(state, kernels, row, operations=CSMRI_A_OPERATIONS, plan="stack")
+    np.testing.assert_allclose(second, sum(arriving), atol=1e-5)
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -138,19 +135,20 @@ def test_a_cell_is_the_sum_of_its_edges(key):
 def test_one_hot_weights_choose_one_operation(space, plan, key):
     x = jax.random.normal(key, (1, 8, 8, 3))
     operations = SPACES[space]
-    edge = MixedEdge(operations, plan=plan)
-    variables = edge.init(key, x, jnp.ones(len(operations)))
+    edge = MixedNodes(operations, 1, plan=plan)
+    variables = edge.init(key, (x,), jnp.ones((1, len(operations))))
     for operation, one in zip(operations, jnp.eye(len(operations))):
-        params = {"params": variables["params"].get(operation, {})}
+        params = {"params": variables["params"]["edge0_0"].get(operation, {})}
         expected = Operation(operation).apply(params, x)
-        np.testing.assert_allclose(edge.apply(variables, x, one), expected, atol=1e-5)
+        (y,) = edge.apply(variables, (x,), one[None])
+        np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_an_edge_without_convolutions_is_a_weighted_skip(plan, key):
     x = jax.random.normal(key, (1, 4, 4, 3))
-    edge = MixedEdge(("none", "skip_connect"), plan=plan)
-    y, variables = edge.init_with_output(key, x, jnp.array([0.25, 0.75]))
+    edge = MixedNodes(("none", "skip_connect"), 1, plan=plan)
+    (y,), variables = edge.init_with_output(key, (x,), jnp.array([[0.25, 0.75]]))
     assert not variables
     np.testing.assert_allclose(y, 0.75 * x, rtol=1e-6)
 
@@ -166,7 +164,7 @@ def test_bfloat16_cell_keeps_float32_parameters(key):
 def test_wrong_names_shapes_and_plans_are_refused(key):
     x = jnp.ones((1, 4, 4, 2))
     with pytest.raises(ValueError, match="distinct names"):
-        MixedEdge(("sep_conv_3x3", "nonsense")).init(key, x, jnp.ones(2))
+        MixedNodes(("sep_conv_3x3", "nonsense"), 1).init(key, (x,), jnp.ones((1, 2)))
     with pytest.raises(ValueError, match=r"\(2, 5\), found \(3, 5\)"):
         MixedNodes(CSMRI_A_OPERATIONS, 1).init(key, (x, x), jnp.ones((3, 5)))
     with pytest.raises(ValueError, match="plan"):

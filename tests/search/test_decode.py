@@ -8,8 +8,8 @@ from jaxnas.core.errors import UserError
 from jaxnas.search.decode import best_paths, dijkstra, exhaustive
 from jaxnas.search.genetic import Evolution, genetic
 from jaxnas.search.latency import serial_latency
-from jaxnas.spaces.grid import Grid, path_weight
-from tests.spaces.grids import all_paths, random_betas
+from jaxnas.spaces.grid import Grid
+from tests.spaces.grids import all_paths, path_weight, random_betas
 
 GRID = Grid()
 SIZES = (3, 5, 6, 7, 8)

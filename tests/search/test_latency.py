@@ -16,11 +16,11 @@ from jaxnas.search.latency import (
     serial_latency,
 )
 from jaxnas.search.objective import LatencyObjective, latency_loss
-from jaxnas.spaces.grid import CELL_TYPES, Grid, path_cells, path_weight
+from jaxnas.spaces.grid import CELL_TYPES, Grid, path_cells
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.space import edge_weights
 from tests.search.test_cell_latency import cell_edges, joint_softmax
-from tests.spaces.grids import all_paths, random_betas
+from tests.spaces.grids import all_paths, path_weight, random_betas
 
 GRID = Grid()
 PATHS = all_paths(GRID)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from jaxnas.spaces.grid import log_betas, path_cells
+
 
 def all_paths(grid):
     """Every legal path of a grid, ascending."""
@@ -21,3 +23,8 @@ def random_betas(seed, grid):
     logits = np.random.default_rng(seed).normal(size=grid.mask.shape)
     weights = np.where(grid.mask, np.exp(logits), 0.0)
     return weights / np.maximum(weights.sum(-1, keepdims=True), 1e-300)
+
+
+def path_weight(path, betas):
+    """Σ log β over the cells of a path; softmaxed `betas` (L, D, 3). −∞ where one of them is 0."""
+    return sum(float(log) for log in log_betas(betas)[tuple(zip(*path_cells(path)))])

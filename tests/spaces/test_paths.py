@@ -9,12 +9,11 @@ from jaxnas.spaces.grid import (
     Grid,
     check_paths,
     path_cells,
-    path_weight,
     random_path,
     union_cells,
     union_weight,
 )
-from tests.spaces.grids import all_paths, random_betas
+from tests.spaces.grids import all_paths, path_weight, random_betas
 
 GRID = Grid(5, 3)
 PATHS = all_paths(GRID)
