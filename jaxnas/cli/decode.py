@@ -11,7 +11,7 @@ from jaxnas.search.device import load_calibration
 from jaxnas.search.section import DecodeConfig
 from jaxnas.segmentation.deployment import load_deployment
 from jaxnas.segmentation.derive import decoded_networks
-from jaxnas.segmentation.problem import searched_weights
+from jaxnas.segmentation.task import searched_weights
 from jaxnas.spaces.genotype import save_genotype
 
 

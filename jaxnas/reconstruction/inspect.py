@@ -16,9 +16,8 @@ from jaxnas.fed.training import abstract_model, round_traffic
 from jaxnas.models.costing import network_cost
 from jaxnas.ops.costs import device_costs
 from jaxnas.reconstruction.networks import build_network, check_names
-from jaxnas.reconstruction.problem import proxy
 from jaxnas.reconstruction.section import FederatedConfig, ReconstructionConfig
-from jaxnas.reconstruction.task import reconstruction_task
+from jaxnas.reconstruction.task import proxy, reconstruction_task
 from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
 from jaxnas.spaces.supernet import example_genotype, fit_genotype, supernet

@@ -20,11 +20,10 @@ from jaxnas.reconstruction.deployment import (
 from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
 from jaxnas.reconstruction.inspect import inspect_config
 from jaxnas.reconstruction.networks import keep_genotype, trainable
-from jaxnas.reconstruction.problem import unrolled_problem
 from jaxnas.reconstruction.profile import profile_unrolled
 from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.reconstruction.source import KspaceData
-from jaxnas.reconstruction.task import Reconstruction, reconstruction_task
+from jaxnas.reconstruction.task import Reconstruction, reconstruction_task, unrolled_problem
 from jaxnas.search.latency_table import LatencyTable, OnPart
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.task_kind import TaskKind

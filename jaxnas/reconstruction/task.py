@@ -1,4 +1,4 @@
-"""The task of reconstruction: an image out of undersampled k-space."""
+"""The task of reconstruction, an image out of undersampled k-space, and its search problem."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +14,17 @@ from jaxnas.engine.task import Task
 from jaxnas.metrics.image import psnr
 from jaxnas.mri.complexes import magnitude
 from jaxnas.mri.section import AcquisitionConfig
-from jaxnas.reconstruction.acquire import fixed_example
+from jaxnas.ops.costs import Rates
+from jaxnas.reconstruction.acquire import fixed_example, make_example
 from jaxnas.reconstruction.dataset import KspaceDataset
-from jaxnas.reconstruction.loss import reconstruction_loss
+from jaxnas.reconstruction.loss import Distance, l1, reconstruction_loss
 from jaxnas.reconstruction.networks import init_variables
 from jaxnas.reconstruction.section import LOSSES, ReconstructionConfig
+from jaxnas.search.methods import SearchProblem
+from jaxnas.search.moves import SearchLoss
+from jaxnas.search.objective import ACCURACY, SearchObjective
+from jaxnas.spaces.section import NetworkConfig
+from jaxnas.spaces.supernet import Supernet, supernet
 
 
 @dataclass(frozen=True)
@@ -75,3 +81,45 @@ class Reconstruction(Task):
 def reconstruction_task(config: ReconstructionConfig) -> Reconstruction:
     """The task of a config; across clients with the scale that all of them have."""
     return Reconstruction(config.acquisitions[0], config.train.loss, config.train.rows)
+
+
+def unrolled_problem(
+    config: ReconstructionConfig,
+    *,
+    objective: SearchObjective = ACCURACY,
+    rates: Rates | None = None,
+) -> SearchProblem:
+    """The problem of a config; `rates` are those of this device for the plan `auto`.
+
+    Across clients masks come with the batches, and all have the scale of the first.
+    """
+    asked, net = config.search, supernet(proxy(config), rates=rates)
+    loss = supernet_loss(net, config.acquisitions[0], distance=LOSSES[asked.loss], rows=asked.rows)
+    return SearchProblem(net.space, lambda key: init_variables(key, net), loss, objective)
+
+
+def supernet_loss(
+    net: Supernet,
+    acquisition: AcquisitionConfig,
+    *,
+    distance: Distance = l1,
+    rows: int | None = None,
+) -> SearchLoss:
+    """Returns loss(params, alphas, batch, key), the `distance` (Eq. 16: L1); a float32 scalar."""
+
+    def loss(params, alphas, batch, key):
+        measurement, target = make_example(key, batch, acquisition, rows=rows)
+        image: Any = net.apply({"params": params, "alphas": alphas}, measurement)
+        return distance(image, target)
+
+    return loss
+
+
+def proxy(config: ReconstructionConfig) -> NetworkConfig:
+    """The network that is searched: the config's own, or a smaller one with the same cell."""
+    smaller = {
+        name: value
+        for name in ("channels", "cells", "cascades")
+        if (value := getattr(config.search, name)) is not None
+    }
+    return config.network.model_copy(update=smaller)

@@ -19,10 +19,14 @@ from jaxnas.segmentation.derive import check_paths_exist, derive_networks
 from jaxnas.segmentation.evaluate import SegmentationEvaluator
 from jaxnas.segmentation.inspect import inspect_segmentation
 from jaxnas.segmentation.networks import check_models, keep_genotypes, networks, trained_as
-from jaxnas.segmentation.problem import searched_weights, two_level_problem
 from jaxnas.segmentation.profile import operation_times, profile_operations, two_level_space
 from jaxnas.segmentation.section import SegmentationConfig
-from jaxnas.segmentation.task import Segmentation, segmentation_task
+from jaxnas.segmentation.task import (
+    Segmentation,
+    searched_weights,
+    segmentation_task,
+    two_level_problem,
+)
 from jaxnas.spaces.genotype import Genotype
 
 

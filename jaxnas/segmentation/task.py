@@ -1,8 +1,11 @@
-"""The task of segmentation: labels out of an image.
+"""The task of segmentation, labels out of an image, and its search problem.
 
 In training every step normalises by its own batch and nothing runs along. Afterwards the
 statistics of many batches, all under the final weights, are put together: "precise" batch
 normalisation, which owes nothing to the steps before the last.
+
+In a search the cells of every type and the betas of the grid move together; latency shapes the
+alphas through the objective of RT-DNAS (Eq. 2) and never the weights.
 """
 
 import functools
@@ -21,14 +24,22 @@ from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
 from jaxnas.data.annotation import annotated
 from jaxnas.data.batches import BatchStream, EpochStream
+from jaxnas.data.named import config_labels
+from jaxnas.engine.run import Run
 from jaxnas.engine.step import TrainLoss
 from jaxnas.metrics.overlap import dice
 from jaxnas.ops.norm import STATISTICS
+from jaxnas.search.methods import SearchProblem
+from jaxnas.search.moves import SearchLoss
+from jaxnas.search.objective import ACCURACY, SearchObjective
 from jaxnas.segmentation.apply import Predictor
-from jaxnas.segmentation.augment import Augmentation
+from jaxnas.segmentation.augment import Augmentation, augment
 from jaxnas.segmentation.dataset import LabeledDataset
 from jaxnas.segmentation.loss import segmentation_loss
+from jaxnas.segmentation.profile import two_level_space
 from jaxnas.segmentation.section import LOSSES, SegmentationConfig
+from jaxnas.spaces.rtdnas import RelaxedSupernet, TwoLevelSpace
+from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
 
 Statistics = Callable[[Any, jax.Array | np.ndarray], Any]
 _INIT_SIZE = 64  # two pixels at the coarsest scale a config may have
@@ -161,6 +172,54 @@ def init_segmentation(key: jax.Array, net: nn.Module) -> dict[str, Any]:
     """The variables of `net` before training; they depend on the key alone, not on the image."""
     image = jax.ShapeDtypeStruct((1, _INIT_SIZE, _INIT_SIZE, 1), jnp.float32)
     return draw_variables(key, partial(net.init, train=True), image)
+
+
+def two_level_problem(
+    config: SegmentationConfig, *, objective: SearchObjective = ACCURACY
+) -> SearchProblem:
+    """The problem of a config; a latency is reported even in a search for accuracy."""
+    space = two_level_space(config)
+    net = RelaxedSupernet(space, two_level_supernet(config, space))
+    loss = two_level_loss(net, config)
+    return SearchProblem(space, lambda key: init_segmentation(key, net), loss, objective)
+
+
+def searched_weights(run: Run) -> dict[str, Any]:
+    """The softmaxed weights at the end of a run's search, as NumPy arrays; UserError before it."""
+    file = run.dir.alphas
+    if not file.exists():
+        raise UserError(f"{run.path}: nothing is searched yet; run jaxnas search first")
+    last = file.read()["history"][-1]
+    cells = {name: np.asarray(table) for name, table in last["weights"].items()}
+    return {"cells": cells, "betas": np.asarray(last["betas"])}
+
+
+def two_level_supernet(config: SegmentationConfig, space: TwoLevelSpace) -> RtdnasSupernet:
+    """The supernet of a config."""
+    return RtdnasSupernet(
+        space.grid,
+        space.operations,
+        space.nodes,
+        channels=config.search.channels,
+        classes=len(config_labels(config)),
+        partial=config.search.partial,
+        stem_stride=config.network.stem_stride,
+        dtype=jnp.dtype(config.network.dtype),
+    )
+
+
+def two_level_loss(net: RelaxedSupernet, config: SegmentationConfig) -> SearchLoss:
+    """Returns loss(params, alphas, batch, key), the config's loss L_a of an augmented batch."""
+    variation, objective = augmentation(config), LOSSES[config.search.loss]
+
+    def loss(params, alphas, batch, key):
+        image, label = augment(key, batch["image"], batch["label"], variation)
+        logits, _ = net.apply(
+            {"params": params, "alphas": alphas}, image[..., None], train=True, mutable=[STATISTICS]
+        )
+        return objective(logits, label)
+
+    return loss
 
 
 def _combined(path: tuple[str, ...], columns: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:

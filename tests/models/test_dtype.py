@@ -14,9 +14,9 @@ from jaxnas.models.registry import LABEL_MODELS, MODELS
 from jaxnas.reconstruction.networks import build_network
 from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.segmentation.networks import networks
-from jaxnas.segmentation.problem import two_level_supernet
 from jaxnas.segmentation.profile import two_level_space
 from jaxnas.segmentation.section import SegmentationConfig
+from jaxnas.segmentation.task import two_level_supernet
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.supernet import supernet as unrolled_supernet
