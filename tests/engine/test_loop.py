@@ -1,6 +1,11 @@
-"""The loop: one trace, exact resume, early ends, and nothing bad ever saved."""
+"""The loop: one trace, exact resume, early ends, and nothing bad ever saved.
+
+Signals: the first asks, the second ends. And the progress bar.
+"""
 
 import dataclasses
+import signal
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +17,7 @@ from jaxnas.core.trees import all_finite
 from jaxnas.engine.checkpoint import CheckpointStore
 from jaxnas.engine.clock import Clock
 from jaxnas.engine.logs import MetricWriter, read_log
-from jaxnas.engine.loop import Cadence, run_loop
+from jaxnas.engine.loop import STOP_SIGNALS, Cadence, ProgressBar, StopRequest, run_loop
 from jaxnas.engine.step import CompiledStep
 from tests.engine import tiny
 
@@ -256,3 +261,74 @@ def test_validation_that_is_not_finite_is_divergence(tmp_path):
 def test_a_wrong_step_is_refused_while_tracing(tmp_path, step, message):
     with pytest.raises(ValueError, match=message):
         run(tmp_path, step=step)
+
+
+def handlers():
+    """What each signal would do."""
+    return [signal.getsignal(number) for number in STOP_SIGNALS]
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_the_first_signal_is_a_request(number):
+    before = handlers()
+    with StopRequest() as stop:
+        assert not stop.requested
+        signal.raise_signal(number)
+        assert stop.requested
+        assert handlers() == before  # the second has its usual effect
+    assert handlers() == before
+
+
+@pytest.fixture
+def interruptible():
+    """SIGINT with its usual effect, which a process in the background of a shell lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_interrupt_ends_at_once(interruptible):
+    with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.requested
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_handlers_come_back_after_an_error():
+    before = handlers()
+    with pytest.raises(RuntimeError), StopRequest():
+        raise RuntimeError
+    assert handlers() == before
+
+
+def test_other_threads_are_left_alone():
+    seen = []
+
+    def work():
+        with StopRequest() as stop:
+            seen.append(stop.requested)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False]
+
+
+def show(*, quiet):
+    """Two steps of a bar."""
+    with ProgressBar("train derived", 3, 5, quiet=quiet) as bar:
+        bar.advance()
+        bar.advance()
+        bar.note({"loss": 0.125, "grad_norm": 3.0})
+
+
+def test_shows_name_count_and_losses(capsys):
+    show(quiet=False)
+    text = capsys.readouterr().err
+    assert all(part in text for part in ("train derived", "5/5", "loss 0.125"))
+    assert "grad_norm" not in text
+
+
+def test_quiet_is_silent(capsys):
+    show(quiet=True)
+    assert capsys.readouterr() == ("", "")
