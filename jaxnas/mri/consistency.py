@@ -84,17 +84,6 @@ def cg(
     return x
 
 
-def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Re <a, b> per item: float32 (..., 1, 1)."""
-    return jnp.sum(a.real * b.real + a.imag * b.imag, axis=(-2, -1), keepdims=True)
-
-
-def _ratio(numerator, denominator, active):
-    """numerator / denominator where active, else 0, with a finite gradient everywhere."""
-    active = active & (denominator > 0)
-    return jnp.where(active, numerator / jnp.where(active, denominator, 1.0), 0.0)
-
-
 def sense_consistency(
     image: jax.Array,
     kspace: jax.Array,
@@ -125,3 +114,14 @@ def sense_consistency(
 def finite(lam: jax.Array | float | None) -> jax.Array | float | None:
     """`lam`, or None for the Python float inf as for None; a traced lam is always finite."""
     return None if isinstance(lam, float) and lam == float("inf") else lam
+
+
+def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Re <a, b> per item: float32 (..., 1, 1)."""
+    return jnp.sum(a.real * b.real + a.imag * b.imag, axis=(-2, -1), keepdims=True)
+
+
+def _ratio(numerator, denominator, active):
+    """numerator / denominator where active, else 0, with a finite gradient everywhere."""
+    active = active & (denominator > 0)
+    return jnp.where(active, numerator / jnp.where(active, denominator, 1.0), 0.0)
