@@ -1,7 +1,7 @@
 """The scanned supernet against the sum over cells and edges written out, and one-hot weights."""
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -68,36 +68,42 @@ def edge_kernels(tile, scale, scales, d, node, source, operation):
     return {name: own(kernel) for name, kernel in kernels.items()}
 
 
+@cache
+def part(module, **options):
+    """A part of the network as a program of its own, for all places where it is."""
+    return jax.jit(lambda params, x: module.apply({"params": params}, x, **options))
+
+
 def written_out(net, params, x, weights):
     """The definition: live cells one by one, nodes and edges one by one."""
     scales = net.grid.scales
     stem = Stem(net.channels, net.stem_stride, affine=False)
-    tiles = {(0, 0): stem.apply({"params": params["stem"]}, x, train=True)}
+    tiles = {(0, 0): part(stem, train=True)(params["stem"], x)}
     for l, s, d in net.grid.cells:
         tile = jax.tree.map(lambda leaf, l=l: leaf[l], params["layers"][f"scale{s}"])
         kind, table = CELL_TYPES[d], weights["cells"][CELL_TYPES[d]]
         states = [tiles[l, s]]
-        part = states[0].shape[-1] // net.partial
+        taken = states[0].shape[-1] // net.partial
         for node in (1, 2, 3):
             mixed, passed = 0, 0
             for source in range(node):
                 read, row = states[source], table[ROWS[node, source]]
                 for weight, name in zip(row, net.operations):
                     kernels = edge_kernels(tile, s, scales, d, node, source, name)
-                    y = NormOperation(name).apply({"params": kernels}, read[..., :part], train=True)
-                    mixed += weight * y
-                passed += row.sum() * read[..., part:]
+                    mixed += weight * part(NormOperation(name), train=True)(
+                        kernels, read[..., :taken]
+                    )
+                passed += row.sum() * read[..., taken:]
             joined = jnp.concatenate([mixed, passed], axis=-1)
             order = np.arange(joined.shape[-1]).reshape(net.partial, -1).T.ravel()
             states.append(joined[..., order])
         scaling = Scaling(kind, net.channels * 2 ** (s + d - 1), affine=False)
-        y = scaling.apply(
-            {"params": tile[f"scale_{kind}"]}, jnp.concatenate(states[1:], -1), train=True
-        )
+        joined = jnp.concatenate(states[1:], -1)
+        y = part(scaling, train=True)(tile[f"scale_{kind}"], joined)
         place = (l + 1, s + d - 1)
         tiles[place] = tiles.get(place, 0) + weights["betas"][l, s, d] * y
     return sum(
-        Head(s + net.stem_stride - 1).apply({"params": params[f"head{s}"]}, tile)
+        part(Head(s + net.stem_stride - 1))(params[f"head{s}"], tile)
         for (l, s), tile in tiles.items()
         if l == net.grid.layers
     )
@@ -123,7 +129,7 @@ def test_gradients_are_those_of_the_sum_written_out():
         return jnp.sin(run(net, params, x, weights)).mean()
 
     got = jax.jit(jax.grad(partial(loss, apply), argnums=(0, 1)))(params, weights)
-    want = jax.jit(jax.grad(partial(loss, written_out), argnums=(0, 1)))(params, weights)
+    want = jax.grad(partial(loss, written_out), argnums=(0, 1))(params, weights)
     largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(want))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4 * largest), got, want)
     assert (np.asarray(got[1]["betas"])[~net.grid.mask] == 0).all()
