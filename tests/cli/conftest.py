@@ -1,10 +1,13 @@
 import contextlib
+import dataclasses
 import io
 
 import pytest
 
 from jaxnas.cli.app import app
 from jaxnas.cli.exits import exit_code
+from jaxnas.core.registry import Entry
+from jaxnas.spaces.registry import TWO_LEVEL_SPACES
 from tests.cli.alone import run_once
 
 TINY = """
@@ -66,6 +69,15 @@ class Result:
 def call():
     """Runs the command line in this process."""
     return Result
+
+
+@pytest.fixture(scope="module")
+def one_node():
+    """Cells of one node in the two-level space: most of a search is to trace and compile them."""
+    smaller = dataclasses.replace(TWO_LEVEL_SPACES["rtdnas"], nodes=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TWO_LEVEL_SPACES.own, "rtdnas", Entry(smaller))
+        yield
 
 
 @pytest.fixture(scope="session")

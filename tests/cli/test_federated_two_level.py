@@ -8,7 +8,6 @@ import pytest
 from jaxnas.core.config import load_config
 from jaxnas.fed.clients import open_clients
 from jaxnas.segmentation.dataset import LabeledData
-from tests.cli.alone import run_alone
 from tests.cli.known_device import write_calibration, write_table
 
 TINY = """
@@ -42,7 +41,7 @@ CLIENTS = ("client0", "client1")
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny(tmp_path_factory, one_node):
     """The config, and a table in which every part of a network takes a tenth of a millisecond."""
     folder = tmp_path_factory.mktemp("config")
     path = folder / "hearts.yaml"
@@ -52,10 +51,11 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(tiny, tmp_path_factory):
+def finished(tiny, tmp_path_factory, call):
     """The run directory of the config, its stages done."""
     folder = tmp_path_factory.mktemp("run") / "hearts"
-    run_alone(tiny, folder)
+    done = call("run", tiny, "--workdir", folder, "--quiet")
+    assert done.code == 0, done.err
     return folder
 
 

@@ -17,7 +17,6 @@ from jaxnas.data.heart import HeartSource
 from jaxnas.data.layouts import make_nnunet
 from jaxnas.data.named import with_labels
 from jaxnas.data.organs import OrganSource
-from tests.cli.alone import run_alone
 from tests.cli.known_device import write_calibration, write_table
 
 TINY = """
@@ -53,7 +52,7 @@ CARDIAC = r"heart|cardi|ventric|diastol|systol|ejection|cavit|cine|\b(ED|ES|RV|L
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, one_node):
     """Ten cases in nnU-Net's layout, and configs that train on them."""
     path = tmp_path_factory.mktemp("organs")
     make_nnunet(path / "bellies", OrganSource(patients=10, slices=3, size=(32, 32)))
@@ -68,11 +67,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["site", "clients"])
-def finished(request, folder):
+def finished(request, folder, call):
     """The run directory of all stages, which finds its data gone afterwards."""
     run = folder / f"run_{request.param}"
     write_calibration(run)
-    run_alone(folder / f"{request.param}.yaml", run)
+    done = call("run", folder / f"{request.param}.yaml", "--workdir", run, "--quiet")
+    assert done.code == 0, done.err
     return run
 
 
