@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.interpreters.partial_eval import dce_jaxpr
 
 
 def draw_variables(key: jax.Array, init: Callable[..., Any], *shapes: Any) -> Any:
@@ -23,11 +24,6 @@ def draw_variables(key: jax.Array, init: Callable[..., Any], *shapes: Any) -> An
 
 
 def _needed(traced: ClosedJaxpr) -> ClosedJaxpr:
-    """The same function without the operations that no result depends on."""
-    jaxpr, kept = traced.jaxpr, []
-    needed = {v for v in jaxpr.outvars if not isinstance(v, Literal)}
-    for operation in reversed(jaxpr.eqns):
-        if needed.intersection(operation.outvars):
-            kept.append(operation)
-            needed |= {v for v in operation.invars if not isinstance(v, Literal)}
-    return traced.replace(jaxpr=jaxpr.replace(eqns=kept[::-1]))
+    """The same function without the operations that no result depends on, in loops as well."""
+    jaxpr, _ = dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars), instantiate=True)
+    return traced.replace(jaxpr=jaxpr)

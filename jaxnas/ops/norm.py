@@ -48,8 +48,12 @@ class BatchNorm(nn.Module):
         if train:
             mean, variance = batch_statistics(wide)
             if self.is_mutable_collection(STATISTICS):
-                self._statistic("mean", jnp.zeros, channels).value = mean
-                self._statistic("variance", jnp.ones, channels).value = variance
+                kept = (
+                    self._statistic("mean", jnp.zeros, channels),
+                    self._statistic("variance", jnp.ones, channels),
+                )
+                if not self.is_initializing():  # whose image is nobody's
+                    kept[0].value, kept[1].value = mean, variance
         else:
             mean = self._statistic("mean", jnp.zeros, channels).value
             variance = self._statistic("variance", jnp.ones, channels).value

@@ -41,6 +41,23 @@ def test_the_variables_are_those_of_init_and_nothing_ran(key):
     assert len(ran) == 1
 
 
+def test_nothing_else_ran_in_a_loop_either(key):
+    x, ran = jnp.zeros((3, 5)), []
+
+    def init(key, x):
+        def layer(x, key):
+            shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+            y = jax.pure_callback(lambda x: ran.append(x.shape) or x, shape, x)
+            return y, jax.random.normal(key, (2,))
+
+        return jax.lax.scan(layer, x, jax.random.split(key, 2))[1]
+
+    found = draw_variables(key, init, x)
+    assert not ran
+    np.testing.assert_array_equal(found, init(key, x))
+    assert len(ran) == 2
+
+
 def test_what_depends_on_the_input_sees_zeros(key):
     def init(key, x):
         return {"mean": x.mean(0) + 1, "draw": jax.random.normal(key, x.shape)}

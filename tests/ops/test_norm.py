@@ -62,6 +62,8 @@ def test_training_is_pytorch_s_in_value_and_gradient(affine):
 def test_the_collection_holds_the_statistics_of_the_last_batch():
     net = BatchNorm()
     variables = net.init(jax.random.key(0), images(0), train=True)
+    np.testing.assert_array_equal(variables["batch_stats"]["mean"], 0)  # of no image yet
+    np.testing.assert_array_equal(variables["batch_stats"]["variance"], 1)
     for seed in (1, 2):
         x = images(seed)
         _, kept = net.apply(variables, x, train=True, mutable=["batch_stats"])
