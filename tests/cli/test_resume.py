@@ -21,10 +21,10 @@ def wait_for_log(process, folder, lines):
 
 
 def check_continued(config, finished, folder, lines, files):
-    """Kills a run twice, after about so many lines of its log, and compares it with an unbroken
-    one: the second time it may finish what it is doing."""
+    """Ends a run after each of the lines of its log, by that signal, and compares it with an
+    unbroken one: after SIGTERM it may finish what it is doing."""
     moment = random.Random()
-    for number, line in zip((signal.SIGKILL, signal.SIGTERM), lines):
+    for number, line in lines.items():
         process = start_alone(config, folder)
         wait_for_log(process, folder, line)
         time.sleep(moment.random() * 0.3)
@@ -39,7 +39,7 @@ def check_continued(config, finished, folder, lines, files):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_and_continued(tiny, finished, tmp_path):
-    lines = random.randint(1, 3), random.randint(4, 8)
+    lines = {signal.SIGKILL: random.randint(1, 3), signal.SIGTERM: random.randint(4, 8)}
     check_continued(tiny, finished, tmp_path / "killed", lines, FILES)
 
 
@@ -47,6 +47,6 @@ def test_killed_and_continued(tiny, finished, tmp_path):
 @pytest.mark.timeout(600)
 def test_federated_killed_and_continued(tiny_federated, federated, tmp_path):
     """In the middle of a round as well: a round leaves nothing behind until it is over."""
-    lines = random.randint(1, 8), random.randint(9, 20)
+    lines = {random.choice((signal.SIGKILL, signal.SIGTERM)): random.randint(1, 20)}
     files = (*FILES, "communication.json", "clients.json")
     check_continued(tiny_federated, federated, tmp_path / "killed", lines, files)

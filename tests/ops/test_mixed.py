@@ -13,6 +13,7 @@ from jaxnas.ops.candidates import (
     Operation,
 )
 from jaxnas.ops.mixed import PLANS, MixedNodes, edges, mix
+from tests.models.params import numpy_params
 
 SPACES = {
     "csmri_a": CSMRI_A_OPERATIONS,
@@ -30,11 +31,11 @@ def largest_difference(a, b):
 
 
 def nodes_loss(operations, plan):
-    """A loss (params, weights, x) of a cell of two nodes."""
+    """A loss (params, weights, x) of a cell of two nodes on one input, which two edges leave."""
     cell = MixedNodes(operations, 2, plan=plan)
 
     def loss(params, weights, x):
-        states = cell.apply(params, (x, 0.5 - x), weights)
+        states = cell.apply(params, (x,), weights)
         return sum(jnp.sin(s).sum() for s in states)
 
     return cell, loss
@@ -44,9 +45,9 @@ def setting(operations, plan, dtype):
     """The cell's loss and (params, weights, x) for it, equal for all plans."""
     cell, loss = nodes_loss(operations, plan)
     x = jax.random.normal(jax.random.key(1), (1, 10, 9, 4), dtype)
-    weights = jax.nn.softmax(jax.random.normal(jax.random.key(2), (5, len(operations)), dtype))
-    params = cell.init(jax.random.key(3), (x, x), weights)
-    return loss, (jax.tree.map(lambda p: p.astype(dtype), params), weights, x)
+    weights = jax.nn.softmax(jax.random.normal(jax.random.key(2), (3, len(operations)), dtype))
+    params = numpy_params(cell, (x,), weights)
+    return loss, (jax.tree.map(lambda p: jnp.asarray(p, dtype), params), weights, x)
 
 
 @pytest.mark.parametrize("space", SPACES)
