@@ -201,7 +201,7 @@ def test_bad_settings(tiny, call, tmp_path, setting, message):
 
 def genotype(**more):
     """A network of the tiny config, as a file of another run has it."""
-    cells = [[["conv_3x3", 0]], [["conv_3x3", 0], ["skip_connect", 1]]]
+    cells = [[["conv_3x3", 0]], [["skip_connect", 0], ["skip_connect", 1]]]
     cells = {name: [*cells, cells[1]] for name in ("expand", "keep", "contract")}
     return {"space": "rtdnas", "cells": cells, "paths": [[0, 1, 0]]} | more
 
