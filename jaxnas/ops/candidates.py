@@ -8,7 +8,7 @@ dataclass with the methods of `Linear` and a line in `OPERATIONS`, or an entry p
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -21,6 +21,7 @@ from jaxnas.ops.conv import conv2d, uniform_fan_in
 from jaxnas.ops.depthwise import depthwise_conv2d
 
 Kernels = dict[str, jax.Array]
+Activation = Callable[[jax.Array], jax.Array]
 
 # Variance at the start: the first kernel of a candidate follows a ReLU, the last one is summed with
 # another candidate's in a derived node. Both keep the variance of the node's inputs (He et al.).
@@ -266,15 +267,17 @@ class Operation(nn.Module):
       operation: a name of `OPERATIONS`, `skip_connect` or `none`.
       dtype: compute dtype; None is that of the input. Parameters stay float32.
       gain: multiplies the variance of the output at the start.
+      activation: what a convolution reads its input through.
     """
 
     operation: str
     dtype: Any = None
     gain: float = 1.0
+    activation: Activation = nn.relu
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Applies ReLU and the candidate."""
+        """Applies the activation and the candidate."""
         check_operations((self.operation,))
         x = x.astype(self.dtype or x.dtype)
         if self.operation == SKIP:
@@ -282,4 +285,4 @@ class Operation(nn.Module):
         if self.operation == NONE:
             return jnp.zeros_like(x)
         kernels = draw_kernels(self, self.operation, x, gain=self.gain)
-        return OPERATIONS[self.operation].apply(nn.relu(x), kernels)
+        return OPERATIONS[self.operation].apply(self.activation(x), kernels)

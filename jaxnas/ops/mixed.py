@@ -1,6 +1,7 @@
 """Mixed edges: the softmax-weighted sum of all candidates, computed in one of three exact ways.
 
-With r = ReLU(x) and linear maps L_o, every plan gives y = w_skip x + Σ_o w_o L_o(r):
+With r = ReLU(x) (or another activation of x) and linear maps L_o, every plan gives
+y = w_skip x + Σ_o w_o L_o(r):
 
   branch   runs every candidate and adds the weighted results, as DARTS is usually written;
   stack    moves w_o into the last kernel of L_o, so the sum is the only work between the maps;
@@ -22,6 +23,7 @@ from jaxnas.core.trees import add_up
 from jaxnas.ops.candidates import (
     OPERATIONS,
     SKIP,
+    Activation,
     Kernels,
     check_operations,
     draw_kernels,
@@ -46,19 +48,24 @@ def edges(nodes: int, *, inputs: int = 2) -> list[tuple[int, int]]:
 class MixedNodes(nn.Module):
     """All mixed edges of a cell: every node sums its edges from the inputs and earlier nodes.
 
-    Params are `{"edge{node}_{input}": {operation: {kernel name: array}}}`.
+    Params are `{"edge{node}_{input}": {operation: {kernel name: array}}}`, and `bias{node}` where
+    nodes have one.
 
     Attributes:
       operations: candidate names in the order of the weights.
       nodes: number of nodes.
       plan: `branch`, `stack` or `dense`, or the rates to choose one by.
       dtype: compute dtype; None is that of the inputs.
+      activations: what convolutions read inputs through, and nodes.
+      use_bias: adds a bias to a node, times the share of convolutions in what it reads.
     """
 
     operations: tuple[str, ...]
     nodes: int
     plan: str | Rates = "stack"
     dtype: Any = None
+    activations: tuple[Activation, Activation] = (nn.relu, nn.relu)
+    use_bias: bool = False
 
     @nn.compact
     def __call__(self, inputs: Sequence[jax.Array], weights: jax.Array) -> tuple[jax.Array, ...]:
@@ -83,7 +90,8 @@ class MixedNodes(nn.Module):
         arriving: list[list[jax.Array]] = [[] for _ in range(self.nodes)]
         for source in range(len(inputs) + self.nodes):
             if source >= len(inputs):
-                states.append(add_up(arriving[source - len(inputs)]))
+                node = source - len(inputs)
+                states.append(add_up([*arriving[node], *self._bias(node, order, weights, states)]))
             leaving = [e for e, (_, j) in enumerate(order) if j == source]
             if leaving:
                 parts = mix(
@@ -92,10 +100,21 @@ class MixedNodes(nn.Module):
                     weights[jnp.array(leaving)],
                     operations=self.operations,
                     plan=self.plan,
+                    activation=self.activations[source >= len(inputs)],
                 )
                 for e, part in zip(leaving, parts):
                     arriving[order[e][0]].append(part)
         return tuple(states[len(inputs) :])
+
+    def _bias(self, node, order, weights, states):
+        if not self.use_bias:
+            return []
+        x = states[0]
+        bias = self.param(f"bias{node}", nn.initializers.zeros_init(), x.shape[-1:])
+        rows = jnp.array([e for e, (i, _) in enumerate(order) if i == node])
+        computes = jnp.array([o in OPERATIONS for o in self.operations], jnp.float32)
+        share = (weights[rows].astype(jnp.float32) @ computes).sum()
+        return [(share * bias).astype(x.dtype)[None, None, None]]
 
 
 class _EdgeKernels(nn.Module):
@@ -126,6 +145,7 @@ def mix(
     *,
     operations: tuple[str, ...],
     plan: str | Rates,
+    activation: Activation = nn.relu,
 ) -> list[jax.Array]:
     """The mixed edges that leave one state.
 
@@ -135,9 +155,10 @@ def mix(
       weights: (edges, operations).
       operations: candidate names in the order of the weights.
       plan: `branch`, `stack` or `dense`, or the rates to choose one by.
+      activation: what convolutions read x through.
 
     Returns:
-      Per edge y = w_skip x + Σ_o w_o L_o(ReLU(x)), (B, H, W, C).
+      Per edge y = w_skip x + Σ_o w_o L_o(activation(x)), (B, H, W, C).
 
     Raises:
       ValueError: the plan is unknown.
@@ -150,7 +171,7 @@ def mix(
     if plan not in PLANS:
         raise ValueError(f"expected a plan out of {sorted(PLANS)}, found {plan!r}")
     rows = [dict(zip(operations, row)) for row in weights.astype(x.dtype)]
-    ys = PLANS[plan](nn.relu(x), kernels, rows)
+    ys = PLANS[plan](activation(x), kernels, rows)
     return [y + row[SKIP] * x if SKIP in row else y for y, row in zip(ys, rows)]
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnas.core.trees import add_up
-from jaxnas.ops.candidates import LAST_GAIN, Operation
+from jaxnas.ops.candidates import LAST_GAIN, OPERATIONS, Activation, Operation
 from jaxnas.ops.conv import Conv
 from jaxnas.ops.costs import Rates
 from jaxnas.ops.mixed import MixedNodes
@@ -55,18 +55,20 @@ class MixedCell(nn.Module):
 
 
 class PickedEdge(nn.Module):
-    """The sum of the operations picked on one edge, each times its weight; `gain` as theirs."""
+    """The sum of the operations picked on one edge, each times its weight; `gain` and `activation`
+    as theirs."""
 
     operations: tuple[str, ...]
     weights: tuple[float, ...]
     dtype: Any = None
     gain: float = 1.0
+    activation: Activation = nn.relu
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H, W, C) → (B, H, W, C)."""
         return add_up(
-            weight * Operation(name, self.dtype, self.gain, name=name)(x)
+            weight * Operation(name, self.dtype, self.gain, self.activation, name=name)(x)
             for name, weight in zip(self.operations, self.weights)
         )
 
@@ -74,26 +76,37 @@ class PickedEdge(nn.Module):
 class DerivedNodes(nn.Module):
     """The nodes of a derived cell: each sums its picks (Eq. 17) times their `weights`.
 
-    The kernels start such that a node has about the variance of its inputs, however many picks.
+    The kernels start such that a node has about `gain` times the variance of its inputs, however
+    many picks. `activations` are those through which convolutions read inputs, and nodes; with
+    `use_bias` a node that convolves has one.
     """
 
     picks: tuple[Node, ...]
     weights: Nested
     dtype: Any = None
+    gain: float = 1.0
+    activations: tuple[Activation, Activation] = (nn.relu, nn.relu)
+    use_bias: bool = False
 
     @nn.compact
     def __call__(self, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        """Two arrays (B, H, W, C) → one array per node."""
+        """The inputs (B, H, W, C) of the cell → one array per node."""
         states = list(inputs)
         for node, (picks, weights) in enumerate(zip(self.picks, self.weights)):
             # Var Σ wₖ oₖ = Σ wₖ² Var oₖ, and a candidate alone has LAST_GAIN of its input's.
-            gain = 1 / (LAST_GAIN * sum(weight**2 for weight in weights))
+            gain = self.gain / (LAST_GAIN * sum(weight**2 for weight in weights))
             reads = []
             for source in sorted({source for _, source in picks}):
                 own = [(name, w) for (name, s), w in zip(picks, weights) if s == source]
                 names, shares = zip(*own)
-                edge = PickedEdge(names, shares, self.dtype, gain, name=f"edge{node}_{source}")
+                activation = self.activations[source >= len(inputs)]
+                edge = PickedEdge(
+                    names, shares, self.dtype, gain, activation, name=f"edge{node}_{source}"
+                )
                 reads.append(edge(states[source]))
+            if self.use_bias and any(name in OPERATIONS for name, _ in picks):
+                bias = self.param(f"bias{node}", nn.initializers.zeros_init(), reads[0].shape[-1:])
+                reads.append(bias.astype(reads[0].dtype)[None, None, None])
             states.append(add_up(reads))
         return tuple(states[len(inputs) :])
 

@@ -20,6 +20,7 @@ Pick = tuple[str, int]
 Node = tuple[Pick, ...]
 TOLERANCE = 1e-3  # of the sum of an edge's weights
 Nested = tuple[tuple[float, ...], ...]  # a number per pick, node by node
+Arrangement = tuple[tuple[str, Any], ...]  # (key, value) pairs in the order of the keys
 CELL_INPUTS = {
     1: "0 is the cell's input, 1 its first node",
     2: "0 and 1 are the cell's inputs, 2 + i is node i",
@@ -32,7 +33,8 @@ class Genotype:
 
     `cells` holds (cell name, nodes) pairs; a node is a tuple of (operation, input) picks.
     `weights`, nested alike, holds the softmax weight of every pick, renormalised to one over the
-    picks of an edge; None where the search has none to tell.
+    picks of an edge; None where the search has none to tell. `arrangement` holds the keys of the
+    section `network` that were chosen with the cells; None where they are the config's own.
 
     >>> import jaxnas
     >>> node = (("sep_conv_3x3", 0), ("skip_connect", 1))
@@ -44,6 +46,7 @@ class Genotype:
     cells: tuple[tuple[str, tuple[Node, ...]], ...]
     paths: tuple[tuple[int, ...], ...] | None = None
     weights: tuple[tuple[str, Nested], ...] | None = None
+    arrangement: Arrangement | None = None
 
     def cell(self, name: str) -> tuple[Node, ...]:
         """The nodes of the cell called `name`; KeyError if there is none."""
@@ -62,12 +65,14 @@ class Genotype:
         return self.paths
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-able dict: space, cells, paths, and weights if there are any."""
+        """A JSON-able dict: space, cells, paths; weights and arrangement if there are any."""
         cells = {name: [[list(p) for p in node] for node in nodes] for name, nodes in self.cells}
         paths = None if self.paths is None else [list(path) for path in self.paths]
         value = {"space": self.space, "cells": cells, "paths": paths}
         if self.weights is not None:
             value["weights"] = {name: [list(w) for w in nodes] for name, nodes in self.weights}
+        if self.arrangement is not None:
+            value["arrangement"] = dict(self.arrangement)
         return value
 
 
@@ -92,7 +97,22 @@ def genotype_from_json(value: Any, *, where: str = "genotype") -> Genotype:
     weights = value.get("weights")
     if weights is not None:
         weights = _weights(weights, dict(cells), f"{where}: weights")
-    return Genotype(str(value["space"]), cells, paths, weights)
+    arrangement = value.get("arrangement")
+    if arrangement is not None:
+        arrangement = _arrangement(arrangement, f"{where}: arrangement")
+    return Genotype(str(value["space"]), cells, paths, weights, arrangement)
+
+
+def _arrangement(value: Any, where: str) -> Arrangement:
+    """The arrangement of a JSON value; UserError unless an object of plain values."""
+    plain = isinstance(value, Mapping) and all(
+        each is None or isinstance(each, bool | int | float | str) for each in value.values()
+    )
+    if not plain:
+        raise UserError(
+            f"{where}: found {value!r}, expected null or an object of keys of the section network"
+        )
+    return tuple(sorted(value.items()))
 
 
 def _paths(value: Any, where: str) -> tuple[tuple[int, ...], ...]:
@@ -199,5 +219,7 @@ def _check_node(
 
 
 def describe(genotype: Genotype) -> str:
-    """One line a person can read."""
-    return json.dumps(genotype.to_json()["cells"], separators=(",", ":"))
+    """One line a person can read: the cells, and the arrangement where it has one."""
+    value = genotype.to_json()
+    parts = [value[key] for key in ("cells", "arrangement") if key in value]
+    return " ".join(json.dumps(part, separators=(",", ":")) for part in parts)

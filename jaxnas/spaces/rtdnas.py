@@ -6,7 +6,7 @@ the paths, and the relaxation that turns logits into weights.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,7 @@ class TwoLevelSpace:
     nodes: int = 3
     cell_topk: int = 2
     relaxation: str = "joint"
+    arranged: ClassVar[tuple[str, ...]] = ("channels",)
 
     @property
     def cell_space(self) -> CellSpace:

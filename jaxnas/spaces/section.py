@@ -19,7 +19,8 @@ class NetworkConfig(Section):
     `baseline_channels` is the width of the hand-made networks (null: `channels`). `plan` says how
     a mixed edge is computed, with equal results; `auto` picks the fastest on the device. `remat`
     says what the backward pass computes again to save memory, every cell of a searched network or
-    every cascade of any; on a CPU it takes several cascades to save something.
+    every cascade of any; on a CPU it takes several cascades to save something. `bias` and `body`
+    are of the space `unrolled` alone (see `spaces.residual`).
     """
 
     space: Annotated[str, OneOf(SPACES)] = "csmri_a"
@@ -29,6 +30,8 @@ class NetworkConfig(Section):
     nodes: Positive = 3
     cascades: Positive = 3
     shared: bool = False
+    bias: bool = True
+    body: Literal["residual", "recursive"] = "residual"
     edges: Literal["sum", "weighted"] = "sum"
     lam: Annotated[float, Field(gt=0.0)] | None = None
     learn_lam: bool = False
@@ -41,6 +44,17 @@ class NetworkConfig(Section):
     def _lam_to_learn(self):
         if self.learn_lam and self.lam is None:
             raise ValueError("learn_lam needs a finite starting value in lam, found null")
+        return self
+
+    @model_validator(mode="after")
+    def _a_body_where_there_is_one(self):
+        for name in ("bias", "body"):
+            own = type(self).model_fields[name].default
+            if getattr(self, name) != own and name not in SPACES[self.space].arranged:
+                raise ValueError(
+                    f"{name} is of a space whose cells are residual, found space {self.space}; set "
+                    f"space: unrolled, or leave {name} out"
+                )
         return self
 
 

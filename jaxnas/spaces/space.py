@@ -55,6 +55,11 @@ class Space(Protocol):
         """The nodes of a cell."""
         ...
 
+    @property
+    def arranged(self) -> tuple[str, ...]:
+        """The keys of the section `network` that a genotype may arrange."""
+        ...
+
     def edges(self) -> tuple[CellEdge, ...]:
         """The (node, input) edges of a cell: the rows of its tables."""
         ...
@@ -102,7 +107,8 @@ class CellSpace:
 
     `rule` says what a derived cell keeps, `cells` names the kinds of cell; all cells of one kind
     share their alphas. `example` names the operations of an example on the edges from input 0,
-    input 1, ...; its last entry goes on for all further inputs.
+    input 1, ...; its last entry goes on for all further inputs. `denoiser` is the `module:class` of
+    the network that the cells make up, with fields as those of `Denoiser`.
     """
 
     name: str
@@ -111,6 +117,8 @@ class CellSpace:
     example: tuple[tuple[str, ...], ...]
     cells: tuple[str, ...] = ("normal",)
     nodes: int = 3
+    arranged: tuple[str, ...] = ("cascades", "cells", "channels", "shared", "lam", "learn_lam")
+    denoiser: str = "jaxnas.spaces.denoiser:Denoiser"
 
     def bound(self, nodes: int) -> Self:
         """The same space with cells of that many nodes."""

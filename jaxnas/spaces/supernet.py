@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnas.core.errors import UserError
+from jaxnas.core.registry import resolve
 from jaxnas.mri.acquisition import Measurement
 from jaxnas.ops.costs import Rates, device_costs
-from jaxnas.spaces.denoiser import Denoiser
+from jaxnas.spaces.arrangement import arranged
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.section import NetworkConfig
@@ -59,15 +60,17 @@ def supernet(config: NetworkConfig, *, rates: Rates | None = None) -> Supernet:
 
 def derived_network(config: NetworkConfig, genotype: Genotype) -> Unrolled:
     """The network of a genotype; UserError if it does not fit the config's space and nodes."""
-    fit_genotype(config, genotype)
+    config = fit_network(config, genotype)
     if config.edges == "sum":
         genotype = dataclasses.replace(genotype, weights=None)
     return _unrolled(config, genotype)
 
 
 def fit_genotype(config: NetworkConfig, genotype: Genotype, *, where: str = "genotype") -> Genotype:
-    """Returns `genotype` if it belongs to the config's space and has its number of nodes."""
+    """Returns `genotype` if it belongs to the config's space, has its number of nodes, and is
+    arranged as the space can be."""
     space_of(config).check(genotype, where=where)
+    arranged(config, genotype, space_of(config).arranged, where=where)
     for cell, nodes in genotype.cells:
         if len(nodes) != config.nodes:
             raise UserError(
@@ -83,6 +86,12 @@ def fit_genotype(config: NetworkConfig, genotype: Genotype, *, where: str = "gen
     return genotype
 
 
+def fit_network(config: NetworkConfig, genotype: Genotype) -> NetworkConfig:
+    """The section as a genotype arranges it; UserError where it does not fit."""
+    fit_genotype(config, genotype)
+    return arranged(config, genotype, space_of(config).arranged)
+
+
 def example_genotype(config: NetworkConfig) -> Genotype:
     """A genotype that stands in where none was searched yet."""
     return space_of(config).example_genotype()
@@ -91,15 +100,18 @@ def example_genotype(config: NetworkConfig) -> Genotype:
 def _unrolled(
     config: NetworkConfig, genotype: Genotype | None, plan: str | Rates = "stack"
 ) -> Unrolled:
+    space = space_of(config)
+    own = {"use_bias": config.bias, "body": config.body} if "body" in space.arranged else {}
     denoiser = partial(
-        Denoiser,
-        space_of(config),
+        resolve(space.denoiser),
+        space,
         channels=config.channels,
         cells=config.cells,
         plan=plan,
         genotype=genotype,
         dtype=compute_dtype(config),
         remat=config.remat == "cells",
+        **own,
     )
     return unroll(config, denoiser, shared=config.shared)
 
