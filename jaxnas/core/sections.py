@@ -16,8 +16,9 @@ MatrixSize = tuple[Positive, Positive]
 Weight = Annotated[float, Field(ge=0.0)]
 Patterns = tuple[str, ...]
 Name = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Stage = Literal["search", "derive", "train", "evaluate", "report"]
-STAGES: tuple[Stage, ...] = ("search", "derive", "train", "evaluate", "report")
+Stage = Literal["search", "derive", "select", "train", "evaluate", "report"]
+STAGES: tuple[Stage, ...] = ("search", "derive", "select", "train", "evaluate", "report")
+UNSELECTED: tuple[Stage, ...] = ("search", "derive", "train", "evaluate", "report")
 HERE = "."  # the current directory, as a root
 
 
@@ -87,10 +88,11 @@ class Experiment(Section):
     task: str
     name: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = STAGES
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)] = UNSELECTED
     root: Annotated[str, Free.PLACE] = HERE
     genotype: Annotated[str | None, Free.PLACE] = None
     latency: Any = None
+    select: Any = None
     log_every: Positive = 10
     checkpoint_every: Positive = 100
 
@@ -99,10 +101,32 @@ class Experiment(Section):
         data: Any
         network: Any
         latency: Any
+        select: Any
         search: Any
         train: Any
         evaluate: Any
         federated: Any
+
+    @model_validator(mode="before")
+    @classmethod
+    def _selects_where_it_says_how(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("select") is not None:
+            return {"stages": STAGES} | values
+        return values
+
+    @model_validator(mode="after")
+    def _selection_is_a_stage(self):
+        if self.select is None and "select" in self.stages:
+            raise ValueError(
+                "stages has select, but there is no section select; expected one (select: {} takes "
+                "its defaults), or stages without it"
+            )
+        if self.select is not None and "select" not in self.stages and "train" in self.stages:
+            raise ValueError(
+                "there is a section select, but stages leaves it out; add select to stages before "
+                "train, or set select: null"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stages_in_order(self):

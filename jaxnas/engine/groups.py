@@ -10,13 +10,14 @@ from jaxnas.engine.task import Dataset
 
 
 def training_data(config: Experiment, dataset: Dataset) -> Dataset:
-    """The dataset as a training sees it: where nothing validates, the group `valid` trains too.
+    """The dataset as a training sees it: where nothing validates, and nothing is selected, the
+    group `valid` trains too.
 
     The paper retrains on the whole training set; nobody trains on the group `test`, and a search
     halves the group `train` alone.
     """
     groups = dataset.groups
-    if config.train.validate_every or not groups["valid"]:
+    if config.train.validate_every or config.select or not groups["valid"]:
         return dataset
     whole = {"train": (*groups["train"], *groups["valid"]), "valid": ()}
     return dataset.regrouped({**groups, **whole})

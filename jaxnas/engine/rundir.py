@@ -6,7 +6,7 @@ UserError, naming the file, where there are none; texts, tables and trees are re
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -86,6 +86,15 @@ class TableFile(RunFile):
         return write_atomic(self.path, text)
 
 
+def table_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The CSV of rows that have the same columns; numbers as Python writes them, hence exact."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*rows[0]], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
 class ArraysFile(RunFile):
     """Named arrays, compressed as .npz, and beside them, as .json, where they were taken."""
 
@@ -159,6 +168,7 @@ class RunDir:
     # What a search finds.
     alphas = _Entry("alphas.json", JsonFile)
     genotype = _Entry("genotype.json", GenotypeFile)
+    candidates = _Entry("candidates.csv", TableFile)
     networks = _Entry("networks.json", JsonFile)
     latency = _Entry("latency.json", JsonFile)
     # What steps and rounds leave.

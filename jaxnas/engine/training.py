@@ -18,6 +18,7 @@ from jaxnas.engine.cohort import SITE, Cohort
 from jaxnas.engine.groups import training_streams
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
+from jaxnas.engine.networks import DERIVED
 from jaxnas.engine.optim import check_schedule, make_optimizer
 from jaxnas.engine.run import Run
 from jaxnas.engine.step import CompiledStep, TrainState, init_train_state, make_train_step
@@ -99,33 +100,113 @@ def train_network(
 
     The key of initialisation, data order and draws is the run's: it does not depend on `name`.
     """
-    config, clock = run.config.train, Clock()
+    every = run.config.train.validate_every
 
     def validate(state: TrainState) -> dict[str, float]:
         return {task.score: programs.validate(programs.finish(state.params, stream), dataset)}
 
-    with CheckpointStore(run.dir.checkpoints(f"train-{name}"), keep=2) as store:
+    state = _train_until(
+        run,
+        initial_state(run.config, task, net, programs.tx),
+        programs,
+        stream,
+        writer,
+        stage="train",
+        name=name,
+        until=programs.steps,
+        validate=validate if every else None,
+        every=every,
+    )
+    keep_statistics(run, task, name, lambda: programs.finish(state.params, stream))
+    return state
+
+
+def _train_until(
+    run: Run,
+    state: TrainState,
+    programs: Programs,
+    stream: EpochStream,
+    writer: MetricWriter,
+    *,
+    stage: str,
+    name: str,
+    until: int,
+    validate: Callable[[TrainState], Mapping[str, float]] | None = None,
+    every: int = 0,
+) -> TrainState:
+    """The state of a training after `until` of its steps; goes on where it was left."""
+    clock, config = Clock(), run.config
+    with CheckpointStore(run.dir.checkpoints(f"{stage}-{name}"), keep=2) as store:
         state = run_loop(
             programs.step.under(clock),
-            initial_state(run.config, task, net, programs.tx),
+            state,
             stream,
-            steps=programs.steps,
+            steps=until,
             store=store,
             writer=writer,
-            stage="train",
+            stage=stage,
             model=name,
-            every=Cadence(
-                log=run.config.log_every,
-                checkpoint=run.config.checkpoint_every,
-                validate=config.validate_every,
-            ),
-            validate=validate if config.validate_every else None,
+            every=Cadence(log=config.log_every, checkpoint=config.checkpoint_every, validate=every),
+            validate=validate,
             clock=clock,
             quiet=run.quiet,
         )
-    keep_statistics(run, task, name, lambda: programs.finish(state.params, stream))
-    run.dir.record_timing(f"train {name}", clock.summary())
+    run.dir.record_timing(f"{stage} {name}", clock.summary())
     return state
+
+
+class SiteTraining:
+    """Trainings of candidates at one site: as `train_network` trains, but stopped on the way.
+
+    `length` is a whole training, in `unit`.
+    """
+
+    unit = "steps"
+
+    def __init__(self, run: Run, task: Task, cohort: Cohort, writer: MetricWriter) -> None:
+        ((self._member, self._dataset),) = cohort.members.items()
+        self._run, self._task, self._writer = run, task, writer
+        self._stream = training_streams(run.config, cohort)[self._member]
+        self._programs: dict[str, Programs] = {}
+        self.length = training_steps(run.config, self._stream.per_epoch)
+
+    def reach(self, stage: str, name: str, net: nn.Module, *, until: int) -> float:
+        """Trains a network on to step `until` and returns its score on the validation volumes."""
+        if name not in self._programs:
+            self._programs[name] = make_programs(self._run.config, self._task, net, self.length)
+        programs, task = self._programs[name], self._task
+        state = _train_until(
+            self._run,
+            initial_state(self._run.config, task, net, programs.tx),
+            programs,
+            self._stream,
+            self._writer,
+            stage=stage,
+            name=name,
+            until=until,
+        )
+        return float(programs.validate(programs.finish(state.params, self._stream), self._dataset))
+
+    def adopt(self, stage: str, name: str, net: nn.Module) -> None:
+        """Makes the training of a candidate that of the network `derived`, to be gone on with."""
+        tx = make_optimizer(self._run.config.train.optimizer, self.length)
+        state = jax.eval_shape(lambda: initial_state(self._run.config, self._task, net, tx))
+        own = training_name(DERIVED, self._member)
+        hand_over(self._run, f"{stage}-{name}", f"train-{own}", state)
+
+
+def hand_over(run: Run, source: str, target: str, state: Any) -> None:
+    """Makes the checkpoint of one training the beginning of another that has none yet; `state` has
+    its shapes and dtypes."""
+    with CheckpointStore(run.dir.checkpoints(target)) as theirs:
+        if theirs.latest() is not None:
+            return
+        with CheckpointStore(run.dir.checkpoints(source)) as own:
+            found = own.restore(state)
+        if found is None:
+            raise ValueError(f"expected a checkpoint in {run.dir.checkpoints(source)}, found none")
+        reached, record = found
+        theirs.save(record["step"], reached, record | {"finished": False})
 
 
 def initial_state(

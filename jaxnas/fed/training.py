@@ -22,12 +22,13 @@ from jaxnas.engine.clock import Clock
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.logs import MetricWriter
 from jaxnas.engine.loop import Cadence, run_loop
+from jaxnas.engine.networks import DERIVED
 from jaxnas.engine.optim import check_schedule, make_optimizer, make_schedule
 from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import RunDir
 from jaxnas.engine.section import OptimConfig
 from jaxnas.engine.task import Task, Variables
-from jaxnas.engine.training import keep_statistics, kept_statistics, unfinished
+from jaxnas.engine.training import hand_over, keep_statistics, kept_statistics, unfinished
 from jaxnas.fed.feed import ClientBatches, training_batches
 from jaxnas.fed.program import Program, training_program
 from jaxnas.fed.rounds import Federation
@@ -87,46 +88,115 @@ def train_method(
 
     The key of initialisation, data order and draws is the run's: it does not depend on the method.
     """
-    config, name, clock = run.config, method_folder(method), Clock()
-    federation = _across(config, task, method, net, cohort, longest=batches.longest, clock=clock)
-    finish, score = task.finish(net), task.validate(net)
+    name = method_folder(method)
+    training = _MethodTraining(run, task, method, net, cohort, batches)
+    state = training.until(
+        run.config.federated.rounds,
+        writer,
+        stage="train",
+        name=name,
+        every=run.config.train.validate_every,
+    )
+    for number, client in enumerate(cohort.names):
+        keep_statistics(run, task, f"{name}/{client}", partial(training.variables, state, number))
+    note_communication(run.dir, name, training.federation, int(state.round))
 
-    def variables(state: FedState, number: int) -> Variables:
-        params = federation.client_model(state, number)["params"]
-        return finish(params, batches.streams[number])
 
-    def validate(state: FedState) -> dict[str, float]:
+class _MethodTraining:
+    """The training of one network by one method across a cohort."""
+
+    def __init__(
+        self,
+        run: Run,
+        task: Task,
+        method: Method,
+        net: nn.Module,
+        cohort: Cohort,
+        batches: ClientBatches,
+    ) -> None:
+        self.run, self.task, self.net, self.cohort, self.batches = run, task, net, cohort, batches
+        self.clock = Clock()
+        self.federation = _across(
+            run.config, task, method, net, cohort, longest=batches.longest, clock=self.clock
+        )
+        self.finish, self.score = task.finish(net), task.validate(net)
+
+    def variables(self, state: FedState, number: int) -> Variables:
+        """The variables that a client applies in a state."""
+        params = self.federation.client_model(state, number)["params"]
+        return self.finish(params, self.batches.streams[number])
+
+    def validate(self, state: FedState) -> dict[str, float]:
         """Every client's score with its own model, and their mean."""
         scores = {
-            client: score(variables(state, number), dataset)
-            for number, (client, dataset) in enumerate(cohort.members.items())
+            client: self.score(self.variables(state, number), dataset)
+            for number, (client, dataset) in enumerate(self.cohort.members.items())
         }
-        return client_scores(task.score, scores)
+        return client_scores(self.task.score, scores)
 
-    every = Cadence(
-        log=config.log_every,
-        checkpoint=config.checkpoint_every,
-        validate=config.train.validate_every,
-    )
-    with CheckpointStore(run.dir.checkpoints(f"train-{name}"), keep=2) as store:
-        state = run_loop(
-            federation,
-            _initial_state(config, task, federation, net),
-            batches,
-            steps=config.federated.rounds,
-            store=store,
-            writer=writer,
-            stage="train",
-            model=name,
-            every=every,
-            validate=validate if every.validate else None,
-            clock=clock,
-            quiet=run.quiet,
-        )
-    for number, client in enumerate(cohort.names):
-        keep_statistics(run, task, f"{name}/{client}", partial(variables, state, number))
-    run.dir.record_timing(f"train {name}", clock.summary())
-    note_communication(run.dir, name, federation, int(state.round))
+    def initial(self) -> FedState:
+        """The state before the first round."""
+        return _initial_state(self.run.config, self.task, self.federation, self.net)
+
+    def until(
+        self, rounds: int, writer: MetricWriter, *, stage: str, name: str, every: int = 0
+    ) -> FedState:
+        """The state after so many rounds, validated `every` so many (0: never); goes on where it
+        was left."""
+        config = self.run.config
+        with CheckpointStore(self.run.dir.checkpoints(f"{stage}-{name}"), keep=2) as store:
+            state = run_loop(
+                self.federation,
+                self.initial(),
+                self.batches,
+                steps=rounds,
+                store=store,
+                writer=writer,
+                stage=stage,
+                model=name,
+                every=Cadence(
+                    log=config.log_every, checkpoint=config.checkpoint_every, validate=every
+                ),
+                validate=self.validate if every else None,
+                clock=self.clock,
+                quiet=self.run.quiet,
+            )
+        self.run.dir.record_timing(f"{stage} {name}", self.clock.summary())
+        return state
+
+
+class ClientTraining:
+    """Trainings of candidates across clients by the first method that trains `derived`, stopped on
+    the way; `length` is a whole training, in `unit`."""
+
+    unit = "rounds"
+
+    def __init__(self, run: Run, task: Task, cohort: Cohort, writer: MetricWriter) -> None:
+        self._run, self._task, self._cohort, self._writer = run, task, cohort, writer
+        self._batches = training_batches(run.config, cohort)
+        methods = run.config.federated.methods
+        self._method = next(method for method in methods if method.model == DERIVED)
+        self._trainings: dict[str, _MethodTraining] = {}
+        self.length = run.config.federated.rounds
+
+    def reach(self, stage: str, name: str, net: nn.Module, *, until: int) -> float:
+        """Trains a network on to round `until` and returns the mean of the scores of all clients on
+        their validation volumes."""
+        training = self._training(name, net)
+        state = training.until(until, self._writer, stage=stage, name=name)
+        return float(training.validate(state)[self._task.score])
+
+    def adopt(self, stage: str, name: str, net: nn.Module) -> None:
+        """Makes the training of a candidate that of the method, to be gone on with."""
+        state = jax.eval_shape(self._training(name, net).initial)
+        hand_over(self._run, f"{stage}-{name}", f"train-{method_folder(self._method)}", state)
+
+    def _training(self, name: str, net: nn.Module) -> _MethodTraining:
+        if name not in self._trainings:
+            self._trainings[name] = _MethodTraining(
+                self._run, self._task, self._method, net, self._cohort, self._batches
+            )
+        return self._trainings[name]
 
 
 @dataclass(frozen=True)

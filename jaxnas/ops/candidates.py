@@ -8,7 +8,7 @@ dataclass with the methods of `Linear` and a line in `OPERATIONS`, or an entry p
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -251,6 +251,32 @@ FEDAUTOMRI_OPERATIONS = (
     "sep_conv_5x5",
     "sep_conv_7x7",
 )
+
+
+class Size(NamedTuple):
+    """Parameters, and multiply-accumulates for one pixel of the output."""
+
+    params: int = 0
+    macs: int = 0
+
+    def plus(self, params: int, macs: int | None = None) -> "Size":
+        """With so many parameters more, and as many multiply-accumulates unless others are said."""
+        return Size(self.params + params, self.macs + (params if macs is None else macs))
+
+    def times(self, count: int) -> "Size":
+        """So many of the same."""
+        return Size(self.params * count, self.macs * count)
+
+
+def operations_size(operations: Iterable[str], channels: int) -> Size:
+    """The size of some candidates together; skips and `none` have none."""
+    size = Size()
+    for name in operations:
+        if name in OPERATIONS:
+            own = OPERATIONS[name]
+            params = sum(math.prod(spec.shape) for spec in own.specs(channels).values())
+            size = size.plus(params, sum(math.prod(shape) for shape in own.layers(channels)))
+    return size
 
 
 def check_operations(operations: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ from jaxnas.engine.networks import Artefact, Trained
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.run import Run
 from jaxnas.reconstruction.apply import reconstruction_artefact
+from jaxnas.reconstruction.candidates import UnrolledCandidates
 from jaxnas.reconstruction.deployment import (
     check_latency,
     find_objective,
@@ -19,14 +20,16 @@ from jaxnas.reconstruction.deployment import (
 )
 from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
 from jaxnas.reconstruction.inspect import inspect_config
-from jaxnas.reconstruction.networks import keep_genotype, trainable
+from jaxnas.reconstruction.networks import build_network, keep_genotype, trainable
 from jaxnas.reconstruction.profile import profile_unrolled
 from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.reconstruction.source import KspaceData
 from jaxnas.reconstruction.task import Reconstruction, reconstruction_task, unrolled_problem
+from jaxnas.search.history import searched_genotypes
 from jaxnas.search.latency_table import LatencyTable, OnPart
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.task_kind import TaskKind
+from jaxnas.spaces.genotype import Genotype
 
 
 class ReconstructionKind(TaskKind):
@@ -64,6 +67,18 @@ class ReconstructionKind(TaskKind):
     def derive(self, run: Run, cohort: Cohort) -> None:
         """Shows the genotype, and how long its network takes where a latency is asked for."""
         log_derived(run, cohort.first)
+
+    def network(
+        self, config: ReconstructionConfig, name: str, genotype: Genotype | None
+    ) -> nn.Module:
+        """The network `name` of a config, `derived` that of `genotype`."""
+        return build_network(name, config.network, genotype=genotype)
+
+    def candidates(self, run: Run, cohort: Cohort) -> UnrolledCandidates:
+        """The networks that a selection draws its candidates from."""
+        scan = scan_of(run.config, cohort.first)
+        found = searched_genotypes(run.dir.alphas)
+        return UnrolledCandidates(run.config, scan.size, found)
 
     def evaluator(self, run: Run) -> ReconstructionEvaluator:
         """The comparison of the networks of a run."""

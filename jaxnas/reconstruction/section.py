@@ -10,7 +10,7 @@ from jaxnas.data.section import DataConfig
 from jaxnas.engine.section import TrainingConfig
 from jaxnas.fed.section import RoundsConfig, check_plain_sgd
 from jaxnas.mri.section import AcquisitionConfig
-from jaxnas.search.section import BilevelConfig, LatencyBudget, check_lengths
+from jaxnas.search.section import BilevelConfig, LatencyBudget, SelectConfig, check_lengths
 from jaxnas.spaces.section import NetworkConfig
 
 # `l1`: the mean absolute difference (NAS-CSMRI, Eq. 16); `l2`: the norm of the difference of each
@@ -102,6 +102,7 @@ class ReconstructionConfig(Experiment):
     network: NetworkConfig = NetworkConfig()
     latency: LatencyConfig | None = None
     search: SearchConfig = SearchConfig(steps=200)
+    select: SelectConfig | None = None
     train: TrainConfig = TrainConfig(steps=1000)
     evaluate: EvaluateConfig = EvaluateConfig()
     federated: FederatedConfig | None = None

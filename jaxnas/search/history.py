@@ -3,8 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from jaxnas.engine.rundir import JsonFile
 from jaxnas.spaces.genotype import Genotype, genotype_from_json
 from jaxnas.spaces.space import Space
+
+
+def searched_genotypes(alphas: JsonFile) -> tuple[Genotype, ...]:
+    """The genotypes along a search, each once, the last first; none where nothing was searched."""
+    if not alphas.exists():
+        return ()
+    records = reversed(alphas.read()["history"])
+    return tuple(dict.fromkeys(genotype_from_json(record["genotype"]) for record in records))
 
 
 class History:

@@ -1,13 +1,14 @@
 """The sections of a config on a search: what moves its alphas, the latency that it is held to, and
 the networks made of paths."""
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.registry import OneOf
-from jaxnas.core.sections import Free, Milliseconds, Name, Positive, Section, Weight
+from jaxnas.core.sections import Fraction, Free, Milliseconds, Name, Positive, Section, Weight
 from jaxnas.engine.section import Budget, OptimConfig
 from jaxnas.search.registry import DECODERS, METHODS
 
@@ -98,6 +99,75 @@ class BilevelConfig(Budget):
         if self.warmup is not None:
             return self.warmup
         return (self.length if length is None else length) // 4
+
+
+class BudgetConfig(Section):
+    """The most that a selected network may cost: multiply-accumulates of one image, parameters.
+
+    What costs less than the share `least` of it is not tried: computation is what helps surest.
+    """
+
+    macs: Positive | None = None
+    params: Positive | None = None
+    least: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.7
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that are given, by name."""
+        given = {"macs": self.macs, "params": self.params}
+        return {name: limit for name, limit in given.items() if limit is not None}
+
+    def describe(self) -> str:
+        """The limits in words."""
+        said = [f"at most {limit:,} {name}" for name, limit in self.limits.items()]
+        return " and ".join(said) or "no limit"
+
+
+def _pairs(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
+# A mapping in the file; pairs here, because a section is immutable and hashable.
+Choices = Annotated[
+    tuple[tuple[str, Annotated[tuple[Any, ...], Field(min_length=1)]], ...],
+    BeforeValidator(_pairs),
+    PlainSerializer(dict, return_type=dict[str, list[Any]]),
+]
+
+
+class SelectConfig(Section):
+    """The selection by real training, of so many `candidates`: the best 1/`eta` of each of `rungs`
+    rungs go on (see `search.halving`).
+
+    At least the share `random` is drawn uniformly. `arrangement` gives values to choose from for
+    keys of the section network that the space arranges; all others are as they stand there.
+    """
+
+    candidates: Annotated[int, Field(ge=2)] = 12
+    eta: Annotated[int, Field(ge=2)] = 3
+    rungs: Positive = 2
+    random: Fraction = 1 / 3
+    arrangement: Choices = ()
+    budget: BudgetConfig = BudgetConfig()
+
+    @property
+    def random_count(self) -> int:
+        """The candidates that are drawn uniformly, at least."""
+        return math.ceil(self.random * self.candidates)
+
+    @model_validator(mode="after")
+    def _something_to_choose_at_every_rung(self):
+        if self.candidates < self.eta:
+            raise ValueError(
+                f"candidates is {self.candidates} and eta {self.eta}, so none could be dropped; "
+                f"expected at least as many candidates as eta"
+            )
+        if self.candidates // self.eta ** (self.rungs - 1) < 2:
+            raise ValueError(
+                f"rungs is {self.rungs}, but of {self.candidates} candidates a single one is left "
+                f"before the last rung; expected fewer rungs, a smaller eta or more candidates"
+            )
+        return self
 
 
 class DecodeConfig(Section):

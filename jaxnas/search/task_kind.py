@@ -13,6 +13,7 @@ from jaxnas.engine.run import Run
 from jaxnas.engine.task import DataOpener, Evaluator, Task
 from jaxnas.search.latency_table import LatencyTable, OnPart
 from jaxnas.search.methods import SearchProblem
+from jaxnas.search.pool import CandidateSource
 from jaxnas.spaces.genotype import Genotype, describe
 
 
@@ -85,6 +86,10 @@ class TaskKind(Protocol):
         default shows the genotype."""
         if run.dir.genotype.exists():
             run.log(f"genotype {describe(run.dir.genotype.read())}")
+
+    def candidates(self, run: Run, cohort: Cohort) -> CandidateSource:
+        """The networks that a selection draws its candidates from; UserError for none."""
+        raise UserError(f"select: task {run.config.task} has no candidates; leave select out")
 
     def evaluator(self, run: Run) -> Evaluator:
         """The comparison of the networks of a run."""

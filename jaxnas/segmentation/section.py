@@ -15,6 +15,7 @@ from jaxnas.search.section import (
     DecodeConfig,
     LatencyBudget,
     ObjectiveName,
+    SelectConfig,
     check_lengths,
 )
 from jaxnas.spaces.section import TwoLevelConfig
@@ -153,6 +154,7 @@ class SegmentationConfig(Experiment):
     latency: LatencyConfig = LatencyConfig()
     search: SearchConfig = SearchConfig(steps=400)
     decode: DecodeConfig = DecodeConfig()
+    select: SelectConfig | None = None
     train: TrainConfig = TrainConfig(steps=1000)
     evaluate: EvaluateConfig = EvaluateConfig()
     federated: FederatedConfig | None = None

@@ -58,6 +58,10 @@ class Genotype:
             return tuple((1.0,) * len(node) for node in self.cell(name))
         return dict(self.weights)[name]
 
+    def operations(self, name: str) -> tuple[str, ...]:
+        """The operations that the cell called `name` runs, one per pick."""
+        return tuple(operation for node in self.cell(name) for operation, _ in node)
+
     def drawn_paths(self) -> tuple[tuple[int, ...], ...]:
         """The paths of a two-level space; ValueError if the genotype has none."""
         if not self.paths:

@@ -25,7 +25,7 @@ import numpy as np
 from flax import linen as nn
 
 from jaxnas.core.trees import add_up
-from jaxnas.ops.candidates import NONE, SKIP, Activation
+from jaxnas.ops.candidates import NONE, SKIP, Activation, Size, operations_size
 from jaxnas.ops.conv import PYTORCH_GAIN, Conv
 from jaxnas.ops.costs import Rates
 from jaxnas.ops.mixed import MixedNodes
@@ -134,6 +134,16 @@ class ResidualCells(nn.Module):
             for index in range(self.cells):
                 h = h + self._cell(f"cell{index}", act)(h, weights)
         return x + Conv(x.shape[-1], use_bias=self.use_bias, name="tail")(h).astype(x.dtype)
+
+    def size(self) -> Size:
+        """The size of the network of its genotype; images have two channels."""
+        width, biases = self.channels, self.use_bias * 1
+        cell = operations_size(self.genotype.operations(CELL), width)
+        convolves = sum(any(o not in (SKIP, NONE) for o, _ in n) for n in self.genotype.cell(CELL))
+        cell = cell.plus(biases * convolves * width, 0)
+        repeated = self.cells if self.body == "residual" else 1
+        size = Size().plus(9 * 2 * width + 9 * width * 2).plus(biases * (width + 2), 0)
+        return size.plus(cell.params * repeated, cell.macs * self.cells)
 
     def _cell(self, name: str, act: Activation) -> nn.Module:
         parts = {"activations": (_identity, act), "use_bias": self.use_bias, "dtype": self.dtype}

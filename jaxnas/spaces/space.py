@@ -108,7 +108,7 @@ class CellSpace:
     `rule` says what a derived cell keeps, `cells` names the kinds of cell; all cells of one kind
     share their alphas. `example` names the operations of an example on the edges from input 0,
     input 1, ...; its last entry goes on for all further inputs. `denoiser` is the `module:class` of
-    the network that the cells make up, with fields as those of `Denoiser`.
+    the network that the cells make up, with fields and `size` as those of `Denoiser`.
     """
 
     name: str

@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxnas.core.errors import UserError
 from jaxnas.core.registry import resolve
 from jaxnas.mri.acquisition import Measurement
+from jaxnas.ops.candidates import Size
 from jaxnas.ops.costs import Rates, device_costs
 from jaxnas.spaces.arrangement import arranged
 from jaxnas.spaces.genotype import Genotype
@@ -66,6 +67,15 @@ def derived_network(config: NetworkConfig, genotype: Genotype) -> Unrolled:
     return _unrolled(config, genotype)
 
 
+def derived_size(config: NetworkConfig, genotype: Genotype, *, where: str = "genotype") -> Size:
+    """Parameters and multiply-accumulates a pixel of `derived_network`, by counting its kernels."""
+    config = fit_network(config, genotype, where=where)
+    net = _unrolled(config, genotype)
+    own = net.denoiser(parent=None).size()
+    copies = 1 if config.shared else config.cascades
+    return Size(own.params * copies + config.learn_lam, own.macs * config.cascades)
+
+
 def fit_genotype(config: NetworkConfig, genotype: Genotype, *, where: str = "genotype") -> Genotype:
     """Returns `genotype` if it belongs to the config's space, has its number of nodes, and is
     arranged as the space can be."""
@@ -86,10 +96,12 @@ def fit_genotype(config: NetworkConfig, genotype: Genotype, *, where: str = "gen
     return genotype
 
 
-def fit_network(config: NetworkConfig, genotype: Genotype) -> NetworkConfig:
+def fit_network(
+    config: NetworkConfig, genotype: Genotype, *, where: str = "genotype"
+) -> NetworkConfig:
     """The section as a genotype arranges it; UserError where it does not fit."""
-    fit_genotype(config, genotype)
-    return arranged(config, genotype, space_of(config).arranged)
+    fit_genotype(config, genotype, where=where)
+    return arranged(config, genotype, space_of(config).arranged, where=where)
 
 
 def example_genotype(config: NetworkConfig) -> Genotype:

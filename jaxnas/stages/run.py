@@ -1,4 +1,4 @@
-"""The stages of a run, in order: search → derive → train → evaluate → report."""
+"""The stages of a run, in order: search → derive → select → train → evaluate → report."""
 
 from collections.abc import Sequence
 
@@ -20,16 +20,22 @@ from jaxnas.engine.training import check_training, train_all
 from jaxnas.fed.clients import describe_client, open_clients, write_clients
 from jaxnas.fed.search import check_federated_search, search_clients
 from jaxnas.fed.training import check_methods, train_methods
+from jaxnas.search.pool import draw_pool
 from jaxnas.search.stage import check_search, search_site
 from jaxnas.search.task_kind import TaskKind
 from jaxnas.stages.evaluate import evaluate_cohort
+from jaxnas.stages.select import check_selected, check_selection, select_genotype
 
 
 def named_stages(run: Run, command: str) -> tuple[str, ...]:
     """The stages of a command: for `run` those of the config, for every other one its own."""
     if command == "run":
         return run.config.stages
-    return ("search", "derive") if command == "search" else (command,)
+    if command != "search":
+        return (command,)
+    if run.config.select is None:
+        return ("search", "derive")
+    return tuple(stage for stage in run.config.stages if stage in ("search", "derive", "select"))
 
 
 def run_stages(
@@ -41,7 +47,7 @@ def run_stages(
     Everything that can be wrong with the user's input is looked at before anything is written.
     """
     check_directory(run, fresh=fresh)
-    if "search" in stages and run.config.genotype is not None:
+    if {"search", "select"} & {*stages} and run.config.genotype is not None:
         raise UserError(
             f"genotype {run.config.genotype}: given, but this command searches for one; use jaxnas "
             f"train, or stages: [train, evaluate, report]"
@@ -50,6 +56,7 @@ def run_stages(
     functions = {
         "search": _search,
         "derive": lambda run, cohort, writer: kind.derive(run, cohort),
+        "select": lambda run, cohort, writer: select_genotype(run, kind, cohort, writer),
         "train": _train,
         "evaluate": lambda run, cohort, writer: evaluate_cohort(run, kind, cohort),
         "report": _report,
@@ -74,9 +81,12 @@ def prepare(
     kind.check_config(config, stages)
     nets = {}
     if "train" in stages:
-        nets = kind.networks(run, searched="search" in stages, fresh=fresh)
+        finds = bool({"search", "select"} & {*stages})
+        if config.select is not None and config.genotype is None and not finds:
+            check_selected(run)
+        nets = kind.networks(run, searched=finds, fresh=fresh)
     cohort = open_cohort(config, data)
-    if {"search", "train", "evaluate"} & {*stages}:
+    if {"search", "select", "train", "evaluate"} & {*stages}:
         cohort.each(lambda name, dataset: data.check(dataset))
     kind.check_device(config, cohort)
     if "search" in stages:
@@ -86,6 +96,9 @@ def prepare(
             check_federated_search(config, cohort, kind.problem(config))
         else:
             check_search(config, searched)
+    if "select" in stages:
+        check_selection(config, cohort)
+        draw_pool(kind.candidates(run, cohort), config.select, config.seed)
     if "train" in stages:
         check_training_data(config, cohort)
         whole = training_cohort(config, cohort)
@@ -127,7 +140,8 @@ def _search(run: Run, cohort: Cohort, writer: MetricWriter) -> None:
         genotype = search_clients(run, cohort, problem, writer)
     else:
         genotype = search_site(run, cohort.head, problem, writer)
-    kind.keep_found(run, genotype)
+    if not run.dir.candidates.exists():  # a selection has begun, whose winner takes its place
+        kind.keep_found(run, genotype)
 
 
 def _train(run: Run, cohort: Cohort, writer: MetricWriter) -> None:
