@@ -109,8 +109,13 @@ def _others(
     """What is not random, in turns: searched, hand-made, and what is one edit from either. Each
     comes in the arrangement that uses most of the budget, later in others."""
 
-    def spread(genotypes: Iterable[Genotype]) -> list[list[Genotype]]:
-        return [_arranged(source, budget, choices, genotype) for genotype in genotypes]
+    def spread(several: Iterable[tuple[Genotype, str]]) -> list[tuple[Genotype, str]]:
+        return list(
+            _in_turn(
+                [(candidate, origin) for candidate in _arranged(source, budget, choices, genotype)]
+                for genotype, origin in several
+            )
+        )
 
     searched, priors = list(source.searched()), source.hand_made()
     near = [
@@ -118,16 +123,13 @@ def _others(
         for genotype in [*searched[:1], *priors.values()]
         for neighbour in _shuffled(source.neighbours(genotype), rng)[:_NEAR]
     ]
-    kinds = [
-        [(genotype, SEARCHED) for genotype in _in_turn(spread(searched))],
-        list(
-            _in_turn(
-                [[(g, name) for g in own] for name, own in zip(priors, spread(priors.values()))]
-            )
-        ),
-        [(genotype, NEIGHBOUR) for genotype in _in_turn(spread(_shuffled(near, rng)))],
-    ]
-    return _in_turn(kinds)
+    return _in_turn(
+        [
+            spread((genotype, SEARCHED) for genotype in searched),
+            spread((genotype, name) for name, genotype in priors.items()),
+            spread((genotype, NEIGHBOUR) for genotype in _shuffled(near, rng)),
+        ]
+    )
 
 
 def _in_turn(several: Iterable[Sequence[T]]) -> Iterator[T]:

@@ -131,7 +131,7 @@ def _pairs(value: Any) -> Any:
 Choices = Annotated[
     tuple[tuple[str, Annotated[tuple[Any, ...], Field(min_length=1)]], ...],
     BeforeValidator(_pairs),
-    PlainSerializer(dict, return_type=dict[str, list[Any]]),
+    PlainSerializer(dict, return_type=dict[str, tuple[Any, ...]]),
 ]
 
 
