@@ -253,24 +253,24 @@ FEDAUTOMRI_OPERATIONS = (
 )
 
 
-class Size(NamedTuple):
+class NetworkSize(NamedTuple):
     """Parameters, and multiply-accumulates for one pixel of the output."""
 
     params: int = 0
     macs: int = 0
 
-    def plus(self, params: int, macs: int | None = None) -> "Size":
+    def plus(self, params: int, macs: int | None = None) -> "NetworkSize":
         """With so many parameters more, and as many multiply-accumulates unless others are said."""
-        return Size(self.params + params, self.macs + (params if macs is None else macs))
+        return NetworkSize(self.params + params, self.macs + (params if macs is None else macs))
 
-    def times(self, count: int) -> "Size":
+    def times(self, count: int) -> "NetworkSize":
         """So many of the same."""
-        return Size(self.params * count, self.macs * count)
+        return NetworkSize(self.params * count, self.macs * count)
 
 
-def operations_size(operations: Iterable[str], channels: int) -> Size:
+def operations_size(operations: Iterable[str], channels: int) -> NetworkSize:
     """The size of some candidates together; skips and `none` have none."""
-    size = Size()
+    size = NetworkSize()
     for name in operations:
         if name in OPERATIONS:
             own = OPERATIONS[name]

@@ -36,14 +36,14 @@ def survivors(count: int, *, rungs: int, eta: int) -> tuple[int, ...]:
 
 @dataclass
 class Trial:
-    """What was seen of one candidate: its score at every rung so far, then how it ended."""
+    """A candidate as far as it was seen: its score at every rung so far, then how it ended."""
 
     number: int
     scores: list[float] = field(default_factory=list)
     outcome: str = ""
 
 
-def halve(
+def halve_candidates(
     trials: Sequence[Trial],
     lengths: Sequence[int],
     reach: Callable[[int, int], float],

@@ -13,11 +13,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from jaxnas.core.errors import UserError
+from jaxnas.search.registry import RANDOM
 from jaxnas.search.section import BudgetConfig, SelectConfig
 from jaxnas.spaces.arrangement import arrangements, rearranged
 from jaxnas.spaces.genotype import Arrangement, Genotype, describe
 
-RANDOM, SEARCHED, NEIGHBOUR = "random", "searched", "neighbour"
+SEARCHED, NEIGHBOUR = "searched", "neighbour"  # beside RANDOM and the names of hand-made ones
 TRIES = 200  # draws of one random candidate before a budget is taken for too narrow
 _STREAM = 7301  # tells the draws of a pool from all others of the seed
 
@@ -25,7 +26,7 @@ _NEAR = 4  # neighbours of each that are in the draw
 _MISSING: Any = object()
 
 Costs = Mapping[str, int]
-T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 class CandidateSource(Protocol):
@@ -106,8 +107,10 @@ def _others(
     choices: Sequence[Arrangement],
     rng: np.random.Generator,
 ) -> Iterator[tuple[Genotype, str]]:
-    """What is not random, in turns: searched, hand-made, and what is one edit from either. Each
-    comes in the arrangement that uses most of the budget, later in others."""
+    """The candidates that are not random, in turns: searched, hand-made, one edit from either.
+
+    Each comes in the arrangement that uses most of the budget first, later in others.
+    """
 
     def spread(several: Iterable[tuple[Genotype, str]]) -> list[tuple[Genotype, str]]:
         return list(
@@ -132,7 +135,7 @@ def _others(
     )
 
 
-def _in_turn(several: Iterable[Sequence[T]]) -> Iterator[T]:
+def _in_turn(several: Iterable[Sequence[Item]]) -> Iterator[Item]:
     """The first of each sequence, then the second of each that has one, and so on."""
     for row in zip_longest(*several, fillvalue=_MISSING):
         yield from (item for item in row if item is not _MISSING)
@@ -162,7 +165,7 @@ def _pick(choices: Sequence[Arrangement], rng: np.random.Generator) -> Arrangeme
 def _too_narrow(
     source: CandidateSource, config: SelectConfig, choices: Sequence[Arrangement], found: int
 ) -> str:
-    """What to say where too few candidates are within a budget."""
+    """The message where too few candidates are within a budget."""
     rng = np.random.default_rng(_STREAM)
     drawn = [rearranged(source.random(rng), dict(choice)) for choice in choices]
     cheapest = min(drawn, key=lambda genotype: source.cost(genotype)["macs"])

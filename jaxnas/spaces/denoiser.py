@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnas.ops.candidates import Size, operations_size
+from jaxnas.ops.candidates import NetworkSize, operations_size
 from jaxnas.ops.conv import Conv
 from jaxnas.ops.costs import Rates
 from jaxnas.spaces.cell import DerivedCell, MixedCell
@@ -50,11 +50,11 @@ class Denoiser(nn.Module):
             before, last = last, self._cell(index, before, last, weights)
         return x + tail(last, x.shape[-1]).astype(x.dtype)
 
-    def size(self) -> Size:
+    def size(self) -> NetworkSize:
         """The size of the network of its genotype; images have two channels."""
         width, last = self.channels, self.space.nodes * self.channels
         outputs = [width, width, *[last] * self.cells]
-        size = Size().plus(9 * 2 * width + 9 * width**2 + 9 * outputs[-1] * 2)
+        size = NetworkSize().plus(9 * 2 * width + 9 * width**2 + 9 * outputs[-1] * 2)
         for before, own in pairwise(outputs[:-1]):
             size = size.plus((before + own) * width)
         cell = operations_size(self.genotype.operations(CELL), width)

@@ -9,7 +9,7 @@ SPACES = Registry(
         "csmri_a": Entry("jaxnas.spaces.cell_spaces:CSMRI_A"),
         "csmri_b": Entry("jaxnas.spaces.cell_spaces:CSMRI_B"),
         "fedautomri": Entry("jaxnas.spaces.cell_spaces:FEDAUTOMRI"),
-        "unrolled": Entry("jaxnas.spaces.residual:UNROLLED"),
+        "unrolled": Entry("jaxnas.spaces.residual:UNROLLED_SPACE"),
     },
     group="jaxnas.spaces",
 )

@@ -25,16 +25,17 @@ import numpy as np
 from flax import linen as nn
 
 from jaxnas.core.trees import add_up
-from jaxnas.ops.candidates import NONE, SKIP, Activation, Size, operations_size
+from jaxnas.ops.candidates import NONE, SKIP, Activation, NetworkSize, operations_size
 from jaxnas.ops.conv import PYTORCH_GAIN, Conv
 from jaxnas.ops.costs import Rates
 from jaxnas.ops.mixed import MixedNodes
 from jaxnas.spaces.cell import DerivedNodes
+from jaxnas.spaces.denoiser import CELL
 from jaxnas.spaces.derive import ONE_PAIR, cell_edges, node_count
 from jaxnas.spaces.genotype import Genotype, Node
 from jaxnas.spaces.space import CellSpace
 
-OPERATIONS = (
+UNROLLED_OPERATIONS = (
     "std_conv_3x3",
     "std_conv_5x5",
     "dil_2_std_conv_3x3",
@@ -46,7 +47,6 @@ OPERATIONS = (
     SKIP,
     NONE,
 )
-CELL = "normal"
 _KEPT = 2.0  # variance of a kernel, times its fan-in, that keeps the variance behind a ReLU
 
 
@@ -73,9 +73,9 @@ class ResidualSpace(CellSpace):
         return Genotype(self.name, ((CELL, tuple(nodes)),))
 
 
-UNROLLED = ResidualSpace(
+UNROLLED_SPACE = ResidualSpace(
     "unrolled",
-    OPERATIONS,
+    UNROLLED_OPERATIONS,
     ONE_PAIR,
     example=(),
     arranged=(*CellSpace.arranged, "bias", "body"),
@@ -87,7 +87,7 @@ def hand_made(nodes: int) -> dict[str, Genotype]:
     """The hand-made networks that are points of the space, as far as `nodes` nodes hold them; each
     with what it fixes of the arrangement."""
     found = {}
-    block = replace(UNROLLED, nodes=nodes).example_genotype()
+    block = replace(UNROLLED_SPACE, nodes=nodes).example_genotype()
     if nodes >= 2:
         found["dccnn"] = replace(block, arrangement=(("body", "residual"), ("shared", False)))
         found["modl"] = replace(block, arrangement=(("body", "residual"), ("shared", True)))
@@ -135,14 +135,14 @@ class ResidualCells(nn.Module):
                 h = h + self._cell(f"cell{index}", act)(h, weights)
         return x + Conv(x.shape[-1], use_bias=self.use_bias, name="tail")(h).astype(x.dtype)
 
-    def size(self) -> Size:
+    def size(self) -> NetworkSize:
         """The size of the network of its genotype; images have two channels."""
         width, biases = self.channels, self.use_bias * 1
         cell = operations_size(self.genotype.operations(CELL), width)
         convolves = sum(any(o not in (SKIP, NONE) for o, _ in n) for n in self.genotype.cell(CELL))
         cell = cell.plus(biases * convolves * width, 0)
         repeated = self.cells if self.body == "residual" else 1
-        size = Size().plus(9 * 2 * width + 9 * width * 2).plus(biases * (width + 2), 0)
+        size = NetworkSize().plus(9 * 2 * width + 9 * width * 2).plus(biases * (width + 2), 0)
         return size.plus(cell.params * repeated, cell.macs * self.cells)
 
     def _cell(self, name: str, act: Activation) -> nn.Module:

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxnas.core.errors import UserError
 from jaxnas.core.registry import resolve
 from jaxnas.mri.acquisition import Measurement
-from jaxnas.ops.candidates import Size
+from jaxnas.ops.candidates import NetworkSize
 from jaxnas.ops.costs import Rates, device_costs
 from jaxnas.spaces.arrangement import arranged
 from jaxnas.spaces.genotype import Genotype
@@ -67,13 +67,15 @@ def derived_network(config: NetworkConfig, genotype: Genotype) -> Unrolled:
     return _unrolled(config, genotype)
 
 
-def derived_size(config: NetworkConfig, genotype: Genotype, *, where: str = "genotype") -> Size:
-    """Parameters and multiply-accumulates a pixel of `derived_network`, by counting its kernels."""
+def derived_size(
+    config: NetworkConfig, genotype: Genotype, *, where: str = "genotype"
+) -> NetworkSize:
+    """Parameters and multiply-accumulates a pixel of `derived_network`, by its kernels."""
     config = fit_network(config, genotype, where=where)
     net = _unrolled(config, genotype)
     own = net.denoiser(parent=None).size()
     copies = 1 if config.shared else config.cascades
-    return Size(own.params * copies + config.learn_lam, own.macs * config.cascades)
+    return NetworkSize(own.params * copies + config.learn_lam, own.macs * config.cascades)
 
 
 def fit_genotype(config: NetworkConfig, genotype: Genotype, *, where: str = "genotype") -> Genotype:

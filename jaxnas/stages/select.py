@@ -22,7 +22,7 @@ from jaxnas.engine.run import Run
 from jaxnas.engine.rundir import table_text
 from jaxnas.engine.training import SiteTraining
 from jaxnas.fed.training import ClientTraining
-from jaxnas.search.halving import SELECTED, Trial, halve, rung_lengths
+from jaxnas.search.halving import SELECTED, Trial, halve_candidates, rung_lengths
 from jaxnas.search.pool import Candidate, draw_pool
 from jaxnas.search.task_kind import TaskKind
 from jaxnas.spaces.genotype import describe
@@ -88,7 +88,7 @@ def select_genotype(run: Run, kind: TaskKind, cohort: Cohort, writer: MetricWrit
             )
 
     settled = table.settled
-    winner = halve(
+    winner = halve_candidates(
         table.trials, lengths, reach, eta=asked.eta, on_change=table.write, on_rung=on_rung
     )
     name, chosen = name_of(winner.number), pool[winner.number]

@@ -9,7 +9,7 @@ from jaxnas.search.halving import (
     DROPPED,
     SELECTED,
     Trial,
-    halve,
+    halve_candidates,
     rung_lengths,
     survivors,
 )
@@ -42,7 +42,9 @@ def run(training, trials, lengths, *, eta=3):
     def on_rung(rung, ranked):
         seen.append([t.number for t in ranked])
 
-    winner = halve(trials, lengths, training, eta=eta, on_change=lambda: None, on_rung=on_rung)
+    winner = halve_candidates(
+        trials, lengths, training, eta=eta, on_change=lambda: None, on_rung=on_rung
+    )
     return winner, seen
 
 

@@ -12,8 +12,9 @@ from jaxnas.models.costing import abstract_measurement, network_cost
 from jaxnas.models.registry import MODELS
 from jaxnas.mri.acquisition import Measurement
 from jaxnas.spaces.arrangement import arrangements, rearranged
+from jaxnas.spaces.denoiser import CELL
 from jaxnas.spaces.genotype import Genotype, genotype_from_json
-from jaxnas.spaces.residual import CELL, ResidualCells, end_weights, hand_made
+from jaxnas.spaces.residual import ResidualCells, end_weights, hand_made
 from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.supernet import derived_network, fit_genotype, space_of
 
