@@ -25,7 +25,7 @@ _STREAM = 7301  # tells the draws of a pool from all others of the seed
 _NEAR = 4  # neighbours of each that are in the draw
 _MISSING: Any = object()
 
-Costs = Mapping[str, int]
+Costs = Mapping[str, float]
 Item = TypeVar("Item")
 
 
@@ -49,7 +49,8 @@ class CandidateSource(Protocol):
         ...
 
     def cost(self, genotype: Genotype) -> Costs:
-        """`macs` of one image and `params` of a network; UserError where it does not fit."""
+        """`macs` of one image and `params` of a network, and `ms` where a budget is in them;
+        UserError where its arrangement does not fit."""
         ...
 
 

@@ -102,19 +102,21 @@ class BilevelConfig(Budget):
 
 
 class BudgetConfig(Section):
-    """The most that a selected network may cost: multiply-accumulates of one image, parameters.
+    """The most that a selected network may cost: multiply-accumulates of one image, parameters,
+    milliseconds of a frame on this device as its latency model predicts them.
 
     What costs less than the share `least` of it is not tried: computation is what helps surest.
     """
 
     macs: Positive | None = None
     params: Positive | None = None
+    ms: Milliseconds | None = None
     least: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.7
 
     @property
-    def limits(self) -> dict[str, int]:
+    def limits(self) -> dict[str, float]:
         """The limits that are given, by name."""
-        given = {"macs": self.macs, "params": self.params}
+        given = {"macs": self.macs, "params": self.params, "ms": self.ms}
         return {name: limit for name, limit in given.items() if limit is not None}
 
     def describe(self) -> str:

@@ -27,6 +27,7 @@ from jaxnas.search.latency import (
 from jaxnas.segmentation.profile import operation_times, profile_operations, two_level_space
 from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.segmentation.task import init_segmentation
+from jaxnas.spaces.arrangement import arranged
 from jaxnas.spaces.derive import kept_of
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import Path
@@ -106,8 +107,8 @@ class GridDeployment:
 
 
 def two_level_network(config: SegmentationConfig, genotype: Genotype) -> RtdnasNet:
-    """The network of a genotype at the channels of a config."""
-    network = config.network
+    """The network of a genotype at its own channels, or else those of a config."""
+    network = arranged(config.network, genotype, TwoLevelSpace.arranged)
     return RtdnasNet(
         genotype,
         network.channels,

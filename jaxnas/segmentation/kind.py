@@ -6,15 +6,16 @@ from pathlib import Path
 from flax import linen as nn
 
 from jaxnas.engine.cohort import Cohort
-from jaxnas.engine.networks import Artefact, Trained
+from jaxnas.engine.networks import DERIVED, Artefact, Trained
 from jaxnas.engine.run import Run
 from jaxnas.search.device import given_table, load_calibration, load_objective
 from jaxnas.search.latency_table import LatencyTable, OnPart
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.task_kind import TaskKind
 from jaxnas.segmentation.apply import segmentation_artefact
+from jaxnas.segmentation.candidates import GridCandidates, load_candidates
 from jaxnas.segmentation.dataset import LabeledData
-from jaxnas.segmentation.deployment import load_deployment
+from jaxnas.segmentation.deployment import load_deployment, two_level_network
 from jaxnas.segmentation.derive import check_paths_exist, derive_networks
 from jaxnas.segmentation.evaluate import SegmentationEvaluator
 from jaxnas.segmentation.inspect import inspect_segmentation
@@ -79,6 +80,18 @@ class SegmentationKind(TaskKind):
         deployment = load_deployment(run)
         fitted = load_calibration(run, deployment)
         derive_networks(run, deployment, searched_weights(run), fitted)
+
+    def network(
+        self, config: SegmentationConfig, name: str, genotype: Genotype | None
+    ) -> nn.Module:
+        """The network `name` of a config, `derived` that of `genotype`."""
+        if name != DERIVED or genotype is None:
+            return super().network(config, name, genotype)
+        return two_level_network(config, genotype)
+
+    def candidates(self, run: Run, cohort: Cohort) -> GridCandidates:
+        """The networks that a selection draws its candidates from."""
+        return load_candidates(run)
 
     def evaluator(self, run: Run) -> SegmentationEvaluator:
         """The comparison of the networks of a run."""

@@ -98,7 +98,9 @@ def prepare(
             check_search(config, searched)
     if "select" in stages:
         check_selection(config, cohort)
-        draw_pool(kind.candidates(run, cohort), config.select, config.seed)
+        if config.select.budget.ms is None or config.select.arrangement:
+            # Else the device is to be measured, which writes.
+            draw_pool(kind.candidates(run, cohort), config.select, config.seed)
     if "train" in stages:
         check_training_data(config, cohort)
         whole = training_cohort(config, cohort)

@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from jaxnas.core.config import load_config
 from jaxnas.engine import training
 from jaxnas.engine.rundir import RunDir
 from jaxnas.spaces.genotype import load_genotype
+from tests.cli.known_device import write_calibration, write_table
 
 CONFIG = """
 data:
@@ -156,3 +158,52 @@ def test_scores_are_numbers_of_the_validation(config, tmp_path, call):
     assert call("search", config, "--workdir", run, "--quiet").code == 0
     scores = [float(row["score_2"]) for row in read_rows(run)]
     assert np.isfinite(scores).all() and len({*scores}) == len(scores)
+
+
+SEGMENTATION = """
+task: segmentation
+data:
+  heart: {patients: 8, slices: 1, frames: 2, size: [16, 16]}
+  size: [16, 16]
+  spacing: null
+  split: {valid_fraction: 0.25, test_fraction: 0.25}
+network: {layers: 2, scales: 2, channels: 2, operations: [skip_connect, conv_3x3]}
+stages: [select, train, evaluate, report]
+select: {candidates: 3, eta: 3, rungs: 1, arrangement: {channels: [2, 3]}}
+decode: {paths: [1, 2]}
+latency: {stack: 1}
+train: {models: [derived], steps: 6, batch: 2, statistics: 1}
+evaluate: {calls: 1, seconds: 0}
+log_every: 1
+"""
+
+
+@pytest.mark.parametrize("budget", ["null", "{ms: 1000, least: 0}"])
+def test_a_segmentation_selects_too(budget, tmp_path, call):
+    config, run = tmp_path / "config.yaml", tmp_path / "run"
+    config.write_text(SEGMENTATION)
+    more = []
+    if budget != "null":
+        write_table(tmp_path / "table.json", load_config(config))
+        write_calibration(run)
+        more = sets(f"latency.table={tmp_path / 'table.json'}", f"select.budget={budget}")
+        refused = call("run", config, "--workdir", tmp_path / "other", *more)
+        assert refused.code == 2 and "leave select.arrangement out" in refused.err
+        more += sets("select.arrangement={}")
+    result = call("run", config, "--workdir", run, "--quiet", *more)
+    assert result.code == 0, result.err
+    rows = read_rows(run)
+    (winner,) = (row for row in rows if row["outcome"] == "selected")
+    assert float(winner["score_2"]) == max(float(row["score_2"]) for row in rows)
+    assert all(0 <= float(row["score_2"]) <= 1 for row in rows)
+    assert ("ms" in winner) is (budget != "null")
+    (derived,) = read_derived(run)
+    assert derived["params"] == int(winner["params"]) and derived["macs"] == int(winner["macs"])
+    found = load_genotype(run / "genotype.json")
+    assert found.to_json() == json.loads(winner["genotype"])
+    assert (found.arrangement is None) is (budget != "null")
+
+
+def test_a_reconstruction_has_no_budget_in_milliseconds(config, tmp_path, call):
+    result = call("run", config, "--workdir", tmp_path / "run", *sets("select.budget.ms=5"))
+    assert result.code == 2 and "give select.budget.macs or params" in result.err
