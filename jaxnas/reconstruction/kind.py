@@ -5,7 +5,6 @@ from pathlib import Path
 
 from flax import linen as nn
 
-from jaxnas.core.errors import UserError
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.networks import Artefact, Trained
 from jaxnas.engine.rates import run_rates
@@ -76,13 +75,7 @@ class ReconstructionKind(TaskKind):
         return build_network(name, config.network, genotype=genotype)
 
     def candidates(self, run: Run, cohort: Cohort) -> UnrolledCandidates:
-        """The networks that a selection draws its candidates from; UserError for a budget in ms,
-        which no model predicts in every arrangement."""
-        if run.config.select.budget.ms is not None:
-            raise UserError(
-                "select.budget.ms: the latency model of reconstruction knows a single arrangement; "
-                "give select.budget.macs or params"
-            )
+        """The networks that a selection draws its candidates from."""
         scan = scan_of(run.config, cohort.first)
         found = searched_genotypes(run.dir.alphas)
         return UnrolledCandidates(run.config, scan.size, found)

@@ -142,5 +142,14 @@ class ReconstructionConfig(Experiment):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_budget_that_can_be_counted(self):
+        if self.select and self.select.budget.ms is not None:
+            raise ValueError(
+                "select.budget.ms is of segmentation: no latency model knows an unrolled network "
+                "in every arrangement; give select.budget.macs or params"
+            )
+        return self
+
     _long_enough = model_validator(mode="after")(check_lengths)
     _sgd_where_needed = model_validator(mode="after")(check_plain_sgd)

@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 
-from jaxnas.core.errors import UserError
 from jaxnas.engine.run import Run
 from jaxnas.search.device import load_calibration
 from jaxnas.search.pool import Costs
@@ -69,21 +68,15 @@ class GridCandidates:
 
 
 def load_candidates(run: Run) -> GridCandidates:
-    """The candidates of a run; measures the device where a budget in ms needs it.
-
-    UserError for such a budget where widths are to be chosen too: the model knows a single one.
-    """
+    """The candidates of a run; measures the device where a budget in ms needs it."""
     config = run.config
     found = tuple(derived_genotypes(run).values()) if run.dir.networks.exists() else ()
     if config.select.budget.ms is None:
         return GridCandidates(config, found[::-1])
-    if config.select.arrangement:
-        raise UserError(
-            "select.budget.ms: the latency model knows the channels of section network alone; leave "
-            "select.arrangement out, or give select.budget.macs or params"
-        )
     deployment = load_deployment(run)
     fitted = load_calibration(run, deployment)
-    return GridCandidates(
-        config, found[::-1], lambda g: float(fitted.predict(deployment.predict(g)))
-    )
+
+    def predict(genotype: Genotype) -> float:
+        return float(fitted.predict(deployment.predict(genotype)))
+
+    return GridCandidates(config, found[::-1], predict)

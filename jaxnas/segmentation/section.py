@@ -159,6 +159,15 @@ class SegmentationConfig(Experiment):
     evaluate: EvaluateConfig = EvaluateConfig()
     federated: FederatedConfig | None = None
 
+    @model_validator(mode="after")
+    def _a_width_that_the_latency_model_knows(self):
+        if self.select and self.select.budget.ms is not None and self.select.arrangement:
+            raise ValueError(
+                "select.budget.ms goes with the channels of section network alone, which the "
+                "latency model knows; leave select.arrangement out, or give select.budget.macs"
+            )
+        return self
+
     _long_enough = model_validator(mode="after")(check_lengths)
     _sgd_where_needed = model_validator(mode="after")(check_plain_sgd)
 

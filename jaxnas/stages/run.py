@@ -98,8 +98,7 @@ def prepare(
             check_search(config, searched)
     if "select" in stages:
         check_selection(config, cohort)
-        if config.select.budget.ms is None or config.select.arrangement:
-            # Else the device is to be measured, which writes.
+        if config.select.budget.ms is None:  # else the device is measured, which writes
             draw_pool(kind.candidates(run, cohort), config.select, config.seed)
     if "train" in stages:
         check_training_data(config, cohort)
