@@ -44,7 +44,7 @@ from jaxnas.reconstruction.source import common_center
 from jaxnas.segmentation.apply import Predictor, data_of
 from jaxnas.segmentation.dataset import open_preparation
 from jaxnas.stages.load import load_trained
-from jaxnas.stages.run import run_stages, task_kind
+from jaxnas.stages.run import named_stages, run_stages, task_kind
 
 Configured = str | Path | Mapping[str, Any] | Experiment | Run
 Data = Source | LabeledSource
@@ -73,7 +73,7 @@ def search(
     >>> run.dir.genotype.read().space
     'csmri_a'
     """
-    return _staged(config, ("search", "derive"), data, workdir, overrides)
+    return _staged(config, "search", data, workdir, overrides)
 
 
 def train(
@@ -96,7 +96,7 @@ def train(
     >>> run.dir.log.exists()
     True
     """
-    return _staged(config, ("train",), data, workdir, overrides)
+    return _staged(config, "train", data, workdir, overrides)
 
 
 def evaluate(config: Configured, *, data: Data | None = None) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ def evaluate(config: Configured, *, data: Data | None = None) -> list[dict[str, 
     Traceback (most recent call last):
     jaxnas.core.errors.UserError: nowhere.yaml: no such file
     """
-    run = _staged(config, ("evaluate",), data, None, ())
+    run = _staged(config, "evaluate", data, None, ())
     return run.dir.metrics.read()["rows"]
 
 
@@ -256,15 +256,15 @@ def _all(source: Source) -> range:
 
 def _staged(
     config: Configured,
-    stages: Sequence[str],
+    command: str,
     data: Data | None,
     workdir: str | Path | None,
     overrides: Sequence[str],
 ) -> Run:
-    """The run of a config after some of its stages."""
+    """The run of a config after the stages of a command."""
     run = _run_of(config, data, workdir, overrides)
     opener = None if data is None else task_kind(run.config).data.holding(data)
-    run_stages(run, stages, fresh=False, data=opener)
+    run_stages(run, named_stages(run, command), fresh=False, data=opener)
     return run
 
 

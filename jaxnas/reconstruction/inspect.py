@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
 
 from jaxnas.core.console import show, show_table
@@ -15,9 +16,12 @@ from jaxnas.engine.rundir import RunDir
 from jaxnas.fed.training import abstract_model, round_traffic
 from jaxnas.models.costing import network_cost
 from jaxnas.ops.costs import device_costs
+from jaxnas.reconstruction.candidates import UnrolledCandidates
 from jaxnas.reconstruction.networks import build_network, check_names
 from jaxnas.reconstruction.section import FederatedConfig, ReconstructionConfig
 from jaxnas.reconstruction.task import proxy, reconstruction_task
+from jaxnas.search.pool import fits
+from jaxnas.spaces.arrangement import arrangements, rearranged
 from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
 from jaxnas.spaces.supernet import example_genotype, fit_genotype, supernet
@@ -25,6 +29,11 @@ from jaxnas.spaces.supernet import example_genotype, fit_genotype, supernet
 DEFAULT_SIZE = (320, 320)
 SUPERNET = "supernet"
 CLIENT_COLUMNS = ("strategy", "sent per round", "received per round")
+SELECTION = (
+    "selection among {genotypes:,} genotypes in {arrangements:,} arrangements, about "
+    "{least_macs:,} to {most_macs:,} MACs, {percent_within} % of them within the budget"
+)
+_DRAWN = 20  # networks that costs are looked at of
 _EXAMPLE = "example (no genotype given)"
 
 
@@ -40,6 +49,8 @@ def inspect_config(
     show(f"space {config.network.space}, image {result['size'][0]}×{result['size'][1]}")
     show(f"genotype from {result['genotype_from']}")
     show(describe(chosen))
+    if result["selection"] is not None:
+        show(SELECTION.format(**result["selection"]))
     _show_networks(result["networks"])
     for name, cost in _deployed(result["networks"]).items():
         show(f"deployed {name}: {cost}")
@@ -62,7 +73,27 @@ def describe_config(
         "macs": shown["macs"],
         "genotype_from": origin,
         "genotype": genotype.to_json(),
+        "selection": config.select and _describe_selection(config, size),
         "networks": rows,
+    }
+
+
+def _describe_selection(config: ReconstructionConfig, size: tuple[int, int]) -> dict[str, int]:
+    """The numbers of genotypes and arrangements to choose from, and the MACs of networks of each:
+    those of the space's example, of its hand-made networks and of some drawn at random."""
+    source, rng = UnrolledCandidates(config, size), np.random.default_rng(0)
+    cells = [source.space.example_genotype(), *source.hand_made().values()]
+    cells += [source.random(rng) for _ in range(_DRAWN)]
+    choices = arrangements(dict(config.select.arrangement))
+    costs = [source.cost(rearranged(g, dict(choice))) for g in cells for choice in choices]
+    macs = [cost["macs"] for cost in costs]
+    within = sum(fits(cost, config.select.budget) for cost in costs)
+    return {
+        "genotypes": source.space.count(),
+        "arrangements": len(choices),
+        "least_macs": min(macs),
+        "most_macs": max(macs),
+        "percent_within": round(100 * within / len(costs)),
     }
 
 

@@ -5,6 +5,7 @@ for each node its inputs ascending. A cell has one or two inputs of its own. Rul
 and JAX arrays alike, inside jit as well.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -26,11 +27,12 @@ class Rule:
 
     `keep` maps strengths (edges, operations) to booleans of the same shape; ties go to the earlier
     operation and input, and −∞ is never kept. `says` is the rule in words, `inputs` the number of
-    inputs of the cells it is for.
+    inputs of the cells it is for, ways(sources, operations) the number of nodes that it can keep.
     """
 
     keep: Callable[[WeightTable], WeightTable]
     says: str
+    ways: Callable[[int, int], int]
     inputs: int = 2
 
     def shares(self, nodes: int) -> np.ndarray:
@@ -70,12 +72,23 @@ def _two_operations(strength: WeightTable) -> WeightTable:
 TWO_INPUTS = Rule(
     partial(_strongest_inputs, count=2, inputs=2),
     "two operations a node, from two different inputs",
+    lambda sources, operations: math.comb(sources, 2) * operations**2,
 )
-TWO_OPERATIONS = Rule(_two_operations, "two different operations on every edge, all edges")
-ONE_PAIR = Rule(partial(_strongest_inputs, count=1, inputs=1), "one operation a node", inputs=1)
+TWO_OPERATIONS = Rule(
+    _two_operations,
+    "two different operations on every edge, all edges",
+    lambda sources, operations: math.comb(operations, 2) ** sources,
+)
+ONE_PAIR = Rule(
+    partial(_strongest_inputs, count=1, inputs=1),
+    "one operation a node",
+    lambda sources, operations: sources * operations,
+    inputs=1,
+)
 TWO_PAIRS = Rule(
     partial(_strongest_inputs, count=2, inputs=1),
     "two operations a node, from two different inputs, and one in the first node",
+    lambda sources, operations: (math.comb(sources, 2) or 1) * operations ** min(sources, 2),
     inputs=1,
 )
 

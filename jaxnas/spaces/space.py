@@ -1,5 +1,6 @@
 """The contract of a search space, and the space of one repeated cell."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
@@ -213,6 +214,12 @@ class CellSpace:
             table = place_operations(nodes, weights, self.operations, inputs=self.inputs)
             logits[name] = self._logits(jnp.asarray(kept), jnp.asarray(table, jnp.float32))
         return logits
+
+    def count(self) -> int:
+        """The number of genotypes, but for weights and arrangements."""
+        real = sum(name != NONE for name in self.operations)
+        nodes = (self.rule.ways(node + self.inputs, real) for node in range(self.nodes))
+        return math.prod(nodes) ** len(self.cells)
 
     def example_genotype(self) -> Genotype:
         """A genotype that stands in where none was searched yet; see `example`."""

@@ -1,5 +1,6 @@
 """The pool of a selection: within the budget, a third of it random, the same for the same seed."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -139,3 +140,28 @@ def test_neighbours_are_all_of_them():
         tuple(node[0] for node in other.cell("normal")) for other in neighbours(space, genotype)
     }
     assert found == expected
+
+
+@pytest.mark.parametrize("name", ["csmri_a", "fedautomri", "unrolled"])
+def test_the_number_of_genotypes(name):
+    """Against all tables of booleans that the rule keeps, in a cell of two nodes."""
+    space = replace(SPACES[name].bound(2), operations=("std_conv_3x3", "sep_conv_3x3", "none"))
+    columns = (len(space.edges()), 2)
+    tables = np.array([*np.ndindex(*(2,) * math.prod(columns))], bool).reshape(-1, *columns)
+    kept = sum(
+        np.array_equal(space.rule.keep(np.where(table, 1.0, -np.inf)), table)
+        and all(table[[node == n for node, _ in space.edges()]].any() for n in range(2))
+        for table in tables
+        if table.any()
+    )
+    most = max(
+        table.sum()
+        for table in tables
+        if np.array_equal(space.rule.keep(np.where(table, 1.0, -np.inf)), table)
+    )
+    full = sum(
+        np.array_equal(space.rule.keep(np.where(table, 1.0, -np.inf)), table)
+        and table.sum() == most
+        for table in tables
+    )
+    assert kept >= full == space.count()
