@@ -21,6 +21,7 @@ from jaxnas.reconstruction.networks import build_network, check_names
 from jaxnas.reconstruction.section import FederatedConfig, ReconstructionConfig
 from jaxnas.reconstruction.task import proxy, reconstruction_task
 from jaxnas.search.pool import fits
+from jaxnas.search.section import SelectConfig
 from jaxnas.spaces.arrangement import arrangements, rearranged
 from jaxnas.spaces.deploy import deployed
 from jaxnas.spaces.genotype import Genotype, describe, load_genotype
@@ -73,21 +74,23 @@ def describe_config(
         "macs": shown["macs"],
         "genotype_from": origin,
         "genotype": genotype.to_json(),
-        "selection": config.select and _describe_selection(config, size),
+        "selection": config.select and _describe_selection(config, config.select, size),
         "networks": rows,
     }
 
 
-def _describe_selection(config: ReconstructionConfig, size: tuple[int, int]) -> dict[str, int]:
+def _describe_selection(
+    config: ReconstructionConfig, asked: SelectConfig, size: tuple[int, int]
+) -> dict[str, float]:
     """The numbers of genotypes and arrangements to choose from, and the MACs of networks of each:
     those of the space's example, of its hand-made networks and of some drawn at random."""
     source, rng = UnrolledCandidates(config, size), np.random.default_rng(0)
     cells = [source.space.example_genotype(), *source.hand_made().values()]
     cells += [source.random(rng) for _ in range(_DRAWN)]
-    choices = arrangements(dict(config.select.arrangement))
+    choices = arrangements(dict(asked.arrangement))
     costs = [source.cost(rearranged(g, dict(choice))) for g in cells for choice in choices]
     macs = [cost["macs"] for cost in costs]
-    within = sum(fits(cost, config.select.budget) for cost in costs)
+    within = sum(fits(cost, asked.budget) for cost in costs)
     return {
         "genotypes": source.space.count(),
         "arrangements": len(choices),

@@ -160,7 +160,7 @@ def _shuffled(items: Sequence[Genotype], rng: np.random.Generator) -> list[Genot
 
 
 def _pick(choices: Sequence[Arrangement], rng: np.random.Generator) -> Arrangement:
-    return choices[rng.integers(len(choices))]
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _too_narrow(

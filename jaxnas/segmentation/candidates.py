@@ -60,7 +60,7 @@ class GridCandidates:
             counted = segmentation_cost(net, self.config.data.size)
             self._known[genotype] = {"macs": counted.cost.macs, "params": counted.params}
         times = {} if self.latency is None else {"ms": self.latency(genotype)}
-        return self._known[genotype] | times
+        return {**self._known[genotype], **times}
 
     @cached_property
     def _known(self) -> dict[Genotype, Costs]:

@@ -31,7 +31,7 @@ from jaxnas.spaces.arrangement import arranged
 from jaxnas.spaces.derive import kept_of
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.grid import Path
-from jaxnas.spaces.rtdnas import TwoLevelSpace
+from jaxnas.spaces.rtdnas import GRID_ARRANGED, TwoLevelSpace
 from jaxnas.spaces.rtdnas_network import RtdnasNet
 
 MOST_PATHS = 8  # of a network to calibrate on
@@ -108,7 +108,7 @@ class GridDeployment:
 
 def two_level_network(config: SegmentationConfig, genotype: Genotype) -> RtdnasNet:
     """The network of a genotype at its own channels, or else those of a config."""
-    network = arranged(config.network, genotype, TwoLevelSpace.arranged)
+    network = arranged(config.network, genotype, GRID_ARRANGED)
     return RtdnasNet(
         genotype,
         network.channels,

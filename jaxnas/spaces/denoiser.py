@@ -51,7 +51,10 @@ class Denoiser(nn.Module):
         return x + tail(last, x.shape[-1]).astype(x.dtype)
 
     def size(self) -> NetworkSize:
-        """The size of the network of its genotype; images have two channels."""
+        """The size of the network of its genotype; images have two channels. ValueError for a
+        supernet."""
+        if self.genotype is None:
+            raise ValueError("expected a network of a genotype, found a supernet")
         width, last = self.channels, self.space.nodes * self.channels
         outputs = [width, width, *[last] * self.cells]
         size = NetworkSize().plus(9 * 2 * width + 9 * width**2 + 9 * outputs[-1] * 2)

@@ -136,7 +136,10 @@ class ResidualCells(nn.Module):
         return x + Conv(x.shape[-1], use_bias=self.use_bias, name="tail")(h).astype(x.dtype)
 
     def size(self) -> NetworkSize:
-        """The size of the network of its genotype; images have two channels."""
+        """The size of the network of its genotype; images have two channels. ValueError for a
+        supernet."""
+        if self.genotype is None:
+            raise ValueError("expected a network of a genotype, found a supernet")
         width, biases = self.channels, self.use_bias * 1
         cell = operations_size(self.genotype.operations(CELL), width)
         convolves = sum(any(o not in (SKIP, NONE) for o, _ in n) for n in self.genotype.cell(CELL))

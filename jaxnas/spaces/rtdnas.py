@@ -6,7 +6,7 @@ the paths, and the relaxation that turns logits into weights.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from jaxnas.spaces.rtdnas_supernet import RtdnasSupernet
 from jaxnas.spaces.section import SEGMENTATION_OPERATIONS
 from jaxnas.spaces.space import ALPHA_SCALE, OFF, CellSpace, rounded
 
+GRID_ARRANGED = ("channels",)
 RULES = {1: ONE_PAIR, 2: TWO_PAIRS}  # by `cell_topk`
 _EXAMPLE = (("sep_conv_3x3",), ("skip_connect",), ("sep_conv_3x3",))
 
@@ -40,7 +41,11 @@ class TwoLevelSpace:
     nodes: int = 3
     cell_topk: int = 2
     relaxation: str = "joint"
-    arranged: ClassVar[tuple[str, ...]] = ("channels",)
+
+    @property
+    def arranged(self) -> tuple[str, ...]:
+        """The keys of the section `network` that a genotype may arrange."""
+        return GRID_ARRANGED
 
     @property
     def cell_space(self) -> CellSpace:

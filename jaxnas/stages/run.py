@@ -21,6 +21,7 @@ from jaxnas.fed.clients import describe_client, open_clients, write_clients
 from jaxnas.fed.search import check_federated_search, search_clients
 from jaxnas.fed.training import check_methods, train_methods
 from jaxnas.search.pool import draw_pool
+from jaxnas.search.section import SelectConfig
 from jaxnas.search.stage import check_search, search_site
 from jaxnas.search.task_kind import TaskKind
 from jaxnas.stages.evaluate import evaluate_cohort
@@ -98,8 +99,9 @@ def prepare(
             check_search(config, searched)
     if "select" in stages:
         check_selection(config, cohort)
-        if config.select.budget.ms is None:  # else the device is measured, which writes
-            draw_pool(kind.candidates(run, cohort), config.select, config.seed)
+        asked: SelectConfig = config.select
+        if asked.budget.ms is None:  # else the device is measured, which writes
+            draw_pool(kind.candidates(run, cohort), asked, config.seed)
     if "train" in stages:
         check_training_data(config, cohort)
         whole = training_cohort(config, cohort)
