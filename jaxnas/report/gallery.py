@@ -11,6 +11,7 @@ from jaxnas.report.inputs import ExampleImage, RunFiles, slice_scores
 from jaxnas.report.names import method_name
 from jaxnas.report.overlap_clients import pooled
 from jaxnas.report.overlap_gallery import segmentation_plans
+from jaxnas.report.selection import draw_selection
 from jaxnas.report.style import Plan
 
 DPI = 160
@@ -55,6 +56,9 @@ def _plans(run: RunFiles) -> Iterator[Plan]:
         yield from _cell_plans(run.genotype or {})
     if run.alphas and run.alphas["history"]:
         yield from _search_plans(run, run.alphas, chosen)
+    if run.selection and run.selection.at(0):
+        draw = functools.partial(draw_selection, run.selection)
+        yield Plan("selection", "selection", SELECTION_CAPTION, draw)
     if curves.trained_models(run.log):
         caption = ROUNDS_CAPTION if run.federated else TRAINING_CAPTION
         unit = "round" if run.federated else "step"
@@ -181,6 +185,10 @@ CANDIDATES_CAPTION = (
     "Random search. Left: losses of the supernet along random paths, thin as logged, thick "
     "smoothed. Right: validation loss of the sampled candidates with the shared weights; the best "
     "one is the searched cell."
+)
+SELECTION_CAPTION = (
+    "The candidates of the selection: a line each, a dot at every rung that it reached. Those of "
+    "one origin share a colour; origins stand side by side at a rung."
 )
 SEARCH_CLIENTS_CAPTION = (
     "Losses of the supernet at every client over the rounds of the search, smoothed. Thick: the "

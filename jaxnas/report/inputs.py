@@ -13,6 +13,7 @@ from jaxnas.engine.logs import read_log
 from jaxnas.engine.rundir import ArraysFile, JsonFile, RunDir, TableFile, TextFile
 from jaxnas.report.names import EVERYONE, method_key
 from jaxnas.report.overlays import Overlay, read_overlays
+from jaxnas.report.selection import Selection, read_selection
 
 # The files of a run, as `RunDir` calls them, and what they hold.
 FILES = {
@@ -34,6 +35,7 @@ FEDERATED_FILES = {
     "communication": "the bytes that clients sent and received",
     "timings": "compile and round times",
 }
+SELECTION_FILES = {"candidates": "the candidates of the selection and their scores"}
 LATENCY_FILES = {
     "calibration": "the latency model against measured networks",
     "latency": "the latency of the searched network",
@@ -81,6 +83,7 @@ class RunFiles:
     config: str | None
     genotype: dict[str, Any] | None
     alphas: dict[str, Any] | None
+    selection: Selection | None
     log: list[dict[str, Any]]
     metrics: dict[str, Any] | None
     slices: list[dict[str, str]]
@@ -123,6 +126,9 @@ def read_run(run_dir: str | Path) -> RunFiles:
     found = (metrics or {}).get("task") or settings.get("task")
     task = found or ("segmentation" if _only_segmented(files) else "reconstruction")
     expected = _expected(task, federated, latency=settings.get("latency") is not None)
+    if settings.get("select") is not None:
+        expected |= SELECTION_FILES
+    unit = "rounds" if federated else "steps"
     return RunFiles(
         path=path,
         task=task,
@@ -131,6 +137,9 @@ def read_run(run_dir: str | Path) -> RunFiles:
         config=config,
         genotype=files.genotype.read().to_json() if files.genotype.exists() else None,
         alphas=load(files.alphas),
+        selection=read_selection(
+            files.candidates, task=task, unit=unit, whole=_training_length(settings, federated)
+        ),
         log=log,
         metrics=metrics,
         slices=load(files.slices, []),
@@ -215,6 +224,13 @@ def _settings(config: str | None) -> dict[str, Any]:
     except yaml.YAMLError:
         return {}
     return values if isinstance(values, dict) else {}
+
+
+def _training_length(settings: dict[str, Any], federated: bool) -> int | None:
+    """The rounds or steps of a whole training; None where it is counted in epochs."""
+    section, key = ("federated", "rounds") if federated else ("train", "steps")
+    found = (settings.get(section) or {}).get(key)
+    return found if isinstance(found, int) else None
 
 
 def _only_segmented(files: RunDir) -> bool:

@@ -16,7 +16,9 @@ from jaxnas.report.overlap_clients import (
     labeled_roster_table,
     pooled,
 )
+from jaxnas.report.payoff import summarise_selection
 from jaxnas.report.rounds import dropped_updates
+from jaxnas.report.selection import Selection, selection_table
 
 COST_NOTE = (
     "MACs are multiply–accumulates for one slice; FLOPs, as the NAS-CSMRI paper counts them, are "
@@ -41,6 +43,13 @@ NUMBERING = {
         "before every layer and after the last one."
     ),
 }
+SELECTION_NOTE = (
+    "Every candidate is trained once, from one seed; the best at a rung are trained on. Scores are "
+    "those of the validation volumes, by which candidates were chosen: they flatter the one that "
+    "was. Random candidates are drawn uniformly, a neighbour differs by one operation from a "
+    "searched or a hand-made network, other origins are hand-made networks."
+)
+UNFINISHED_NOTE = "The selection is not finished: no candidate is selected."
 LIMITS_NOTE = (
     "Bold is the best value of a column; red values marked † break a limit: at most "
     "{latency_ms:g} ms, at least {throughput_fps:g} frames a second. LT is the median latency of "
@@ -58,6 +67,11 @@ def section_texts(run: RunFiles) -> dict[str, str]:
         texts = _client_texts(run) if run.federated else _site_texts(run)
         if run.latency:
             texts["latency"] = tables.to_html(latency_table(run.latency))
+    if run.selection:
+        lines = summarise_selection(run.selection, run.metrics)
+        opening = f"<p>{escape(' '.join(lines))}</p>" if lines else ""
+        texts["summary"] = opening + texts.get("summary", "")
+        texts["selection"] = _selection_text(run.selection)
     if run.calibration and run.calibration.get("warning"):
         warning = f'<p class="note">{escape(run.calibration["warning"])}.</p>'
         texts["latency"] = texts.get("latency", "") + warning
@@ -113,6 +127,12 @@ def _generic_texts(run: RunFiles) -> dict[str, str]:
         timings = tables.to_html(tables.timing_table(run.timings))
         texts["time"] = _round_times(run.timings) if run.federated else timings
     return texts
+
+
+def _selection_text(selection: Selection) -> str:
+    notes = [SELECTION_NOTE] if selection.selected else [UNFINISHED_NOTE, SELECTION_NOTE]
+    said = "".join(f'<p class="note">{note}</p>' for note in notes)
+    return said + tables.to_html(selection_table(selection))
 
 
 def _site_texts(run: RunFiles) -> dict[str, str]:

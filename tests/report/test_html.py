@@ -30,7 +30,7 @@ def test_the_page_is_self_contained(report):
 
 def test_all_sections_and_figures_are_there(report):
     page = check(report)
-    foreign = ("missing", "clients", "communication", "latency")
+    foreign = ("missing", "clients", "communication", "latency", "selection")
     assert page.ids == [name for name in html.SECTIONS if name not in foreign]
     names = {path.stem for path in (report.parent / "figures").iterdir()}
     assert names == {

@@ -25,7 +25,7 @@ def report(run_dir, tmp_path_factory):
 
 def test_all_sections_and_figures_are_there(report):
     page = check(report)
-    foreign = ("missing", "clients", "communication")
+    foreign = ("missing", "clients", "communication", "selection")
     assert page.ids == [name for name in html.SECTIONS if name not in foreign]
     names = {path.stem for path in (report.parent / "figures").iterdir()}
     cells = ("expand", "keep", "contract")
