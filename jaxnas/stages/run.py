@@ -20,12 +20,10 @@ from jaxnas.engine.training import check_training, train_all
 from jaxnas.fed.clients import describe_client, open_clients, write_clients
 from jaxnas.fed.search import check_federated_search, search_clients
 from jaxnas.fed.training import check_methods, train_methods
-from jaxnas.search.pool import draw_pool
-from jaxnas.search.section import SelectConfig
 from jaxnas.search.stage import check_search, search_site
 from jaxnas.search.task_kind import TaskKind
 from jaxnas.stages.evaluate import evaluate_cohort
-from jaxnas.stages.select import check_selected, check_selection, select_genotype
+from jaxnas.stages.select import check_pool, check_selected, check_selection, select_genotype
 
 
 def named_stages(run: Run, command: str) -> tuple[str, ...]:
@@ -99,9 +97,7 @@ def prepare(
             check_search(config, searched)
     if "select" in stages:
         check_selection(config, cohort)
-        asked: SelectConfig = config.select
-        if asked.budget.ms is None:  # else the device is measured, which writes
-            draw_pool(kind.candidates(run, cohort), asked, config.seed)
+        check_pool(run, kind, cohort)
     if "train" in stages:
         check_training_data(config, cohort)
         whole = training_cohort(config, cohort)

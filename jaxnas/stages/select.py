@@ -49,6 +49,13 @@ def check_selection(config: Experiment, cohort: Cohort) -> None:
     (cohort if cohort.weights else cohort.head).each(check)
 
 
+def check_pool(run: Run, kind: TaskKind, cohort: Cohort) -> None:
+    """UserError where too few candidates fit the budget; not for one in milliseconds, for which the
+    device is yet to be measured."""
+    if run.config.select.budget.ms is None:
+        draw_pool(kind.candidates(run, cohort), run.config.select, run.config.seed)
+
+
 def check_selected(run: Run) -> None:
     """UserError where the selection that a config asks for is not at its end."""
     file = run.dir.candidates
