@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.core.errors import UserError
 from jaxnas.engine.run import Run
 from jaxnas.engine.timing import Timing
 from jaxnas.models.costing import abstract_measurement
@@ -63,7 +64,13 @@ class UnrolledDeployment:
         return space.derive({name: rng.random(shape) for name in space.cells})
 
     def predict(self, genotype: Genotype) -> float:
-        """The latency of the latency model, before any calibration."""
+        """The latency of the latency model, before any calibration; UserError for a genotype that
+        is arranged otherwise than the config."""
+        if genotype.arrangement is not None:
+            raise UserError(
+                "latency: its model knows the arrangement of section network alone, found a "
+                "genotype with one of its own; leave the section latency out"
+            )
         space = self.space
         kept = {
             name: jnp.asarray(kept_of(nodes, space.operations, inputs=space.inputs))
@@ -124,7 +131,13 @@ class UnrolledDeployment:
 
 
 def with_latency(config: ReconstructionConfig) -> ReconstructionConfig:
-    """The config with the defaults of its section `latency` where it has none."""
+    """The config with the defaults of its section `latency` where it has none; UserError for a
+    space that no latency model knows."""
+    if "body" in space_of(config.network).arranged:
+        raise UserError(
+            f"network.space: no latency model knows {config.network.space}; expected csmri_a, "
+            f"csmri_b, fedautomri or another space of such cells"
+        )
     asked = config.latency or LatencyConfig()
     return config.model_copy(update={"latency": asked})
 

@@ -11,6 +11,7 @@ from jaxnas.engine.section import TrainingConfig
 from jaxnas.fed.section import RoundsConfig, check_plain_sgd
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.search.section import BilevelConfig, LatencyBudget, SelectConfig, check_lengths
+from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.section import NetworkConfig
 
 # `l1`: the mean absolute difference (NAS-CSMRI, Eq. 16); `l2`: the norm of the difference of each
@@ -139,6 +140,22 @@ class ReconstructionConfig(Experiment):
             raise ValueError(
                 f"search.objective is {self.search.objective}, which needs a latency section; "
                 f"expected one with at least budget_ms"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_space_that_the_latency_model_knows(self):
+        if self.latency is None:
+            return self
+        if "body" in SPACES[self.network.space].arranged:
+            raise ValueError(
+                f"latency: no model predicts networks of space {self.network.space}; leave the "
+                f"section latency out, or take another network.space"
+            )
+        if self.select is not None and self.select.arrangement:
+            raise ValueError(
+                "latency: its model knows the arrangement of section network alone; leave latency "
+                "or select.arrangement out"
             )
         return self
 

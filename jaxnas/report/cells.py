@@ -10,7 +10,7 @@ An edge with several operations is one grey line that branches in front of their
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from jaxnas.report import style
 
@@ -31,14 +31,20 @@ TRUNK = "#6E6E6E"
 
 
 class Frame(NamedTuple):
-    """The connections of a cell: its inputs, what follows the concatenation, and its output."""
+    """The connections of a cell: its inputs, how nodes are joined, what follows, and its output.
+
+    A cell that concatenates joins all its nodes, one that adds those that no node reads.
+    """
 
     inputs: tuple[str, ...] = ("$C_{l-2}$", "$C_{l-1}$")
     after: str | None = None
     output: str = "$C_{l}$"
+    joined: Literal["concatenate", "add"] = "concatenate"
 
 
 TWO_INPUT_FRAME = Frame()
+TREE_FRAME = Frame(("$h$",), joined="add")
+TREE_SPACE = "unrolled"
 
 
 class DrawnOperation(NamedTuple):
@@ -73,8 +79,8 @@ def draw_cell(
     """Draws one cell; `nodes` lists for every node its `[operation, input]` pairs.
 
     Inputs are numbered from 0, the inputs of the cell first and then its nodes. Every node sums its
-    operations; the cell concatenates its nodes. `weights`, nested like `nodes` with a number per
-    pair, are written into the boxes.
+    operations; `frame` says how the cell joins its nodes. `weights`, nested like `nodes` with a
+    number per pair, are written into the boxes.
     """
     layout = place_cell(nodes, weights=weights, inputs=len(frame.inputs))
     after = 0.0 if frame.after is None else AFTER_WIDTH + 0.42
@@ -209,13 +215,15 @@ def _line(
 def _draw_tensors(axes: "Axes", layout: CellLayout, frame: Frame) -> None:
     from matplotlib.patches import Circle
 
+    read = {op.source for op in layout.operations}
     for index, (x, y) in layout.tensors.items():
         if index < layout.inputs:
             corner = (x - INPUT_WIDTH / 2, y - INPUT_HEIGHT / 2)
             _grey_box(axes, *corner, INPUT_WIDTH, INPUT_HEIGHT)
             _write(axes, x, y, frame.inputs[index], size=11)
         else:
-            _line(axes, [(x + NODE_RADIUS, y), (layout.concat_x, y)], "#9A9A9A")
+            if frame.joined == "concatenate" or index not in read:
+                _line(axes, [(x + NODE_RADIUS, y), (layout.concat_x, y)], "#9A9A9A")
             axes.add_patch(
                 Circle(
                     (x, y),
@@ -230,10 +238,10 @@ def _draw_tensors(axes: "Axes", layout: CellLayout, frame: Frame) -> None:
 
 
 def _draw_output(axes: "Axes", layout: CellLayout, frame: Frame) -> None:
-    """The concatenation of the nodes, what follows it, and the name of the result."""
+    """The joining of the nodes, what follows it, and the name of the result."""
     x, middle = layout.concat_x, layout.bottom / 2
     _grey_box(axes, x, layout.bottom + BLOCK_GAP, CONCAT_WIDTH, -layout.bottom - 2 * BLOCK_GAP)
-    _write(axes, x + CONCAT_WIDTH / 2, middle + 0.01, "concatenate", size=9, rotation=90)
+    _write(axes, x + CONCAT_WIDTH / 2, middle + 0.01, frame.joined, size=9, rotation=90)
     end = x + CONCAT_WIDTH
     if frame.after is not None:
         _line(axes, [(end, middle), (end + 0.42, middle)], "#9A9A9A")

@@ -75,9 +75,13 @@ def _plans(run: RunFiles) -> Iterator[Plan]:
 
 def _cell_plans(genotype: dict[str, Any]) -> Iterator[Plan]:
     weights = genotype.get("weights") or {}
+    tree = genotype.get("space") == cells.TREE_SPACE
+    frame, says = (
+        (cells.TREE_FRAME, TREE_CAPTION) if tree else (cells.TWO_INPUT_FRAME, CELL_CAPTION)
+    )
     for cell, nodes in genotype.get("cells", {}).items():
-        caption = CELL_CAPTION.format(cell=cell) + (SHARES_CAPTION if cell in weights else "")
-        draw = functools.partial(cells.draw_cell, nodes, weights=weights.get(cell))
+        caption = says.format(cell=cell) + (SHARES_CAPTION if cell in weights else "")
+        draw = functools.partial(cells.draw_cell, nodes, weights=weights.get(cell), frame=frame)
         yield Plan("cell", f"cell_{cell}", caption, draw)
 
 
@@ -164,6 +168,11 @@ CELL_CAPTION = (
     "The searched {cell} cell. C with index l−2 and l−1 are the outputs of the two previous cells; "
     "every box is an operation, every numbered node the sum of its boxes, and the output "
     "concatenates the nodes. Nodes in one column have the same depth."
+)
+TREE_CAPTION = (
+    "The {cell} cell. h is what the cells before have left; every box is an operation, every "
+    "numbered node what comes out of it, and the nodes that no other reads are added to h. Nodes "
+    "in one column have the same depth."
 )
 SHARES_CAPTION = " Numbers are the weights of the operations of an edge, relative to their sum."
 SEARCH_CAPTION = (

@@ -128,6 +128,8 @@ def read_run(run_dir: str | Path) -> RunFiles:
     expected = _expected(task, federated, latency=settings.get("latency") is not None)
     if settings.get("select") is not None:
         expected |= SELECTION_FILES
+        if "search" not in settings.get("stages", ("search",)):
+            expected = {name: says for name, says in expected.items() if name != "alphas"}
     unit = "rounds" if federated else "steps"
     return RunFiles(
         path=path,

@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxnas.report import federated, gallery, summary, tables, traffic
 from jaxnas.report import overlaps as segmentation
+from jaxnas.report.cells import TREE_SPACE
 from jaxnas.report.inputs import RunFiles
 from jaxnas.report.latency import latency_table
 from jaxnas.report.names import entry_name
@@ -38,6 +39,7 @@ NUMBERING = {
     "reconstruction": (
         "input 0 is the output of cell l−2, 1 that of cell l−1, 2 + i node i (drawn as node i + 1)."
     ),
+    TREE_SPACE: "input 0 is what the cells before have left, i is node i of the cell.",
     "segmentation": (
         "input 0 is the input of the cell, i its node i. A path lists the scale of the feature map "
         "before every layer and after the last one."
@@ -55,6 +57,12 @@ LIMITS_NOTE = (
     "{latency_ms:g} ms, at least {throughput_fps:g} frames a second. LT is the median latency of "
     "one frame, TP the throughput{scope}."
 )
+
+
+def _numbering(run: RunFiles) -> str:
+    """The sentence on the inputs of a genotype, by its space or else its task."""
+    space = (run.genotype or {}).get("space", "")
+    return NUMBERING.get(space, NUMBERING.get(run.task, ""))
 
 
 def section_texts(run: RunFiles) -> dict[str, str]:
@@ -86,7 +94,7 @@ def section_texts(run: RunFiles) -> dict[str, str]:
     if run.genotype:
         texts["genotype"] = (
             "<p>Save as a file and pass to <code>jaxnas train --genotype FILE</code>. Every node "
-            f"lists [operation, input]; {NUMBERING.get(run.task, '')}</p>"
+            f"lists [operation, input]; {_numbering(run)}</p>"
             f"{_pre(format_genotype(run.genotype))}"
         )
     if run.missing:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.core.errors import UserError
 from jaxnas.data.named import config_labels
 from jaxnas.engine.run import Run
 from jaxnas.engine.timing import Timing
@@ -57,7 +58,13 @@ class GridDeployment:
         return self.predictor(genotype)(genotype.drawn_paths())
 
     def predictor(self, genotype: Genotype) -> Callable[[Sequence[Path]], float]:
-        """Returns latency(paths) of the cells of `genotype`."""
+        """Returns latency(paths) of the cells of `genotype`; UserError for one that has a width of
+        its own."""
+        if genotype.arrangement is not None:
+            raise UserError(
+                "latency: its model knows the channels of section network alone, found a genotype "
+                "with an arrangement of its own"
+            )
         asked, operations = self.config.latency.path, self.space.operations
         kept = {
             name: jnp.asarray(kept_of(nodes, operations, inputs=self.space.cell_space.inputs))

@@ -204,6 +204,22 @@ def test_a_segmentation_selects_too(budget, tmp_path, call):
     assert (found.arrangement is None) is (budget != "null")
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["latency.budget_ms=5"], "no model predicts networks of space unrolled"),
+        (["latency.budget_ms=5", "network.space=csmri_a"], "latency or select.arrangement out"),
+    ],
+)
+def test_no_latency_is_predicted_of_what_its_model_does_not_know(
+    values, said, config, tmp_path, call
+):
+    result = call("run", config, "--workdir", tmp_path / "run", *sets(*values))
+    assert result.code == 2 and said in result.err
+    result = call("profile", config, "--out", tmp_path / "table.json")
+    assert result.code == 2 and "no latency model knows unrolled" in result.err
+
+
 def test_a_reconstruction_has_no_budget_in_milliseconds(config, tmp_path, call):
     result = call("run", config, "--workdir", tmp_path / "run", *sets("select.budget.ms=5"))
     assert result.code == 2 and "give select.budget.macs or params" in result.err

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from matplotlib.colors import same_color
+from matplotlib.patches import FancyArrowPatch
 
 from jaxnas.report import cells
 
@@ -109,3 +110,22 @@ def test_an_edge_with_two_operations_leaves_its_tensor_once():
     assert len(trunks) == 9
     figure = cells.draw_cell([[["sep_conv_3x3", 0], ["sep_conv_3x3", 1]]])
     assert not any(same_color(p.get_edgecolor(), cells.TRUNK) for p in figure.axes[0].patches)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "ends"),
+    [
+        ([[["a", 0]], [["b", 1]], [["c", 2]]], 1),
+        ([[["a", 0]], [["b", 0]], [["c", 1]]], 2),
+        ([[["a", 0]], [["b", 0]], [["c", 0]]], 3),
+    ],
+)
+def test_of_a_tree_only_its_ends_are_added(nodes, ends):
+    figure = cells.draw_cell(nodes, frame=cells.TREE_FRAME)
+    (axes,) = figure.axes
+    join = cells.place_cell(nodes, inputs=1).concat_x
+    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    entering = [a for a in arrows if np.isclose(a._path_original.vertices[-1, 0], join)]
+    assert len(entering) == ends
+    texts = [text.get_text() for text in axes.texts]
+    assert "add" in texts and "$h$" in texts and "concatenate" not in texts
