@@ -43,7 +43,7 @@ class Frame(NamedTuple):
 
 
 TWO_INPUT_FRAME = Frame()
-TREE_FRAME = Frame(("$h$",), joined="add")
+TREE_FRAME = Frame(("$h$",), None, "$h$", "add")
 TREE_SPACE = "unrolled"
 
 

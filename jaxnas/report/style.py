@@ -59,7 +59,7 @@ OPERATION_COLOURS = {
     "none": "#C4C4C4",
 }
 # The tensors of a cell, and the ticks of logarithmic axes.
-MATHS = re.compile(r"\$(X|X_0|C_\{l(-[12])?\}|\\mathdefault\{[^$]*\})\$")
+MATHS = re.compile(r"\$(h|X|X_0|C_\{l(-[12])?\}|\\mathdefault\{[^$]*\})\$")
 FALLBACK = (BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN, VERMILLION, BLACK)
 
 
