@@ -191,6 +191,25 @@ class ClientTraining:
         state = jax.eval_shape(self._training(name, net).initial)
         hand_over(self._run, f"{stage}-{name}", f"train-{method_folder(self._method)}", state)
 
+    def note_traffic(self, stage: str, rounds: Mapping[str, int], nets: Mapping[str, nn.Module]):
+        """Sets the entry `stage` of communication.json: the bytes of candidates that were trained
+        for so many `rounds`, of one client and round in the mean."""
+        up = down = took_part = 0
+        for name, count in rounds.items():
+            federation = self._training(name, nets[name]).federation
+            clients = sum(len(federation.participants(number)) for number in range(count))
+            up += federation.traffic.up * clients
+            down += federation.traffic.down * clients
+            took_part += clients
+        entry = {
+            "up": round(up / took_part),
+            "down": round(down / took_part),
+            "clients": round(took_part / sum(rounds.values())),
+            "rounds": sum(rounds.values()),
+            "total": up + down,
+        }
+        self._run.dir.communication.update(stage, entry)
+
     def _training(self, name: str, net: nn.Module) -> _MethodTraining:
         if name not in self._trainings:
             self._trainings[name] = _MethodTraining(

@@ -1,6 +1,5 @@
 """A trained network as it is applied: merged, and narrow where that costs no image quality."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,11 +9,12 @@ from flax import linen as nn
 
 from jaxnas.data.source import Source
 from jaxnas.engine.cohort import Cohort
+from jaxnas.engine.networks import DERIVED
 from jaxnas.engine.run import Run
 from jaxnas.fed.clients import read_acquisitions
 from jaxnas.mri.section import AcquisitionConfig
 from jaxnas.ops.costs import device_costs
-from jaxnas.reconstruction.networks import trainable
+from jaxnas.reconstruction.networks import build_network
 from jaxnas.reconstruction.scoring import (
     ReconstructionMethod,
     evaluate_reconstruction,
@@ -90,8 +90,8 @@ def deploy_in(
     if precision in (None, own):
         return deploy(applied)
     network = run.config.network.model_copy(update={"dtype": precision})
-    other_run = dataclasses.replace(run, config=run.config.model_copy(update={"network": network}))
-    other = applied._replace(net=trainable(other_run)[model])
+    genotype = run.dir.genotype.read() if model == DERIVED else None
+    other = applied._replace(net=build_network(model, network, genotype=genotype))
     if precision != NARROW:
         return deploy(other)
     change = _psnr_change(run, open_cohort(), client, applied, other)

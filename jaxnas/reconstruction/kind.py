@@ -1,12 +1,12 @@
 """Reconstruction as the stages see it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flax import linen as nn
 
 from jaxnas.engine.cohort import Cohort
-from jaxnas.engine.networks import Artefact, Trained
+from jaxnas.engine.networks import Artefact, Trained, model_names, models_key
 from jaxnas.engine.rates import run_rates
 from jaxnas.engine.run import Run
 from jaxnas.reconstruction.apply import reconstruction_artefact
@@ -20,7 +20,7 @@ from jaxnas.reconstruction.deployment import (
 )
 from jaxnas.reconstruction.evaluate import ReconstructionEvaluator
 from jaxnas.reconstruction.inspect import inspect_config
-from jaxnas.reconstruction.networks import build_network, keep_genotype, trainable
+from jaxnas.reconstruction.networks import build_network, check_names
 from jaxnas.reconstruction.profile import profile_unrolled
 from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.reconstruction.source import KspaceData
@@ -30,6 +30,7 @@ from jaxnas.search.latency_table import LatencyTable, OnPart
 from jaxnas.search.methods import SearchProblem
 from jaxnas.search.task_kind import TaskKind
 from jaxnas.spaces.genotype import Genotype
+from jaxnas.spaces.supernet import fit_genotype
 
 
 class ReconstructionKind(TaskKind):
@@ -37,19 +38,19 @@ class ReconstructionKind(TaskKind):
 
     data = KspaceData()
 
+    def check_config(self, config: ReconstructionConfig, stages: Sequence[str]) -> None:
+        """UserError for networks that there are not."""
+        check_names(model_names(config), where=models_key(config))
+
     def check_device(self, config: ReconstructionConfig, cohort: Cohort) -> None:
         """UserError for a latency table that is of another device, or lacks an operation."""
         check_latency(config, cohort.first)
 
-    def networks(
-        self, run: Run, *, searched: bool = False, fresh: bool = False
-    ) -> dict[str, nn.Module]:
-        """The networks of the config by name."""
-        return trainable(run, searched=searched, fresh=fresh)
-
-    def keep_genotypes(self, run: Run) -> None:
-        """Copies the genotype that is trained, if any is, into the run."""
-        keep_genotype(run)
+    def check_genotype(
+        self, config: ReconstructionConfig, genotype: Genotype, *, where: str
+    ) -> Genotype:
+        """Returns a genotype of the config's space and number of nodes; UserError for others."""
+        return fit_genotype(config.network, genotype, where=where)
 
     def task(self, config: ReconstructionConfig) -> Reconstruction:
         """The task of a config."""

@@ -1,7 +1,6 @@
 """The networks of a reconstruction config: hand-made, and `derived`, which needs a genotype."""
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import jax
@@ -9,13 +8,12 @@ from flax import linen as nn
 
 from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
-from jaxnas.engine.networks import DERIVED, model_names, models_key, settle_genotype
-from jaxnas.engine.run import Run
+from jaxnas.engine.networks import DERIVED
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.models.registry import MODELS
 from jaxnas.spaces.genotype import Genotype
 from jaxnas.spaces.section import NetworkConfig
-from jaxnas.spaces.supernet import derived_network, fit_genotype
+from jaxnas.spaces.supernet import derived_network
 
 _INIT_SIZE = (16, 16)  # no parameter's shape depends on the image
 
@@ -63,39 +61,3 @@ def build_network(
 def init_variables(key: jax.Array, net: nn.Module, *, coils: int = 1) -> Any:
     """The variables of `net` before training; they depend on the key alone, not on the data."""
     return draw_variables(key, net.init, abstract_measurement(_INIT_SIZE, coils=coils))
-
-
-def trainable(run: Run, *, searched: bool = False, fresh: bool = False) -> dict[str, nn.Module]:
-    """The networks of the config by name; builds them, computes and writes nothing.
-
-    With `searched` a search of the same command is still to find the genotype, and `derived` is
-    left out; with `fresh` what the run holds is about to go. UserError for an unknown network, or
-    a genotype missing or misfit.
-    """
-    names = model_names(run.config)
-    check_names(names, where=models_key(run.config))
-    genotype = None
-    if searched:
-        names = tuple(name for name in names if name != DERIVED)
-    elif DERIVED in names:
-        genotype = find_genotype(run, fresh=fresh)
-    return {name: build_network(name, run.config.network, genotype=genotype) for name in names}
-
-
-def find_genotype(run: Run, *, fresh: bool = False) -> Genotype:
-    """The genotype a run trains: its own once there is one (unless `fresh`), else the config's.
-
-    UserError if there is neither, if it does not fit, or if the two differ.
-    """
-    return settle_genotype(
-        run.dir.genotype,
-        run.config.genotype,
-        check=partial(fit_genotype, run.config.network),
-        fresh=fresh,
-    )
-
-
-def keep_genotype(run: Run) -> None:
-    """Copies the genotype that is trained, if any is, into the run."""
-    if DERIVED in model_names(run.config):
-        run.dir.genotype.write(find_genotype(run))

@@ -17,7 +17,7 @@ MODEL_TITLES = {  # of what no registry has
     "hw_nas": "HW-aware NAS",
 }
 UNTRAINED = ("zero_filled", "tv")
-SEARCH = "search"
+SEARCH, SELECT = "search", "select"
 EVERYONE = "all"  # what a row of all clients has for a client
 
 
@@ -47,8 +47,9 @@ def method_name(key: str) -> str:
 
 
 def entry_name(key: str) -> str:
-    """A reader's name of the search, or of a method."""
-    return "the search" if key == SEARCH else method_name(key)
+    """A reader's name of the search, of the selection, or of a method."""
+    names = {SEARCH: "the search", SELECT: "the selection"}
+    return names.get(key) or method_name(key)
 
 
 def method_rank(key: str) -> int:

@@ -15,7 +15,7 @@ from jaxnas.report.curves import (
     smooth,
     trained_models,
 )
-from jaxnas.report.names import SEARCH, method_name
+from jaxnas.report.names import SEARCH, SELECT, method_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,16 +95,21 @@ def worst_of(curves: Curves, worst: Callable[..., str]) -> str | None:
 def dropped_updates(log: Records) -> dict[str, int]:
     """The number of updates that the search and every method left out because they were not finite.
 
-    A row holds the mean of the rounds since the row before.
+    A row holds the mean of the rounds since the row before. Candidates of a selection count
+    together; the training of the one that was selected goes on after its last rung.
     """
     counts: dict[str, float] = {}
-    before: dict[str, int] = {}
+    before: dict[tuple[str, str], int] = {}
+    last_rung = max((row["step"] for row in log if row.get("stage") == SELECT), default=0)
     for row in log:
         if "dropped" in row and "model" in row:
-            key = SEARCH if row.get("stage") == SEARCH else row["model"]
-            rounds = row["step"] - before.get(key, 0)
+            stage, model = row.get("stage", ""), row["model"]
+            key = stage if stage in (SEARCH, SELECT) else model
+            goes_on = stage == "train" and model.startswith("derived") and row["step"] > last_rung
+            start = before.get((stage, model), last_rung if goes_on else 0)
+            rounds = row["step"] - start
             counts[key] = counts.get(key, 0.0) + row["dropped"] * rounds
-            before[key] = row["step"]
+            before[stage, model] = row["step"]
     return {key: round(count) for key, count in counts.items() if round(count)}
 
 

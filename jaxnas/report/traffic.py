@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxnas.report import style
-from jaxnas.report.names import SEARCH, entry_name
+from jaxnas.report.names import SEARCH, SELECT, entry_name
 from jaxnas.report.tables import Column, Table, make_table, scaled
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def communication_table(communication: dict[str, Any]) -> Table:
 def draw_traffic(communication: dict[str, Any]) -> "Figure":
     """A bar per method on a logarithmic axis: all bytes of the run, and the ratio to the largest.
 
-    The search, which all searched networks need once, is hatched.
+    What all searched networks need once, the search and the selection, is hatched.
     """
     totals = {key: entry["total"] for key, entry in communication.items()}
     sent = [total for total in totals.values() if total] or [1]
-    pens = style.pens(key for key in totals if key != SEARCH)
+    pens = style.pens(key for key in totals if key not in (SEARCH, SELECT))
     height = 0.36 * len(totals)
     figure = style.new_figure(9.6, height + 0.6)
     axes = figure.add_axes((0.25, 0.55 / (height + 0.6), 0.73, height / (height + 0.6)))
@@ -59,7 +59,7 @@ def draw_traffic(communication: dict[str, Any]) -> "Figure":
     right = max(high * (high / low) ** 0.3, 1.1 * 10 ** np.ceil(np.log10(high)))  # room for text
     axes.set(xscale="log", xlim=(low, right), ylim=(len(totals) - 0.4, -0.6))
     for row, (key, total) in enumerate(totals.items()):
-        searching = key == SEARCH
+        searching = key in (SEARCH, SELECT)
         axes.barh(
             row,
             max(total - low, 0),

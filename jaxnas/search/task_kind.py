@@ -1,5 +1,6 @@
 """The contract of a kind of task: all that the stages need of it, whatever the setting."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,8 +52,12 @@ class TaskKind(Protocol):
 
     def genotype(self, run: Run, *, fresh: bool = False) -> Genotype:
         """The genotype that a run trains, see `settle_genotype`."""
-        check = self.problem(run.config).space.check
+        check = functools.partial(self.check_genotype, run.config)
         return settle_genotype(run.dir.genotype, run.config.genotype, check=check, fresh=fresh)
+
+    def check_genotype(self, config: Any, genotype: Genotype, *, where: str) -> Genotype:
+        """Returns a genotype that the config can hold; UserError, naming `where`, for others."""
+        return self.problem(config).space.check(genotype, where=where)
 
     def keep_genotypes(self, run: Run) -> None:
         """Copies the genotypes that are trained into the run."""

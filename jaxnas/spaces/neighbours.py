@@ -7,14 +7,15 @@ import numpy as np
 
 from jaxnas.ops.candidates import NONE
 from jaxnas.spaces.derive import kept_of
-from jaxnas.spaces.genotype import Genotype, Node
+from jaxnas.spaces.genotype import Genotype, Nested, Node
 from jaxnas.spaces.space import CellSpace
 
 
 def neighbours(space: CellSpace, genotype: Genotype) -> tuple[Genotype, ...]:
     """All that a space of one cell holds and that differs from `genotype` in a single pick.
 
-    Weights of picks are left out: they belong to what was searched. Arrangement and paths stay.
+    Where a genotype has weights, those of a neighbour are even: its own belong to what was
+    searched. Arrangement and paths stay.
     """
     found: dict[Genotype, None] = {}
     for name, nodes in genotype.cells:
@@ -23,7 +24,10 @@ def neighbours(space: CellSpace, genotype: Genotype) -> tuple[Genotype, ...]:
                 changed = (*nodes[:index], other, *nodes[index + 1 :])
                 if _kept(space, changed):
                     cells = tuple((n, changed if n == name else own) for n, own in genotype.cells)
-                    found[replace(genotype, cells=cells, weights=None)] = None
+                    weights = None
+                    if genotype.weights is not None:
+                        weights = tuple((n, _even_weights(own)) for n, own in cells)
+                    found[replace(genotype, cells=cells, weights=weights)] = None
     return tuple(found)
 
 
@@ -37,6 +41,13 @@ def _edits(space: CellSpace, index: int, node: Node) -> Iterator[Node]:
                 if name != NONE and pick != own and pick not in node:
                     picks = (*node[:at], pick, *node[at + 1 :])
                     yield tuple(sorted(picks, key=lambda p: (p[1], order[p[0]])))
+
+
+def _even_weights(nodes: tuple[Node, ...]) -> Nested:
+    """Weights that the picks of an edge share evenly."""
+    return tuple(
+        tuple(1.0 / sum(s == source for _, s in node) for _, source in node) for node in nodes
+    )
 
 
 def _kept(space: CellSpace, nodes: tuple[Node, ...]) -> bool:

@@ -100,6 +100,10 @@ def select_genotype(run: Run, kind: TaskKind, cohort: Cohort, writer: MetricWrit
     )
     name, chosen = name_of(winner.number), pool[winner.number]
     training.adopt(STAGE, name, nets[winner.number])
+    if isinstance(training, ClientTraining):  # the winner's rounds are counted where it goes on
+        others = [trial for trial in table.trials if trial is not winner]
+        reached = {name_of(t.number): lengths[max(len(t.scores), 1) - 1] for t in others}
+        training.note_traffic(STAGE, reached, {name_of(n): net for n, net in enumerate(nets)})
     run.dir.genotype.write(chosen.genotype)
     for trial in table.trials:
         shutil.rmtree(run.dir.checkpoints(f"{STAGE}-{name_of(trial.number)}"), ignore_errors=True)

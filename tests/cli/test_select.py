@@ -70,6 +70,12 @@ def test_the_selected_network_is_the_one_trained_alone(setting, config, tmp_path
     )
     derived = read_derived(run)
     assert {row["params"] for row in derived} == {int(winner["params"])}
+    if setting == "clients":  # of the three others two stopped at round 1, one at round 2
+        sent = RunDir(run).communication.read()["select"]
+        assert sent["rounds"] == 4 and sent["clients"] == 2
+        others = [int(row["params"]) for row in rows if row is not winner]
+        reached = [2 if row[scores[1]] else 1 for row in rows if row is not winner]
+        assert sent["total"] == 4 * 2 * 2 * sum(p * n for p, n in zip(others, reached))
     assert not list((run / "checkpoints").glob("select-*"))
     given = ("--genotype", run / "genotype.json", "--workdir", alone, *more)
     for command in (("train", config, *given), ("evaluate", alone)):

@@ -108,6 +108,15 @@ def test_limits_bind_together():
     assert fits({"macs": 10**9, "params": 10**9}, BudgetConfig())
 
 
+def test_neighbours_have_weights_where_the_network_needs_them():
+    network = NetworkConfig(space="fedautomri", nodes=2, channels=2, edges="weighted")
+    made = UnrolledCandidates(ReconstructionConfig(network=network), SIZE)
+    genotype = made.random(np.random.default_rng(0))
+    for other in made.neighbours(genotype):
+        fit_genotype(network, other)
+    assert {w for node in other.cell_weights("normal") for w in node} == {0.5}
+
+
 @pytest.mark.parametrize("name", ["csmri_a", "csmri_b", "fedautomri", "unrolled"])
 def test_neighbours_are_one_edit_away(name):
     space = SPACES[name].bound(2)
