@@ -187,12 +187,20 @@ class SiteTraining:
         )
         return float(programs.validate(programs.finish(state.params, self._stream), self._dataset))
 
+    @property
+    def begun(self) -> bool:
+        """True once `derived` is being trained."""
+        return self._run.dir.checkpoints(self._own).exists()
+
     def adopt(self, stage: str, name: str, net: nn.Module) -> None:
         """Makes the training of a candidate that of the network `derived`, to be gone on with."""
         tx = make_optimizer(self._run.config.train.optimizer, self.length)
         state = jax.eval_shape(lambda: initial_state(self._run.config, self._task, net, tx))
-        own = training_name(DERIVED, self._member)
-        hand_over(self._run, f"{stage}-{name}", f"train-{own}", state)
+        hand_over(self._run, f"{stage}-{name}", self._own, state)
+
+    @property
+    def _own(self) -> str:
+        return f"train-{training_name(DERIVED, self._member)}"
 
 
 def hand_over(run: Run, source: str, target: str, state: Any) -> None:

@@ -186,10 +186,19 @@ class ClientTraining:
         state = training.until(until, self._writer, stage=stage, name=name)
         return float(training.validate(state)[self._task.score])
 
+    @property
+    def begun(self) -> bool:
+        """True once the method is being trained."""
+        return self._run.dir.checkpoints(self._own).exists()
+
     def adopt(self, stage: str, name: str, net: nn.Module) -> None:
         """Makes the training of a candidate that of the method, to be gone on with."""
         state = jax.eval_shape(self._training(name, net).initial)
-        hand_over(self._run, f"{stage}-{name}", f"train-{method_folder(self._method)}", state)
+        hand_over(self._run, f"{stage}-{name}", self._own, state)
+
+    @property
+    def _own(self) -> str:
+        return f"train-{method_folder(self._method)}"
 
     def note_traffic(self, stage: str, rounds: Mapping[str, int], nets: Mapping[str, nn.Module]):
         """Sets the entry `stage` of communication.json: the bytes of candidates that were trained

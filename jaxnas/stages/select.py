@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from jaxnas.core.errors import UserError
+from jaxnas.core.errors import START_OVER, UserError
 from jaxnas.core.sections import Experiment
 from jaxnas.engine.cohort import Cohort
 from jaxnas.engine.groups import training_cohort
@@ -58,8 +58,10 @@ def check_pool(run: Run, kind: TaskKind, cohort: Cohort) -> None:
 
 def check_selected(run: Run) -> None:
     """UserError where the selection that a config asks for is not at its end."""
-    file = run.dir.candidates
-    if not file.exists() or all(row["outcome"] != SELECTED for row in file.read()):
+    rows = run.dir.candidates.read() if run.dir.candidates.exists() else []
+    chosen = [json.loads(row["genotype"]) for row in rows if row["outcome"] == SELECTED]
+    own = [run.dir.genotype.read().to_json()] if run.dir.genotype.exists() else []
+    if not chosen or chosen != own:
         raise UserError(
             f"{run.path}: its network is not selected yet; run jaxnas search first, or give "
             f"--genotype FILE"
@@ -75,9 +77,14 @@ def select_genotype(run: Run, kind: TaskKind, cohort: Cohort, writer: MetricWrit
     training = make(run, kind.task(run.config), members, writer)
     lengths = rung_lengths(training.length, rungs=asked.rungs, eta=asked.eta)
     table = CandidateTable(run, pool, lengths)
+    if training.begun and not table.settled:
+        raise UserError(
+            f"{run.path}: {DERIVED} is being trained there with a genotype that was not selected; "
+            f"use another --workdir ({START_OVER})"
+        )
     nets = [kind.network(run.config, DERIVED, candidate.genotype) for candidate in pool]
-    of = f"of {training.length} {training.unit}"
-    if not table.settled:
+    of, settled = f"of {training.length} {training.unit}", table.settled
+    if not settled:
         origins = Counter(candidate.origin for candidate in pool)
         said = ", ".join(f"{count} {origin}" for origin, count in origins.items())
         run.log(f"select {len(pool)} candidates: {said}; rungs at {_listed(lengths)} {of}")
@@ -94,17 +101,16 @@ def select_genotype(run: Run, kind: TaskKind, cohort: Cohort, writer: MetricWrit
                 f"{worst.scores[rung]:.3f}"
             )
 
-    settled = table.settled
     winner = halve_candidates(
         table.trials, lengths, reach, eta=asked.eta, on_change=table.write, on_rung=on_rung
     )
     name, chosen = name_of(winner.number), pool[winner.number]
+    run.dir.genotype.write(chosen.genotype)
     training.adopt(STAGE, name, nets[winner.number])
     if isinstance(training, ClientTraining):  # the winner's rounds are counted where it goes on
         others = [trial for trial in table.trials if trial is not winner]
         reached = {name_of(t.number): lengths[max(len(t.scores), 1) - 1] for t in others}
         training.note_traffic(STAGE, reached, {name_of(n): net for n, net in enumerate(nets)})
-    run.dir.genotype.write(chosen.genotype)
     for trial in table.trials:
         shutil.rmtree(run.dir.checkpoints(f"{STAGE}-{name_of(trial.number)}"), ignore_errors=True)
     run.log(

@@ -9,7 +9,7 @@ import pytest
 from jaxnas.core.config import load_config
 from jaxnas.engine import training
 from jaxnas.engine.rundir import RunDir
-from jaxnas.spaces.genotype import load_genotype
+from jaxnas.spaces.genotype import Genotype, load_genotype
 from tests.cli.known_device import write_calibration, write_table
 
 CONFIG = """
@@ -137,6 +137,16 @@ def test_what_cannot_be_selected_is_refused_before_anything_is_written(
     result = call("run", config, "--workdir", tmp_path / "run", *sets(value))
     assert result.code == 2 and said in result.err
     assert not (tmp_path / "run").exists()
+
+
+def test_another_genotype_in_training_is_not_taken_for_the_selected_one(config, tmp_path, call):
+    run = tmp_path / "run"
+    other = Genotype("unrolled", (("normal", ((("skip_connect", 0),), (("skip_connect", 0),))),))
+    (tmp_path / "other.json").write_text(json.dumps(other.to_json()))
+    result = call("train", config, "--workdir", run, "--genotype", tmp_path / "other.json")
+    assert result.code == 0, result.err
+    result = call("run", config, "--workdir", run, "--quiet")
+    assert result.code == 2 and "with a genotype that was not selected" in result.err
 
 
 def test_all_candidates_diverged(config, tmp_path, call):
