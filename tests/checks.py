@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnas.spaces.registry import SPACES
+
 
 def complex_normal(key, shape):
     """A complex64 array with independent standard normal parts."""
@@ -21,3 +23,7 @@ def check_adjoint(A, AH, x, y, rtol=1e-4):
     left, right = jnp.vdot(A(x), y), jnp.vdot(x, AH(y))
     scale = jnp.linalg.norm(A(x).ravel()) * jnp.linalg.norm(y.ravel())
     assert abs(left - right) <= rtol * scale, (left, right)
+
+
+# Spaces of cells of two inputs, as the papers have them: those that a latency model knows.
+PAPER_SPACES = tuple(name for name in SPACES if "body" not in SPACES[name].arranged)

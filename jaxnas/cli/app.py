@@ -96,7 +96,7 @@ def _run(name, target, overrides, workdir, fresh, seed, quiet, genotype) -> None
     stages.run_stages(run, stages.named_stages(run, name), fresh=fresh)
 
 
-_add_training("run", "All stages of a config: search, derive, train, evaluate, report.")
+_add_training("run", "All stages of a config: search, derive, select, train, evaluate, report.")
 _add_stage("search", "Search an architecture and derive its genotype.")
 _add_training("train", "Train the networks of a config.")
 _add_stage("evaluate", "Evaluate the trained networks of a config or a run.")

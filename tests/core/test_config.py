@@ -80,7 +80,7 @@ def test_every_error_is_reported_with_file_line_and_key(write):
         ("seed: [1\n", "not valid YAML"),
         ("- 1\n", ":1: expected `key: value` lines"),
         ("network:\n", ":1: network: "),
-        ("stages: [train, search]\n", "stages must follow the order search, derive, train"),
+        ("stages: [train, search]\n", "stages must follow the order search, derive, select, train"),
         ("train: {steps: 3, epochs: 2}\n", ":1: train: give either steps or epochs"),
         ("network: {learn_lam: true}\n", "learn_lam needs a finite starting value in lam"),
         ("acquisition: {accelerations: [4]}\n", "1 accelerations and 2 center_fractions"),

@@ -23,6 +23,7 @@ from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.search.latency_table import LatencyTable, make_entry
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.supernet import example_genotype
+from tests.checks import PAPER_SPACES
 
 SCAN = Scan((16, 16), 1)
 
@@ -62,7 +63,7 @@ def test_the_parts_are_those_of_the_network(network):
     assert parts == found
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", PAPER_SPACES)
 def test_every_part_finds_its_place(space):
     asked = config(space=space)
     parts = {part.name: (n, part.count) for n, part in enumerate(part_keys(asked, SCAN).values())}

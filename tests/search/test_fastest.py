@@ -25,6 +25,7 @@ from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.grid import CELL_TYPES, path_cells
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.space import edge_weights
+from tests.checks import PAPER_SPACES
 from tests.spaces.grids import all_paths
 
 GOOD = fit_calibration([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
@@ -99,7 +100,7 @@ def test_no_weights_of_a_grid_are_faster(cell, layer, key):
     assert min(found) == pytest.approx(least, rel=1e-5)
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", PAPER_SPACES)
 @pytest.mark.parametrize("path", ["longest", "serial"])
 def test_no_weights_of_a_stack_are_faster(space, path, key):
     deployment = unrolled(space, path)

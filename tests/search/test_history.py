@@ -62,14 +62,14 @@ def test_survives_a_restart():
 def test_every_space_is_recorded(space):
     """alphas.json tells edges and operations of any space; its genotypes can be read back."""
     history = History(SPACES[space], patience=2)
-    operations = SPACES[space].operations
-    table = np.random.default_rng(0).dirichlet(np.ones(len(operations)), size=9)
+    operations, edges = SPACES[space].operations, SPACES[space].edges()
+    table = np.random.default_rng(0).dirichlet(np.ones(len(operations)), size=len(edges))
     genotype = history.record(0, {"normal": table}, {"valid_loss": 1.0})
     assert history.last == history.best == genotype
     summary = history.summary()
     assert summary["operations"] == list(operations)
-    assert np.shape(summary["history"][0]["weights"]["normal"]) == (9, len(operations))
-    assert summary["cells"]["normal"][-1] == [2, 3]
+    assert np.shape(summary["history"][0]["weights"]["normal"]) == (len(edges), len(operations))
+    assert summary["cells"]["normal"][-1] == [*edges[-1]]
 
 
 def test_weights_alone_do_not_unsettle_a_genotype():

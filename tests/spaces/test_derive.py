@@ -14,7 +14,7 @@ FEDAUTOMRI = SPACES["fedautomri"]
 
 
 def weights(seed, nodes, space=CSMRI):
-    size = (len(cell_edges(nodes)), len(space.operations))
+    size = (len(space.bound(nodes).edges()), len(space.operations))
     table = np.random.default_rng(seed).normal(size=size)
     return jax.device_get(edge_weights({"normal": table.astype(np.float32)}))
 

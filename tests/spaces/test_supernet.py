@@ -16,7 +16,7 @@ from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.space import edge_weights
 from jaxnas.spaces.supernet import derived_network, example_genotype, supernet
-from tests.checks import complex_normal
+from tests.checks import PAPER_SPACES, complex_normal
 from tests.models.params import numpy_params
 
 SMALL = NetworkConfig(channels=4, cells=2, nodes=2, cascades=2)
@@ -166,7 +166,7 @@ def state_sizes(denoiser, weights, seeds):
 
 
 @pytest.mark.parametrize("kind", ["supernet", "sum", "weighted"])
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", PAPER_SPACES)
 def test_activations_keep_their_size_at_the_start(space, kind):
     """However many operations a node sums, it starts about as large as what it reads."""
     config = NetworkConfig(space=space, channels=8, cells=2, nodes=3)
