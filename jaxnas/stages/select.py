@@ -161,7 +161,7 @@ class CandidateTable:
         if [row.get("genotype") for row in rows] != expected:
             raise UserError(
                 f"{self._file}: holds other candidates than this config draws; restore the table, "
-                f"or start over with --fresh"
+                f"or use another --workdir ({START_OVER})"
             )
         for trial, row in zip(self.trials, rows):
             seen = [row.get(f"score_{length}", "") for length in self._lengths]
