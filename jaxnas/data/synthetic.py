@@ -4,8 +4,7 @@ import numpy as np
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.coils import coil_maps, expand_coils, smooth_phase
-from jaxnas.data.contrast import SEQUENCES
-from jaxnas.data.phantom import draw_anatomy, render_phantom
+from jaxnas.data.phantom import SEQUENCES, draw_anatomy, render_phantom
 from jaxnas.data.source import Slice, SliceRef
 from jaxnas.data.transforms import center_crop, centered_fft2, centered_ifft2
 from jaxnas.data.waves import draw_waves

@@ -9,7 +9,6 @@ import numpy as np
 from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.search.pool import Costs
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.neighbours import neighbours
 from jaxnas.spaces.residual import hand_made
 from jaxnas.spaces.space import CellSpace
 from jaxnas.spaces.supernet import derived_size, space_of
@@ -46,7 +45,7 @@ class UnrolledCandidates:
 
     def neighbours(self, genotype: Genotype) -> Sequence[Genotype]:
         """The genotypes one edit away."""
-        return neighbours(self.space, genotype)
+        return self.space.neighbours(genotype)
 
     def cost(self, genotype: Genotype) -> Costs:
         """Multiply-accumulates of one image, and parameters."""

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
+from jaxnas.core.rng import draw_variables
 from jaxnas.engine.networks import DERIVED
 from jaxnas.models.costing import abstract_measurement
 from jaxnas.models.registry import MODELS

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from jaxnas.report import cells, curves, heat, latency, rounds, spread, style, tradeoff, traffic
 from jaxnas.report import images as recon
+from jaxnas.report.federated import pooled
 from jaxnas.report.inputs import ExampleImage, RunFiles, slice_scores
 from jaxnas.report.names import method_name
-from jaxnas.report.overlap_clients import pooled
 from jaxnas.report.overlap_gallery import segmentation_plans
 from jaxnas.report.selection import draw_selection
 from jaxnas.report.style import Plan

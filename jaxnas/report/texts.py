@@ -9,14 +9,14 @@ from typing import Any
 from jaxnas.report import federated, gallery, summary, tables, traffic
 from jaxnas.report import overlaps as segmentation
 from jaxnas.report.cells import TREE_SPACE
-from jaxnas.report.inputs import RunFiles
-from jaxnas.report.latency import latency_table
-from jaxnas.report.names import entry_name
-from jaxnas.report.overlap_clients import (
+from jaxnas.report.federated import (
     client_dice_table,
     labeled_roster_table,
     pooled,
 )
+from jaxnas.report.inputs import RunFiles
+from jaxnas.report.latency import latency_table
+from jaxnas.report.names import entry_name
 from jaxnas.report.payoff import summarise_selection
 from jaxnas.report.rounds import dropped_updates
 from jaxnas.report.selection import Selection, selection_table

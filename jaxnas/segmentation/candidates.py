@@ -15,7 +15,6 @@ from jaxnas.segmentation.networks import segmentation_cost
 from jaxnas.segmentation.profile import two_level_space
 from jaxnas.segmentation.section import SegmentationConfig
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.neighbours import neighbours
 from jaxnas.spaces.rtdnas import TwoLevelSpace
 
 
@@ -51,7 +50,7 @@ class GridCandidates:
 
     def neighbours(self, genotype: Genotype) -> Sequence[Genotype]:
         """The networks of the same paths whose cells differ in one pick."""
-        return neighbours(self.space.cell_space, genotype)
+        return self.space.cell_space.neighbours(genotype)
 
     def cost(self, genotype: Genotype) -> Costs:
         """Multiply-accumulates of one slice, parameters, and `ms` of a frame where asked for."""

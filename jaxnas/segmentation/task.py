@@ -20,8 +20,8 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
+from jaxnas.core.rng import draw_variables
 from jaxnas.data.annotation import annotated
 from jaxnas.data.batches import BatchStream, EpochStream
 from jaxnas.data.named import config_labels

@@ -1,7 +1,7 @@
 """The contract of a search space, and the space of one repeated cell."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
@@ -22,7 +22,7 @@ from jaxnas.spaces.derive import (
     place_operations,
     shares,
 )
-from jaxnas.spaces.genotype import Genotype, check_genotype
+from jaxnas.spaces.genotype import Genotype, Nested, Node, check_genotype
 
 OFF = -1e9  # softmax([0, OFF]) is exactly [1, 0] in float32
 _LEAST = 1e-9  # a share that was rounded to zero
@@ -253,6 +253,40 @@ class CellSpace:
                 )
         return genotype
 
+    def neighbours(self, genotype: Genotype) -> tuple[Genotype, ...]:
+        """All that the space holds and that differs from `genotype` in a single pick.
+
+        Where a genotype has weights, those of a neighbour are even: its own belong to what was
+        searched. Arrangement and paths stay.
+        """
+        found: dict[Genotype, None] = {}
+        for name, nodes in genotype.cells:
+            for index, node in enumerate(nodes):
+                for other in self._edits(index, node):
+                    changed = (*nodes[:index], other, *nodes[index + 1 :])
+                    if not self._keeps(changed):
+                        continue
+                    cells = tuple((n, changed if n == name else own) for n, own in genotype.cells)
+                    weights = genotype.weights and tuple((n, _even_weights(c)) for n, c in cells)
+                    found[replace(genotype, cells=cells, weights=weights)] = None
+        return tuple(found)
+
+    def _edits(self, index: int, node: Node) -> Iterator[Node]:
+        """The node with one pick exchanged, picks in the order of their inputs and operations."""
+        order = {name: at for at, name in enumerate(self.operations)}
+        for at, own in enumerate(node):
+            for source in range(index + self.inputs):
+                for name in self.operations:
+                    pick = (name, source)
+                    if name != NONE and pick != own and pick not in node:
+                        picks = (*node[:at], pick, *node[at + 1 :])
+                        yield tuple(sorted(picks, key=lambda p: (p[1], order[p[0]])))
+
+    def _keeps(self, nodes: tuple[Node, ...]) -> bool:
+        """True where the rule of the space keeps these picks."""
+        kept = kept_of(nodes, self.operations, inputs=self.inputs)
+        return bool(np.array_equal(self.rule.keep(kept.astype(float)), kept))
+
     def _logits(self, kept: jax.Array, shares: jax.Array) -> jax.Array:
         """log shares where kept and OFF elsewhere; `none` where nothing is kept."""
         logits = jnp.where(kept, jnp.log(jnp.maximum(shares, _LEAST)), OFF)
@@ -260,6 +294,13 @@ class CellSpace:
             return logits
         column = jnp.arange(len(self.operations)) == self.operations.index(NONE)
         return jnp.where(kept.any(axis=1, keepdims=True) | ~column[None], logits, 0.0)
+
+
+def _even_weights(nodes: tuple[Node, ...]) -> Nested:
+    """Weights that the picks of an edge share evenly."""
+    return tuple(
+        tuple(1.0 / sum(s == source for _, s in node) for _, source in node) for node in nodes
+    )
 
 
 def edge_weights(alphas: Mapping[str, jax.Array]) -> dict[str, jax.Array]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxnas.core.draws import draw_variables
+from jaxnas.core.rng import draw_variables
 
 
 class Counted(nn.Module):

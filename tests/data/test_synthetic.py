@@ -5,7 +5,7 @@ import pytest
 
 from jaxnas.core.errors import UserError
 from jaxnas.data.coils import combine_coils
-from jaxnas.data.contrast import SEQUENCES, TISSUES
+from jaxnas.data.phantom import SEQUENCES, TISSUES
 from jaxnas.data.source import Source, volume_names
 from jaxnas.data.synthetic import NOISE, SyntheticSource, synthetic_image
 from jaxnas.data.transforms import centered_ifft2

@@ -14,7 +14,6 @@ from jaxnas.search.pool import NEIGHBOUR, RANDOM, SEARCHED, draw_pool, fits
 from jaxnas.search.section import BudgetConfig, SelectConfig
 from jaxnas.spaces.arrangement import arrangements, rearranged
 from jaxnas.spaces.derive import kept_of
-from jaxnas.spaces.neighbours import neighbours
 from jaxnas.spaces.registry import SPACES
 from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.supernet import derived_network, fit_genotype, space_of
@@ -123,7 +122,7 @@ def test_neighbours_are_one_edit_away(name):
     rng = np.random.default_rng(0)
     shape = (len(space.edges()), len(space.operations))
     genotype = space.derive({cell: rng.random(shape) for cell in space.cells})
-    found = neighbours(space, genotype)
+    found = space.neighbours(genotype)
     assert found and len({*found}) == len(found) and genotype not in found
     for other in found:
         space.check(other)
@@ -146,7 +145,7 @@ def test_neighbours_are_all_of_them():
     }
     expected.discard((first, second))
     found = {
-        tuple(node[0] for node in other.cell("normal")) for other in neighbours(space, genotype)
+        tuple(node[0] for node in other.cell("normal")) for other in space.neighbours(genotype)
     }
     assert found == expected
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import Field, model_validator
 
-from jaxnas.core.draws import draw_variables
 from jaxnas.core.errors import UserError
+from jaxnas.core.rng import draw_variables
 from jaxnas.core.sections import Experiment
 from jaxnas.data.section import DataConfig
 from jaxnas.engine.networks import DERIVED
