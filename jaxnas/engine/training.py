@@ -187,11 +187,6 @@ class SiteTraining:
         )
         return float(programs.validate(programs.finish(state.params, self._stream), self._dataset))
 
-    @property
-    def begun(self) -> bool:
-        """True once `derived` is being trained."""
-        return self._run.dir.checkpoints(self._own).exists()
-
     def adopt(self, stage: str, name: str, net: nn.Module) -> None:
         """Makes the training of a candidate that of the network `derived`, to be gone on with."""
         tx = make_optimizer(self._run.config.train.optimizer, self.length)

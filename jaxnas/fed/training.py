@@ -186,11 +186,6 @@ class ClientTraining:
         state = training.until(until, self._writer, stage=stage, name=name)
         return float(training.validate(state)[self._task.score])
 
-    @property
-    def begun(self) -> bool:
-        """True once the method is being trained."""
-        return self._run.dir.checkpoints(self._own).exists()
-
     def adopt(self, stage: str, name: str, net: nn.Module) -> None:
         """Makes the training of a candidate that of the method, to be gone on with."""
         state = jax.eval_shape(self._training(name, net).initial)

@@ -77,11 +77,6 @@ def select_genotype(run: Run, kind: TaskKind, cohort: Cohort, writer: MetricWrit
     training = make(run, kind.task(run.config), members, writer)
     lengths = rung_lengths(training.length, rungs=asked.rungs, eta=asked.eta)
     table = CandidateTable(run, pool, lengths)
-    if training.begun and not table.settled:
-        raise UserError(
-            f"{run.path}: {DERIVED} is being trained there with a genotype that was not selected; "
-            f"use another --workdir ({START_OVER})"
-        )
     nets = [kind.network(run.config, DERIVED, candidate.genotype) for candidate in pool]
     of, settled = f"of {training.length} {training.unit}", table.settled
     if not settled:

@@ -143,14 +143,14 @@ def test_what_cannot_be_selected_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_another_genotype_in_training_is_not_taken_for_the_selected_one(config, tmp_path, call):
+def test_a_training_of_a_given_genotype_is_not_taken_for_the_selected_one(config, tmp_path, call):
     run = tmp_path / "run"
     other = Genotype("unrolled", (("normal", ((("skip_connect", 0),), (("skip_connect", 0),))),))
     (tmp_path / "other.json").write_text(json.dumps(other.to_json()))
     result = call("train", config, "--workdir", run, "--genotype", tmp_path / "other.json")
     assert result.code == 0, result.err
     result = call("run", config, "--workdir", run, "--quiet")
-    assert result.code == 2 and "with a genotype that was not selected" in result.err
+    assert result.code == 2 and "holds a run of another config (genotype was" in result.err
 
 
 def test_all_candidates_diverged(config, tmp_path, call):
