@@ -73,6 +73,11 @@ def _in_full(given: Any, default: Section) -> Any:
     }
 
 
+def pairs_of(value: Any) -> Any:
+    """The (key, value) pairs of a mapping, which a section can hold; any other value as it is."""
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
 class Experiment(Section):
     """A whole config, of any task. A task adds its sections to what is here; every one has `data`,
     data, also of clients', are looked up under `root`. `kind` is the `module:attribute` of the

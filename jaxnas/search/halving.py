@@ -7,7 +7,6 @@ so the one that is left has R/η behind it and its training is a prefix of the o
 alone. What is chosen never depends on the test data.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -59,6 +58,7 @@ def halve_candidates(
     end of every rung. Raises Diverged if no candidate is left.
     """
     alive = list(trials)
+    kept = (*survivors(len(trials), rungs=len(lengths), eta=eta)[1:], 1)
     for rung, length in enumerate(lengths):
         for trial in alive:
             if len(trial.scores) > rung or trial.outcome == DIVERGED:
@@ -68,8 +68,9 @@ def halve_candidates(
             except Diverged:
                 trial.outcome = DIVERGED
             on_change()
+        # One that diverges later was ranked here: a selection that goes on ranks it here again.
         ranked = sorted(
-            (trial for trial in alive if trial.outcome != DIVERGED),
+            (trial for trial in alive if len(trial.scores) > rung),
             key=lambda trial: (-trial.scores[rung], trial.number),
         )
         if not ranked:
@@ -77,12 +78,10 @@ def halve_candidates(
                 f"select: all {len(alive)} candidates diverged within {length} steps; lower "
                 f"train.optimizer.rate or clip the gradient"
             )
-        last = rung == len(lengths) - 1
-        kept = 1 if last else max(1, math.floor(len(trials) / eta ** (rung + 1)))
-        alive = ranked[:kept]
-        for trial in ranked[kept:]:
+        alive = ranked[: kept[rung]]
+        for trial in ranked[kept[rung] :]:
             trial.outcome = DROPPED
-        if last:
+        if rung == len(lengths) - 1:
             alive[0].outcome = SELECTED
         on_rung(rung, ranked)
         on_change()

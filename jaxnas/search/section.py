@@ -8,7 +8,16 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from jaxnas.core.errors import UserError
 from jaxnas.core.registry import OneOf
-from jaxnas.core.sections import Fraction, Free, Milliseconds, Name, Positive, Section, Weight
+from jaxnas.core.sections import (
+    Fraction,
+    Free,
+    Milliseconds,
+    Name,
+    Positive,
+    Section,
+    Weight,
+    pairs_of,
+)
 from jaxnas.engine.section import Budget, OptimConfig
 from jaxnas.search.registry import DECODERS, METHODS
 
@@ -125,14 +134,10 @@ class BudgetConfig(Section):
         return " and ".join(said) or "no limit"
 
 
-def _pairs(value: Any) -> Any:
-    return tuple(value.items()) if isinstance(value, dict) else value
-
-
 # A mapping in the file; pairs here, because a section is immutable and hashable.
 Choices = Annotated[
     tuple[tuple[str, Annotated[tuple[Any, ...], Field(min_length=1)]], ...],
-    BeforeValidator(_pairs),
+    BeforeValidator(pairs_of),
     PlainSerializer(dict, return_type=dict[str, tuple[Any, ...]]),
 ]
 

@@ -1,12 +1,21 @@
 """The config of a segmentation experiment (`task: segmentation`), and the sections that are only
 its own."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from jaxnas.core.registry import Entry, OneOf, Registry
-from jaxnas.core.sections import Experiment, Free, Name, Patterns, Positive, Section, Weight
+from jaxnas.core.sections import (
+    Experiment,
+    Free,
+    Name,
+    Patterns,
+    Positive,
+    Section,
+    Weight,
+    pairs_of,
+)
 from jaxnas.data.section import LabeledDataConfig
 from jaxnas.engine.section import OptimConfig, TrainingConfig
 from jaxnas.fed.section import PartitionConfig, RoundsConfig, check_plain_sgd
@@ -64,14 +73,10 @@ class SearchConfig(BilevelConfig):
     )
 
 
-def _pairs(value: Any) -> Any:
-    return tuple(value.items()) if isinstance(value, dict) else value
-
-
 # A mapping in the file; pairs here, because a section is immutable and hashable.
 NamedFiles = Annotated[
     tuple[tuple[Name, str], ...],
-    BeforeValidator(_pairs),
+    BeforeValidator(pairs_of),
     PlainSerializer(dict, return_type=dict[str, str]),
 ]
 

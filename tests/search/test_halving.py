@@ -21,15 +21,16 @@ pytestmark = pytest.mark.quick
 class Training:
     """Candidates with known scores at every length; counts the steps that were taken."""
 
-    def __init__(self, scores, *, diverging=(), ends_after=None):
+    def __init__(self, scores, *, diverging=(), diverging_at=None, ends_after=None):
         self.scores, self.diverging, self.ends_after = scores, {*diverging}, ends_after
+        self.diverging_at = diverging_at
         self.reached, self.calls = {}, []
 
     def __call__(self, number, length):
         if self.ends_after is not None and len(self.calls) == self.ends_after:
             raise KeyboardInterrupt
         self.calls.append((number, length))
-        if number in self.diverging:
+        if number in self.diverging and self.diverging_at in (None, length):
             raise Diverged("not finite")
         assert length > self.reached.get(number, 0)
         self.reached[number] = length
@@ -71,17 +72,20 @@ def test_twelve_candidates_cost_less_than_two_and_a_half_trainings():
     assert sum(training.reached.values()) / 1200 <= 2.5
 
 
+@pytest.mark.parametrize("diverging_at", [None, 30])
 @pytest.mark.parametrize("ends_after", range(17))
-def test_a_selection_that_was_killed_goes_on(ends_after):
+def test_a_selection_that_was_killed_goes_on(ends_after, diverging_at):
+    """Also where the best of the first rung diverges at the second."""
     scores, lengths = np.random.default_rng(1).normal(size=12), rung_lengths(90, rungs=2, eta=3)
+    bad = {"diverging": {int(scores.argmax())}, "diverging_at": diverging_at}
     whole = [Trial(n) for n in range(12)]
-    run(Training(scores, diverging={4}), whole, lengths)
+    run(Training(scores, **bad), whole, lengths)
     trials = [Trial(n) for n in range(12)]
-    first = Training(scores, diverging={4}, ends_after=ends_after)
+    first = Training(scores, **bad, ends_after=ends_after)
     try:
         run(first, trials, lengths)
     except KeyboardInterrupt:
-        second = Training(scores, diverging={4})
+        second = Training(scores, **bad)
         second.reached = dict(first.reached)
         run(second, trials, lengths)
         assert not {*first.calls} & {*second.calls}
