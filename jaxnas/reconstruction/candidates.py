@@ -9,7 +9,6 @@ import numpy as np
 from jaxnas.reconstruction.section import ReconstructionConfig
 from jaxnas.search.pool import Costs
 from jaxnas.spaces.genotype import Genotype
-from jaxnas.spaces.residual import hand_made
 from jaxnas.spaces.space import CellSpace
 from jaxnas.spaces.supernet import derived_size, space_of
 
@@ -41,7 +40,7 @@ class UnrolledCandidates:
 
     def hand_made(self) -> Mapping[str, Genotype]:
         """The hand-made networks that are points of the space."""
-        return hand_made(self.space.nodes) if self.space.name == "unrolled" else {}
+        return self.space.hand_made()
 
     def neighbours(self, genotype: Genotype) -> Sequence[Genotype]:
         """The genotypes one edit away."""

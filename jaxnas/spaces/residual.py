@@ -72,6 +72,21 @@ class ResidualSpace(CellSpace):
             nodes.append(((SKIP, len(nodes)),))
         return Genotype(self.name, ((CELL, tuple(nodes)),))
 
+    def hand_made(self) -> dict[str, Genotype]:
+        """DCCNN, MoDL and RDN as far as the nodes hold them; each with what it fixes of the
+        arrangement."""
+        found, block = {}, self.example_genotype()
+        if self.nodes >= 2:
+            found["dccnn"] = replace(block, arrangement=(("body", "residual"), ("shared", False)))
+            found["modl"] = replace(block, arrangement=(("body", "residual"), ("shared", True)))
+        if self.nodes >= 3:
+            dilated = ("std_conv_3x3", "dil_2_std_conv_3x3", "dil_3_std_conv_3x3")
+            chain = [((name, source),) for source, name in enumerate(dilated)]
+            chain += [((SKIP, source),) for source in range(3, self.nodes)]
+            cells = ((CELL, tuple(chain)),)
+            found["rdn"] = Genotype(self.name, cells, arrangement=(("body", "recursive"),))
+        return found
+
 
 UNROLLED_SPACE = ResidualSpace(
     "unrolled",
@@ -81,23 +96,6 @@ UNROLLED_SPACE = ResidualSpace(
     arranged=(*CellSpace.arranged, "bias", "body"),
     denoiser="jaxnas.spaces.residual:ResidualCells",
 )
-
-
-def hand_made(nodes: int) -> dict[str, Genotype]:
-    """The hand-made networks that are points of the space, as far as `nodes` nodes hold them; each
-    with what it fixes of the arrangement."""
-    found = {}
-    block = replace(UNROLLED_SPACE, nodes=nodes).example_genotype()
-    if nodes >= 2:
-        found["dccnn"] = replace(block, arrangement=(("body", "residual"), ("shared", False)))
-        found["modl"] = replace(block, arrangement=(("body", "residual"), ("shared", True)))
-    if nodes >= 3:
-        dilated = ("std_conv_3x3", "dil_2_std_conv_3x3", "dil_3_std_conv_3x3")
-        chain = [((name, source),) for source, name in enumerate(dilated)]
-        chain += [((SKIP, source),) for source in range(3, nodes)]
-        cells = ((CELL, tuple(chain)),)
-        found["rdn"] = Genotype("unrolled", cells, arrangement=(("body", "recursive"),))
-    return found
 
 
 class ResidualCells(nn.Module):

@@ -253,6 +253,10 @@ class CellSpace:
                 )
         return genotype
 
+    def hand_made(self) -> dict[str, Genotype]:
+        """The hand-made networks that are points of the space, by name; by default none."""
+        return {}
+
     def neighbours(self, genotype: Genotype) -> tuple[Genotype, ...]:
         """All that the space holds and that differs from `genotype` in a single pick.
 

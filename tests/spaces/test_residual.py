@@ -14,7 +14,7 @@ from jaxnas.mri.acquisition import Measurement
 from jaxnas.spaces.arrangement import arrangements, rearranged
 from jaxnas.spaces.denoiser import CELL
 from jaxnas.spaces.genotype import Genotype, genotype_from_json
-from jaxnas.spaces.residual import ResidualCells, end_weights, hand_made
+from jaxnas.spaces.residual import ResidualCells, end_weights
 from jaxnas.spaces.section import NetworkConfig
 from jaxnas.spaces.supernet import derived_network, fit_genotype, space_of
 
@@ -34,6 +34,10 @@ LAYERS = {
         "cell/nodes/edge2_2/dil_3_std_conv_3x3": "dilated3",
     },
 }
+
+
+def hand_made_of(nodes):
+    return SPACE.bound(nodes).hand_made()
 
 
 def measurement():
@@ -67,7 +71,7 @@ def renamed(params, name):
 
 @pytest.mark.parametrize("name", ["dccnn", "modl", "rdn"])
 def test_hand_made_networks_are_points(name):
-    genotype = hand_made(3)[name]
+    genotype = hand_made_of(3)[name]
     net, theirs = derived_network(CONFIG, genotype), MODELS[name](CONFIG)
     assert network_cost(net, SIZE).to_json() == network_cost(theirs, SIZE).to_json()
     x = measurement()
@@ -81,7 +85,7 @@ def test_hand_made_networks_are_points(name):
 
 def test_kernels_start_as_those_of_dccnn():
     wide = CONFIG.model_copy(update={"channels": 32, "cascades": 1, "cells": 1})
-    mine, theirs = derived_network(wide, hand_made(3)["dccnn"]), MODELS["dccnn"](wide)
+    mine, theirs = derived_network(wide, hand_made_of(3)["dccnn"]), MODELS["dccnn"](wide)
     own, other = (net.init(jax.random.key(0), measurement())["params"] for net in (mine, theirs))
     spreads = {name: leaf.std() for name, leaf in flatten_dict(other, sep="/").items()}
     for path, layer in LAYERS["dccnn"].items():
@@ -159,16 +163,16 @@ def test_random_genotypes_belong_to_the_space(seed):
 def test_examples_and_hand_made_ones_fit(nodes):
     config = CONFIG.model_copy(update={"nodes": nodes})
     fit_genotype(config, space_of(config).example_genotype())
-    for genotype in hand_made(nodes).values():
+    for genotype in hand_made_of(nodes).values():
         fit_genotype(config, genotype)
 
 
 class TestArrangement:
-    genotype = rearranged(hand_made(3)["dccnn"], {"cascades": 3, "channels": 6, "cells": 1})
+    genotype = rearranged(hand_made_of(3)["dccnn"], {"cascades": 3, "channels": 6, "cells": 1})
 
     def test_it_is_what_is_built(self):
         plain = CONFIG.model_copy(update={"cascades": 3, "channels": 6, "cells": 1})
-        expected = network_cost(derived_network(plain, hand_made(3)["dccnn"]), SIZE)
+        expected = network_cost(derived_network(plain, hand_made_of(3)["dccnn"]), SIZE)
         assert network_cost(derived_network(CONFIG, self.genotype), SIZE) == expected
 
     def test_it_travels(self):
@@ -211,7 +215,7 @@ class TestArrangement:
     @pytest.mark.parametrize("value", [[], "4", {"cells": [1]}])
     def test_a_malformed_one_is_refused(self, value):
         with pytest.raises(UserError, match="arrangement"):
-            genotype_from_json({**hand_made(3)["rdn"].to_json(), "arrangement": value})
+            genotype_from_json({**hand_made_of(3)["rdn"].to_json(), "arrangement": value})
 
 
 def test_all_arrangements_are_listed():
@@ -222,7 +226,7 @@ def test_all_arrangements_are_listed():
 def test_parameters_of_the_papers_networks():
     config = NetworkConfig(space="unrolled", channels=32, cells=3, cascades=3, nodes=3)
     counts = {}
-    for name, genotype in hand_made(3).items():
+    for name, genotype in hand_made_of(3).items():
         net = derived_network(config, genotype)
         shapes = jax.eval_shape(net.init, jax.random.key(0), abstract_measurement(SIZE))
         counts[name] = count_params(shapes["params"])
